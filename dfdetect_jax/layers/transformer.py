@@ -1,0 +1,107 @@
+"""Pre-LN transformer blocks with the attention, MLP and residuals of ViT (Dosovitskiy et al., ICLR 2021)."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+Dtype = jnp.dtype
+
+
+def dot_product_attention(q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+  """softmax(q kᵀ / √d + bias) v, with logits and softmax in float32.
+
+  Args:
+    q: queries `[..., N, heads, d]`.
+    k: keys `[..., M, heads, d]`.
+    v: values `[..., M, heads, d]`.
+    bias: optional, added to the logits, broadcast against `[..., heads, N, M]`; same rank, float32.
+
+  Returns:
+    `[..., N, heads, d]` in the dtype of `v`.
+  """
+  logits = jnp.einsum("...nhd,...mhd->...hnm", q, k, preferred_element_type=jnp.float32)
+  logits = logits.astype(jnp.float32) * (q.shape[-1] ** -0.5)
+  if bias is not None:
+    logits = logits + bias
+  weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+  return jnp.einsum("...hnm,...mhd->...nhd", weights, v)
+
+
+class SelfAttention(nn.Module):
+  """Multi-head self-attention over axis -2.
+
+  Attributes:
+    heads: number of heads; each has width E / heads.
+    qkv_bias: whether the query, key and value projections have a bias (ViT: yes, FTCN's transformer: no).
+    dropout: rate on the output.
+    out_init: initialiser of the output projection's kernel.
+    dtype: compute dtype; parameters stay float32.
+  """
+
+  heads: int
+  qkv_bias: bool = True
+  dropout: float = 0.0
+  out_init: Callable = nn.initializers.xavier_uniform()
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """Maps `[..., N, E]` to the same shape."""
+    width = x.shape[-1]
+    qkv = nn.DenseGeneral(
+      (3, self.heads, width // self.heads),
+      use_bias=self.qkv_bias,
+      kernel_init=nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=0, out_axis=(2, 3)),
+      dtype=self.dtype,
+      name="qkv",
+    )(x)
+    q, k, v = jnp.moveaxis(qkv, -3, 0)
+    out = dot_product_attention(q, k, v)
+    out = nn.DenseGeneral(width, axis=(-2, -1), kernel_init=self.out_init, dtype=self.dtype, name="out")(out)
+    return nn.Dropout(self.dropout, deterministic=not train)(out)
+
+
+class Mlp(nn.Module):
+  """Linear → exact GELU → Linear, with dropout after each; `[..., E]` to the same shape."""
+
+  hidden: int
+  dropout: float = 0.0
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    width = x.shape[-1]
+    x = nn.Dense(self.hidden, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc1")(x)
+    x = nn.gelu(x, approximate=False)
+    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    x = nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc2")(x)
+    return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+
+class Block(nn.Module):
+  """x + Attention(LN(x)), then x + MLP(LN(x)).
+
+  Attributes:
+    heads, qkv_bias, dropout, out_init, dtype: see `SelfAttention`.
+    mlp: hidden width of the MLP.
+    epsilon: of the LayerNorms (ViT: 1e-6, PyTorch's default: 1e-5).
+  """
+
+  heads: int
+  mlp: int
+  qkv_bias: bool = True
+  dropout: float = 0.0
+  epsilon: float = 1e-6
+  out_init: Callable = nn.initializers.xavier_uniform()
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """Maps `[..., N, E]` to the same shape."""
+    y = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)
+    y = SelfAttention(self.heads, self.qkv_bias, self.dropout, self.out_init, self.dtype, name="attention")(y, train)
+    x = x + y
+    y = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm2")(x)
+    return x + Mlp(self.mlp, self.dropout, self.dtype, name="mlp")(y, train)

@@ -1,0 +1,130 @@
+"""What every detector provides to the one training loop and the one evaluator.
+
+A method is a folder under `methods/` whose `__init__.py` has `build(config) -> Method`. The base class is the plain
+detector: binary cross-entropy on the logit of one augmented clip. A paper that asks for more (triplets, a teacher,
+several losses) overrides `loss`, and says in its `ClipSpec` which clips a training example holds. The loop and the
+evaluator never ask which method they run.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from dfdetect_jax.errors import UserError
+
+Batch = Mapping[str, jax.Array]
+Variables = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSpec:
+  """Which frames of a video a method looks at.
+
+  Attributes:
+    frames: T, consecutive frames of a clip (of a snippet, where there are snippets).
+    size: height and width in pixels.
+    snippets: U in training, snippets spread evenly over the track; 0 means that clips have no U axis.
+    test_snippets: U at test; 0 means the same as in training.
+    train_clips: clips drawn from a track in an epoch of training.
+    test_clips: clips spread evenly over a track at test; 0 means all windows that start `test_stride` frames apart.
+    test_stride: distance of the windows in frames, where `test_clips` is 0.
+    example: what a training example holds. `clip`: `clip` and `label`. `triplet`: `anchor` and `positive`, two clips
+      of one real video, and `negative` and `forged`, two clips of one forgery of it.
+  """
+
+  frames: int
+  size: int
+  snippets: int = 0
+  test_snippets: int = 0
+  train_clips: int = 1
+  test_clips: int = 8
+  test_stride: int = 1
+  example: str = "clip"
+
+  def __post_init__(self):
+    for name, least in (("frames", 1), ("size", 1), ("snippets", 0), ("test_snippets", 0), ("train_clips", 1),
+                        ("test_clips", 0), ("test_stride", 1)):  # fmt: skip
+      if getattr(self, name) < least:
+        raise UserError(f"clip spec: {name} is {getattr(self, name)}, it must be at least {least}.")
+    if self.example not in ("clip", "triplet"):
+      raise UserError(f"clip spec: example is '{self.example}', it must be 'clip' or 'triplet'.")
+
+  def shape(self, train: bool) -> tuple[int, ...]:
+    """Shape of one clip: (T, H, W, 3), or (U, T, H, W, 3) where there are snippets."""
+    clip = (self.frames, self.size, self.size, 3)
+    snippets = self.snippets if train else self.test_snippets or self.snippets
+    return (snippets, *clip) if snippets else clip
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  """A detector: a Linen model, the clips it wants, its objective.
+
+  The model maps clips (uint8 or float on the 0-255 scale, RGB, `[B, T, H, W, 3]` or `[B, U, T, H, W, 3]`, any
+  normalisation inside) and `train: bool` to a dict of named float32 outputs with at least `logit` `[B]`, the logit of
+  "fake".
+
+  Attributes:
+    model: the Linen module.
+    clip_spec: the clips it looks at.
+    ema_decay: decay of the teacher, an exponential moving average of the parameters in float32; None keeps none.
+    evaluate_teacher: whether evaluation uses the teacher's weights (where there is one) or the student's.
+  """
+
+  model: nn.Module
+  clip_spec: ClipSpec
+  ema_decay: float | None = None
+  evaluate_teacher: bool = False
+
+  def init(self, rng: jax.Array) -> Variables:
+    """Initialises the model's variables (`params`, and `batch_stats` where the model has BatchNorm)."""
+    clips = jnp.zeros((1, *self.clip_spec.shape(train=True)), jnp.uint8)
+    return self.model.init({"params": rng, "dropout": rng}, clips, train=False)
+
+  def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
+    """Augments training clips on the device; the plain detector does nothing."""
+    del rng
+    return clips
+
+  def loss(
+    self, params: Variables, model_state: Variables, teacher: Variables | None, batch: Batch, rng: jax.Array
+  ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Variables]]:
+    """The training objective on one batch.
+
+    Args:
+      params: the trained parameters.
+      model_state: the other collections (`{"batch_stats": …}` or `{}`).
+      teacher: the moving average of the parameters, None if `ema_decay` is None; never differentiated.
+      batch: what `clip_spec.example` says, each array with a leading batch axis, clips uint8, label int32 `[B]`.
+      rng: key of this step, the same on all devices.
+
+    Returns:
+      Scalar float32 loss, and (scalar metrics by name, new model_state).
+    """
+    del teacher
+    augment_rng, dropout_rng = jax.random.split(rng)
+    clips = self.augment(augment_rng, batch["clip"])
+    outputs, new_state = self.model.apply(
+      {"params": params, **model_state}, clips, train=True, mutable=list(model_state), rngs={"dropout": dropout_rng}
+    )
+    loss = binary_cross_entropy(outputs["logit"], batch["label"])
+    return loss, ({"accuracy": accuracy(outputs["logit"], batch["label"])}, new_state)
+
+  def predict(self, variables: Variables, clips: jax.Array) -> jax.Array:
+    """Probability of "fake" per clip, float32 `[B]` in [0, 1]."""
+    return jax.nn.sigmoid(self.model.apply(variables, clips, train=False)["logit"])
+
+
+def binary_cross_entropy(logit: jax.Array, label: jax.Array) -> jax.Array:
+  """Mean binary cross-entropy of logits `[B]` and labels `[B]` (1 = fake); float32 scalar."""
+  return jnp.mean(optax.sigmoid_binary_cross_entropy(logit.astype(jnp.float32), label.astype(jnp.float32)))
+
+
+def accuracy(logit: jax.Array, label: jax.Array) -> jax.Array:
+  """Share of clips on the right side of probability 0.5; float32 scalar."""
+  return jnp.mean((logit > 0) == (label > 0), dtype=jnp.float32)

@@ -1,0 +1,119 @@
+"""What data_pipelines writes and dfdetect_jax reads: the one file that both sides share.
+
+A dataset folder (`DIR` of `data_pipelines.build --output=DIR`) holds
+
+- a TFDS dataset in ArrayRecord (`group_size:1`), one **record per frame** of a face track, so that reading T consecutive
+  frames costs T frames; `tfds.builder_from_directory(DIR).as_data_source(split)` reads it, features `FRAME_FEATURES`;
+- `tracks.jsonl`, one line per face track (`Track`): where its frames lie and everything known about its video;
+- `failures.csv` (path, reason): the videos that gave no track;
+- `dataset.json`: schema version, source, detector, margin, encoding and every other choice of the build.
+
+Frames of one track are consecutive records of one split, in time order: frame k of a track is record `first + k`.
+"""
+
+import dataclasses
+import json
+import pathlib
+
+from dfdetect_jax.errors import UserError
+
+SCHEMA_VERSION = 1
+TRACKS_FILE = "tracks.jsonl"
+FAILURES_FILE = "failures.csv"
+DATASET_FILE = "dataset.json"
+SPLITS = ("train", "val", "test")
+
+# Features of one record. `image` is the encoded face crop (PNG, WebP or JPEG bytes), square, RGB.
+FRAME_FEATURES = ("image", "video_id", "track", "frame_index", "label")
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+  """One face track: `frames` consecutive face crops of one person in one video.
+
+  Attributes:
+    video_id: unique over the dataset, `dataset/manipulation/compression/name`.
+    track: number of the track within its video, 0 is the longest.
+    split: train, val or test.
+    label: 1 = fake, 0 = real.
+    first: index of the track's first frame among the records of its split.
+    frames: number of frames, all consecutive in the video.
+    first_frame: index in the video of the track's first frame.
+    fps: frames per second (mean over the video where the rate varies), 0 if unknown.
+    dataset, manipulation, compression: as the dataset's authors name them; manipulation is "original" for real videos.
+    pair: key shared by a real video and the forgeries made of it, "" if unknown.
+    identity: person shown ("a+b" for several), "" if unknown.
+    path: the source video as the user gave it, relative to the source's root.
+    sha256: checksum of the source video.
+    size: height and width of the stored crops in pixels.
+    extra: further columns of the source's list, carried along.
+  """
+
+  video_id: str
+  track: int
+  split: str
+  label: int
+  first: int
+  frames: int
+  first_frame: int
+  fps: float
+  dataset: str
+  manipulation: str
+  compression: str
+  pair: str
+  identity: str
+  path: str
+  sha256: str
+  size: int
+  extra: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def write_tracks(directory: str | pathlib.Path, tracks: list[Track]) -> None:
+  """Writes `tracks.jsonl`, whole or not at all."""
+  path = pathlib.Path(directory) / TRACKS_FILE
+  partial = path.with_suffix(".partial")
+  partial.write_text("".join(json.dumps(dataclasses.asdict(t), sort_keys=True) + "\n" for t in tracks))
+  partial.replace(path)
+
+
+def read_tracks(directory: str | pathlib.Path, split: str | None = None) -> list[Track]:
+  """Reads the tracks of a dataset folder, of one split or of all.
+
+  Raises:
+    UserError: the folder holds no finished dataset, or one of another schema version.
+  """
+  directory = pathlib.Path(directory)
+  meta = read_metadata(directory)
+  if meta.get("schema_version") != SCHEMA_VERSION:
+    raise UserError(
+      f"{directory} was built with schema version {meta.get('schema_version')}, this program reads version "
+      f"{SCHEMA_VERSION}: build the shards again with data_pipelines.build."
+    )
+  tracks = [Track(**json.loads(line)) for line in (directory / TRACKS_FILE).read_text().splitlines()]
+  if split is None:
+    return tracks
+  chosen = [t for t in tracks if t.split == split]
+  if not chosen:
+    have = ", ".join(sorted({t.split for t in tracks})) or "none at all"
+    raise UserError(f"{directory} has no face track in split '{split}' (it has: {have}).")
+  return chosen
+
+
+def read_metadata(directory: str | pathlib.Path) -> dict:
+  """Reads `dataset.json`.
+
+  Raises:
+    UserError: the folder does not hold a finished dataset.
+  """
+  directory = pathlib.Path(directory)
+  for name in (DATASET_FILE, TRACKS_FILE):
+    if not (directory / name).is_file():
+      raise UserError(
+        f"{directory} is not a finished face-track dataset: {name} is missing. Make one with "
+        f"'python -m data_pipelines.build --source=… --output={directory}'; an interrupted build goes on when its "
+        "command is run again."
+      )
+  try:
+    return json.loads((directory / DATASET_FILE).read_text())
+  except json.JSONDecodeError as error:
+    raise UserError(f"{directory / DATASET_FILE} is not JSON ({error}): build the shards again.") from error
