@@ -1,0 +1,20 @@
+"""BatchNorm as the papers' PyTorch code has it."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class BatchNorm(nn.BatchNorm):
+  """BatchNorm over all axes but the last, with PyTorch's defaults (its momentum 0.1 is 0.9 here).
+
+  The normalisation is float32 whatever the input is, and the output has the input's dtype; XLA fuses the casts.
+  (Linen's own `dtype` field mixes bfloat16 with float32, which strict dtype promotion refuses.)
+  """
+
+  momentum: float = 0.9
+  epsilon: float = 1e-5
+
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """Normalises `[..., C]` by the batch's statistics in training (and updates the running ones), else by those."""
+    return super().__call__(x.astype(jnp.float32), use_running_average=not train).astype(x.dtype)

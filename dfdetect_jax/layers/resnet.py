@@ -1,0 +1,197 @@
+"""2-D ResNet-18 and ResNet-50 (He et al., CVPR 2016), equal to torchvision's, with access stage by stage.
+
+Parameter names map onto torchvision's keys: `layer1_0/conv1` is `layer1.0.conv1`, `downsample_conv` is `downsample.0`,
+`downsample_bn` is `downsample.1`, the others keep their names. The classifier is the caller's.
+"""
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dfdetect_jax.layers.batch_norm import BatchNorm
+
+Dtype = jnp.dtype
+
+SIZES = {
+  "resnet18": {"depths": (2, 2, 2, 2), "bottleneck": False},
+  "resnet50": {"depths": (3, 4, 6, 3), "bottleneck": True},
+}
+
+
+def conv(features: int, kernel: int, stride: int = 1, dtype: Dtype = jnp.float32, name: str | None = None) -> nn.Conv:
+  """A k×k convolution without bias, padded by k // 2 on every side (`SAME` would pad a strided one unevenly)."""
+  return nn.Conv(
+    features,
+    (kernel, kernel),
+    strides=stride,
+    padding=kernel // 2,
+    use_bias=False,
+    kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+    dtype=dtype,
+    name=name,
+  )
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+  """The stem's max-pool, 3×3, stride 2, padding 1: `[..., H, W, C]` to `[..., ⌈H/2⌉, ⌈W/2⌉, C]`."""
+  # Linen's max_pool takes explicit padding with a single leading axis only.
+  y = nn.max_pool(x.reshape(-1, *x.shape[-3:]), (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+  return y.reshape(*x.shape[:-3], *y.shape[1:])
+
+
+class BasicBlock(nn.Module):
+  """ReLU(BN(Conv3×3(ReLU(BN(Conv3×3 x)))) + shortcut(x)), the block of ResNet-18.
+
+  Attributes:
+    features: channels of the output.
+    stride: of the first convolution and the shortcut.
+    project: whether the shortcut is a 1×1 convolution with BatchNorm rather than the identity.
+    dtype: compute dtype; parameters and statistics stay float32.
+  """
+
+  features: int
+  stride: int = 1
+  project: bool = False
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """Maps `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, features]`."""
+    y = conv(self.features, 3, self.stride, self.dtype, name="conv1")(x)
+    y = nn.relu(BatchNorm(name="bn1")(y, train))
+    y = conv(self.features, 3, 1, self.dtype, name="conv2")(y)
+    y = BatchNorm(name="bn2")(y, train)
+    return nn.relu(y + _shortcut(self, x, train))
+
+
+class Bottleneck(nn.Module):
+  """1×1, 3×3 and 1×1 convolutions around a shortcut, the block of ResNet-50; the 3×3 one strides (v1.5).
+
+  Attributes:
+    features: channels of the output, four times those inside.
+    stride: of the 3×3 convolution and the shortcut.
+    project: whether the shortcut is a 1×1 convolution with BatchNorm rather than the identity.
+    before_conv2: makes a module `(x, train) -> x` that is applied right before the 3×3 convolution, or None for none;
+      called inside the block, so that the module's parameters lie beside the convolutions'.
+    dtype: compute dtype; parameters and statistics stay float32.
+  """
+
+  features: int
+  stride: int = 1
+  project: bool = False
+  before_conv2: Callable[[], nn.Module | None] | None = None
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """Maps `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, features]`."""
+    inner = self.features // 4
+    y = conv(inner, 1, 1, self.dtype, name="conv1")(x)
+    y = nn.relu(BatchNorm(name="bn1")(y, train))
+    inserted = self.before_conv2() if self.before_conv2 is not None else None
+    if inserted is not None:
+      y = inserted(y, train)
+    y = conv(inner, 3, self.stride, self.dtype, name="conv2")(y)
+    y = nn.relu(BatchNorm(name="bn2")(y, train))
+    y = conv(self.features, 1, 1, self.dtype, name="conv3")(y)
+    y = BatchNorm(name="bn3")(y, train)
+    return nn.relu(y + _shortcut(self, x, train))
+
+
+def _shortcut(block: BasicBlock | Bottleneck, x: jax.Array, train: bool) -> jax.Array:
+  """The block's input, projected where its shape changes; creates its layers in the calling block."""
+  if not block.project:
+    return x
+  x = conv(block.features, 1, block.stride, block.dtype, name="downsample_conv")(x)
+  return BatchNorm(name="downsample_bn")(x, train)
+
+
+def stage(
+  depth: int,
+  features: int,
+  stride: int,
+  bottleneck: bool = False,
+  before_conv2: Callable[[int], nn.Module | None] | None = None,
+  remat: bool = False,
+  dtype: Dtype = jnp.float32,
+) -> list[nn.Module]:
+  """The blocks of one stage; assigned to `self.layerK` in a `setup`, they are named `layerK_0`, `layerK_1`, ….
+
+  Args:
+    depth: number of blocks.
+    features: channels of the stage's output.
+    stride: of the first block.
+    bottleneck: whether the blocks are bottlenecks.
+    before_conv2: block index → module for `Bottleneck.before_conv2`, or None for none.
+    remat: whether the blocks' activations are recomputed in the backward pass.
+    dtype: compute dtype.
+  """
+  blocks = []
+  for i in range(depth):
+    first = i == 0
+    settings = {
+      "features": features,
+      "stride": stride if first else 1,
+      "project": first and (stride > 1 or bottleneck),
+      "dtype": dtype,
+    }
+    if bottleneck and before_conv2 is not None:
+      settings["before_conv2"] = functools.partial(before_conv2, i)
+    block = Bottleneck if bottleneck else BasicBlock
+    blocks.append((nn.remat(block, static_argnums=(2,)) if remat else block)(**settings))
+  return blocks
+
+
+class ResNet(nn.Module):
+  """ResNet without its classifier; call it whole, or `stem` and `layer` by themselves.
+
+  Attributes:
+    depths: number of blocks in each of the stages 1-4.
+    bottleneck: bottlenecks (ResNet-50) or basic blocks (ResNet-18).
+    width: channels of the stem; 64 in the paper, less in tests.
+    before_conv2: (stage 1-4, block index) → module applied right before that bottleneck's 3×3 convolution, or None.
+    remat: whether the blocks' activations are recomputed in the backward pass.
+    dtype: compute dtype; parameters and statistics stay float32.
+  """
+
+  depths: tuple[int, ...]
+  bottleneck: bool
+  width: int = 64
+  before_conv2: Callable[[int, int], nn.Module | None] | None = None
+  remat: bool = False
+  dtype: Dtype = jnp.float32
+
+  def setup(self):
+    self.conv1 = conv(self.width, 7, 2, self.dtype)
+    self.bn1 = BatchNorm()
+    for k in range(1, len(self.depths) + 1):
+      setattr(self, f"layer{k}", self._stage(k))
+
+  def _stage(self, k: int) -> list[nn.Module]:
+    before_conv2 = None if self.before_conv2 is None else functools.partial(self.before_conv2, k)
+    features = self.width * 2 ** (k - 1) * (4 if self.bottleneck else 1)
+    stride = 1 if k == 1 else 2
+    return stage(self.depths[k - 1], features, stride, self.bottleneck, before_conv2, self.remat, self.dtype)
+
+  def stem(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """Conv7×7 s2, BN, ReLU, max-pool: `[..., H, W, 3]` to `[..., H/4, W/4, width]`."""
+    return max_pool(nn.relu(self.bn1(self.conv1(x), train)))
+
+  def layer(self, k: int, x: jax.Array, train: bool = False) -> jax.Array:
+    """Stage k, counted from 1, as torchvision counts its `layer1` … `layer4`."""
+    for block in getattr(self, f"layer{k}"):
+      x = block(x, train)
+    return x
+
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """Maps normalised images `[..., H, W, 3]` to the last stage's features `[..., H/32, W/32, 8·width (·4)]`.
+
+    Leading axes are free; BatchNorm takes its statistics over all of them.
+    """
+    x = self.stem(x, train)
+    for k in range(1, len(self.depths) + 1):
+      x = self.layer(k, x, train)
+    return x
