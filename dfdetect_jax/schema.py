@@ -2,8 +2,9 @@
 
 A dataset folder (`DIR` of `data_pipelines.build --output=DIR`) holds
 
-- a TFDS dataset in ArrayRecord (`group_size:1`), one **record per frame** of a face track, so that reading T consecutive
-  frames costs T frames; `tfds.builder_from_directory(DIR).as_data_source(split)` reads it, features `FRAME_FEATURES`;
+- a TFDS dataset in ArrayRecord (`group_size:1`), one **record per frame** of a face track, so that reading T
+  consecutive frames costs T frames; `tfds.builder_from_directory(DIR).as_data_source(split)` reads it, features
+  `FRAME_FEATURES`;
 - `tracks.jsonl`, one line per face track (`Track`): where its frames lie and everything known about its video;
 - `failures.csv` (path, reason): the videos that gave no track;
 - `dataset.json`: schema version, source, detector, margin, encoding and every other choice of the build.

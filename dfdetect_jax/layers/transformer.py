@@ -53,7 +53,7 @@ class SelfAttention(nn.Module):
     qkv = nn.DenseGeneral(
       (3, self.heads, width // self.heads),
       use_bias=self.qkv_bias,
-      kernel_init=nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=0, out_axis=(2, 3)),
+      kernel_init=nn.initializers.xavier_uniform(),
       dtype=self.dtype,
       name="qkv",
     )(x)

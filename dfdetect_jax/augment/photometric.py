@@ -1,0 +1,49 @@
+"""Clip-consistent spatial augmentation: one strength per clip, the same for all of its frames.
+
+All functions take a key and float32 clips `[B, T, H, W, 3]` on the 0-255 scale and return the same shape and scale.
+"""
+
+import jax
+import jax.numpy as jnp
+
+# ITU-R BT.601 luma, the weights of Pillow's and OpenCV's greyscale.
+LUMA = (0.299, 0.587, 0.114)
+
+
+def gaussian_blur(key: jax.Array, clips: jax.Array, sigma: tuple[float, float], radius: int = 6) -> jax.Array:
+  """Blurs each clip with a Gaussian whose σ is drawn uniformly per clip; edges are repeated.
+
+  Args:
+    sigma: smallest and largest σ in pixels.
+    radius: the kernel has 2·radius + 1 taps; keep it ≥ 2σ.
+  """
+  s = jax.random.uniform(key, (clips.shape[0], 1), minval=sigma[0], maxval=sigma[1])
+  offset = jnp.arange(-radius, radius + 1, dtype=jnp.float32)[None]
+  kernel = jnp.exp(-0.5 * (offset / s) ** 2)
+  kernel = kernel / jnp.sum(kernel, axis=1, keepdims=True)
+  for axis in (2, 3):
+    padding = [(radius, radius) if a == axis else (0, 0) for a in range(5)]
+    padded = jnp.pad(clips, padding, mode="edge")
+    taps = [jax.lax.slice_in_dim(padded, i, i + clips.shape[axis], axis=axis) for i in range(2 * radius + 1)]
+    clips = sum(kernel[:, i][:, None, None, None, None] * tap for i, tap in enumerate(taps))
+  return clips
+
+
+def saturation(key: jax.Array, clips: jax.Array, factor: tuple[float, float]) -> jax.Array:
+  """Moves each clip towards (factor < 1) or away from (> 1) its greyscale, the factor drawn uniformly per clip."""
+  f = jax.random.uniform(key, (clips.shape[0], 1, 1, 1, 1), minval=factor[0], maxval=factor[1])
+  grey = jnp.sum(clips * jnp.array(LUMA)[None, None, None, None], axis=-1, keepdims=True)
+  return jnp.clip(grey + f * (clips - grey), 0.0, 255.0)
+
+
+def gaussian_noise(key: jax.Array, clips: jax.Array, sigma: tuple[float, float]) -> jax.Array:
+  """Adds independent Gaussian noise to every value, its σ (on the 0-255 scale) drawn uniformly per clip."""
+  sigma_key, noise_key = jax.random.split(key)
+  s = jax.random.uniform(sigma_key, (clips.shape[0], 1, 1, 1, 1), minval=sigma[0], maxval=sigma[1])
+  return jnp.clip(clips + s * jax.random.normal(noise_key, clips.shape), 0.0, 255.0)
+
+
+def sometimes(key: jax.Array, probability: float, augmented: jax.Array, clips: jax.Array) -> jax.Array:
+  """Keeps the augmented clip with the given probability, drawn per clip, and the clip as it was otherwise."""
+  chosen = jax.random.bernoulli(key, probability, (clips.shape[0],) + (1,) * (clips.ndim - 1))
+  return jnp.where(chosen, augmented, clips)

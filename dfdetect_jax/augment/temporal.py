@@ -1,0 +1,27 @@
+"""Temporal augmentation: frames are dropped and repeated, the clip keeps its length."""
+
+import jax
+import jax.numpy as jnp
+
+
+def drop_and_repeat(key: jax.Array, clips: jax.Array, rate: float) -> jax.Array:
+  """Drops and repeats frames at constant length.
+
+  Each frame is dropped or repeated once with probability rate/2 each; what is left is stretched or cut to T frames by
+  repeating the last one or ending early. Order is kept: indices never fall.
+
+  Args:
+    key: random key; every clip is drawn for itself.
+    clips: `[B, T, H, W, C]`, any dtype.
+    rate: share of the frames that is touched, in [0, 1].
+
+  Returns:
+    The same shape and dtype; every output frame is one of the input's frames.
+  """
+  batch, frames = clips.shape[:2]
+  draw = jax.random.uniform(key, (batch, frames))
+  # The step from output k to output k + 1: 2 skips a frame, 0 shows it again.
+  step = jnp.where(draw < rate / 2, 2, jnp.where(draw < rate, 0, 1))
+  index = jnp.concatenate([jnp.zeros((batch, 1), step.dtype), jnp.cumsum(step, axis=1)[:, :-1]], axis=1)
+  index = jnp.clip(index, 0, frames - 1)
+  return jnp.take_along_axis(clips, index[:, :, None, None, None], axis=1)

@@ -1,0 +1,135 @@
+"""Inconsistency Diffusion Module (IDM): diffusion distances on the graph of directional tokens (DIP §III-C1).
+
+The 2L nodes are the L horizontal tokens followed by the L vertical ones. All of it runs in float32.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+HIGHEST = jax.lax.Precision.HIGHEST
+PATHS = ("spectral", "power")
+
+
+def neighbours(length: int, k_n: int) -> np.ndarray:
+  """Which nodes are joined: |i - j| ≤ ⌊k_n/2⌋ within a direction and across the two.
+
+  Args:
+    length: L, tokens per direction.
+    k_n: neighbourhood size, the node itself included (odd).
+
+  Returns:
+    bool `[2L, 2L]`.
+  """
+  position = np.arange(length)
+  band = np.abs(position[:, None] - position[None, :]) <= k_n // 2
+  return np.tile(band, (2, 2))
+
+
+def score_matrix(features: jax.Array, mu: jax.Array, k_n: int) -> jax.Array:
+  """W_ij = exp(-μ ‖f_i - f_j‖²) between neighbours, 0 elsewhere (Eq. 1-2).
+
+  The squared distances come from the Gram matrix: broadcast, `[B, 2L, 2L, E]` would cost more than everything else.
+
+  Args:
+    features: node features `[B, 2L, E]`, float32.
+    mu: scalar μ.
+    k_n: neighbourhood size.
+
+  Returns:
+    W, symmetric float32 `[B, 2L, 2L]` in [0, 1] with ones on its diagonal.
+  """
+  nodes = features.shape[-2]
+  joined = neighbours(nodes // 2, k_n) & ~np.eye(nodes, dtype=bool)
+  # Distances do not change when all nodes move together; about their mean the Gram matrix cancels least.
+  features = features - jnp.mean(features, axis=-2, keepdims=True)
+  gram = jnp.einsum("bie,bje->bij", features, features, precision=HIGHEST)
+  norm = jnp.diagonal(gram, axis1=-2, axis2=-1)
+  distance = jnp.maximum(norm[:, :, None] + norm[:, None, :] - 2 * gram, 0.0)
+  weights = jnp.where(joined[None], jnp.exp(-mu * jnp.where(joined[None], distance, 0.0)), 0.0)
+  return weights + jnp.eye(nodes, dtype=weights.dtype)[None]
+
+
+def diffusion_distance(w: jax.Array, t: int, path: str = "spectral") -> jax.Array:
+  """Diffusion distances after t steps of the random walk P = D⁻¹W (Eq. 3-5).
+
+  D^t(i, j) = Σ_k (P^t(i, k) - P^t(j, k))² Σd / d_k. With S = D^{-1/2} W D^{-1/2}, which is symmetric and has P's
+  eigenvalues, this is K_ii + K_jj - 2 K_ij for K = C S^{2t} C, C = diag(√(Σd / d)); in the eigenvectors v_r of S it is
+  Σ_r λ_r^{2t} (ψ_r(i) - ψ_r(j))² with ψ_r = v_r √(Σd / d), the only scaling with which Eq. 5 equals Eq. 4.
+
+  Args:
+    w: W, symmetric and non-negative with positive row sums, `[..., N, N]` float32.
+    t: number of steps.
+    path: how S^{2t} is computed: `spectral` by an eigendecomposition, `power` by repeated squaring.
+
+  Returns:
+    D^t, `[..., N, N]` float32, symmetric, zero on the diagonal, non-negative up to rounding.
+
+  Reference:
+    DIP §III-C1, Eq. 3-5; Sun and Xu, Neural Diffusion Distance, NeurIPS 2019.
+  """
+  degree = jnp.sum(w, axis=-1)
+  root = jnp.sqrt(degree)
+  s = w / (root[..., :, None] * root[..., None, :])
+  power = {"spectral": spectral_power, "power": repeated_squaring}[path](s, 2 * t)
+  c = jnp.sqrt(jnp.sum(degree, axis=-1, keepdims=True)) / root
+  k = c[..., :, None] * power * c[..., None, :]
+  diagonal = jnp.diagonal(k, axis1=-2, axis2=-1)
+  return diagonal[..., :, None] + diagonal[..., None, :] - 2 * k
+
+
+def repeated_squaring(s: jax.Array, n: int) -> jax.Array:
+  """S^n of `[..., N, N]` for n ≥ 1 in about log₂ n matrix products of full precision."""
+  result = None
+  while n:
+    if n % 2:
+      result = s if result is None else jnp.matmul(result, s, precision=HIGHEST)
+    n //= 2
+    if n:
+      s = jnp.matmul(s, s, precision=HIGHEST)
+  return result
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def spectral_power(s: jax.Array, n: int) -> jax.Array:
+  """S^n = V Λ^n Vᵀ of symmetric `[..., N, N]`, differentiable also where eigenvalues coincide.
+
+  The derivative of `eigh` divides by differences of eigenvalues and is infinite where they meet, though S^n is a
+  polynomial in S. Its own derivative (Daleckii-Krein) is V (Φ ∘ (Vᵀ dS V)) Vᵀ with the divided differences
+  Φ_ij = (λ_i^n - λ_j^n) / (λ_i - λ_j), which tend to n λ^{n-1}.
+  """
+  eigenvalues, v = jnp.linalg.eigh(s)
+  return jnp.einsum("...ir,...r,...jr->...ij", v, eigenvalues**n, v, precision=HIGHEST)
+
+
+@spectral_power.defjvp
+def _spectral_power_jvp(n, primals, tangents):
+  (s,), (ds,) = primals, tangents
+  eigenvalues, v = jnp.linalg.eigh(s)
+  power = jnp.einsum("...ir,...r,...jr->...ij", v, eigenvalues**n, v, precision=HIGHEST)
+  inner = jnp.einsum("...ir,...ij,...js->...rs", v, ds, v, precision=HIGHEST)
+  outer = jnp.einsum("...ir,...rs,...js->...ij", v, divided_differences(eigenvalues, n) * inner, v, precision=HIGHEST)
+  return power, outer
+
+
+def divided_differences(x: jax.Array, n: int) -> jax.Array:
+  """Φ_ij = (x_i^n - x_j^n) / (x_i - x_j) without dividing: the sum Σ_k x_i^k x_j^{n-1-k}.
+
+  Built by Φ^{2m} = Φ^m (x_i^m + x_j^m) and Φ^{m+1} = x_i Φ^m + x_j^m, so it is exact where x_i and x_j meet.
+
+  Args:
+    x: `[..., N]`.
+    n: power, at least 1.
+
+  Returns:
+    `[..., N, N]`.
+  """
+  a, b = x[..., :, None], x[..., None, :]
+  a_m, b_m, phi = a, b, jnp.ones_like(a * b)
+  for bit in bin(n)[3:]:
+    phi, a_m, b_m = phi * (a_m + b_m), a_m * a_m, b_m * b_m
+    if bit == "1":
+      phi, a_m, b_m = a * phi + b_m, a * a_m, b * b_m
+  return phi

@@ -1,0 +1,108 @@
+"""The fields that every run has. A file in configs/ starts from `base_config()` and fills in its paper's values."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from dfdetect_jax.errors import UserError
+
+
+def base_config() -> ml_collections.ConfigDict:
+  """The settings shared by all methods, with defaults. Comments say what a value means and what else it may be."""
+  config = ml_collections.ConfigDict()
+  config.method = ""  # a name in dfdetect_jax.methods.METHODS
+  config.model = ml_collections.ConfigDict()  # the model's size and switches
+  config.objective = ml_collections.ConfigDict()  # loss weights, augmentation, teacher
+  config.clips = ml_collections.ConfigDict()  # fields of dfdetect_jax.methods.ClipSpec
+  config.init = ""  # folder of converted weights to start from (dfdetect_jax.interop.convert); "" = random
+
+  config.seed = 0  # everything random follows from it: initialisation, order, sampling, augmentation
+  config.dtype = "float32"  # compute dtype, or "bfloat16"; parameters, statistics and losses stay float32
+  config.remat = False  # recompute activations in the backward pass: less memory, about a third more time
+  config.batch_size = 16  # examples per step over all devices and hosts
+  config.accumulate = 1  # cut each batch into so many equal parts and add up their gradients
+  config.total_steps = 0  # optimizer steps; 0 = as many as `epochs` takes
+  config.epochs = 0.0  # passes over the training tracks (each gives `clips.train_clips` clips), if total_steps is 0
+
+  config.optimizer = ml_collections.ConfigDict()
+  config.optimizer.name = "adamw"  # adamw | adam | sgd
+  config.optimizer.learning_rate = 1e-4  # peak
+  config.optimizer.schedule = "constant"  # constant | cosine | plateau (cut when validation stops improving)
+  config.optimizer.warmup_steps = 0  # linear from `warmup_factor` x the peak
+  config.optimizer.warmup_factor = 0.0
+  config.optimizer.final_factor = 0.0  # cosine ends at this factor x the peak
+  config.optimizer.plateau_factor = 0.1  # plateau: multiply the rate by this …
+  config.optimizer.plateau_patience = 2  # … after so many validations in a row without a new best
+  config.optimizer.weight_decay = 0.0
+  config.optimizer.b1 = 0.9
+  config.optimizer.b2 = 0.999
+  config.optimizer.momentum = 0.9  # sgd
+  config.optimizer.clip_norm = 0.0  # clip the global gradient norm; 0 = don't
+  # (regex over "a/b/kernel" paths, factor on weight decay, factor on learning rate); the first match counts, and every
+  # parameter must be matched. A learning-rate factor of 0 freezes.
+  config.optimizer.rules = (
+    (r"(.*/)?(bias|scale|cls\w*|\w*embedding|mu|tau_\d)", 0.0, 1.0),
+    (r".*", 1.0, 1.0),
+  )
+
+  config.data = ""  # dataset folder made by data_pipelines.build; --data says the same
+  config.workers = 2  # processes that read clips; 0 reads in threads of the main process
+  config.prefetch = 4  # batches read ahead
+  config.unpaired = "random"  # triplets of a real video without its own forgery: "random" forgery, or "drop" the video
+
+  config.log_every = 50  # steps between metric lines
+  config.eval_every = 1000  # steps between validations; 0 = only at the end
+  config.eval_batch_size = 16  # clips per forward pass
+  config.select_metric = "auc"  # validation metric whose best step is kept apart (video level; higher is better)
+  config.checkpoint_every = 1000  # steps between checkpoints
+  config.checkpoint_keep = 2  # latest checkpoints kept, besides the best one
+  config.tracks = "max"  # score of a video with several face tracks: max or mean over them
+
+  config.mesh = ml_collections.ConfigDict()
+  config.mesh.data = -1  # devices along the batch; -1 = all that fsdp leaves
+  config.mesh.fsdp = 1  # devices among which parameters, optimizer state and teacher are cut
+  return config
+
+
+def override(config: ml_collections.ConfigDict, overrides: Mapping[str, Any]) -> ml_collections.ConfigDict:
+  """Sets existing fields by dotted name, e.g. `{"model.k_n": 3}`, and returns the config.
+
+  Raises:
+    UserError: no such field; the nearest name is suggested.
+  """
+  for name, value in overrides.items():
+    *parents, last = name.split(".")
+    node = config
+    for field in [*parents, last]:
+      fields = list(node) if isinstance(node, ml_collections.ConfigDict) else []
+      if field not in fields:
+        close = difflib.get_close_matches(field, fields, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else f" It has: {', '.join(fields)}." if fields else ""
+        raise UserError(f"config has no field '{name}'.{hint}")
+      parent, node = node, node[field]
+    parent[last] = value
+  return config
+
+
+def variant(
+  config: ml_collections.ConfigDict, name: str | None, variants: Mapping[str, Mapping[str, Any]]
+) -> ml_collections.ConfigDict:
+  """Applies a named variant and locks the config: the last line of every `get_config`.
+
+  Args:
+    config: the paper's setting, every field that a variant touches already in it.
+    name: variant after the colon of `--config=configs/dip.py:NAME`; "" or None is the paper's setting.
+    variants: overrides by dotted field name, by variant.
+
+  Raises:
+    UserError: there is no such variant; the message lists them.
+  """
+  if name:
+    if name not in variants:
+      close = difflib.get_close_matches(name, variants, n=1)
+      hint = f" Did you mean '{close[0]}'?" if close else ""
+      raise UserError(f"config of {config.method} has no variant '{name}'.{hint} It has: {', '.join(variants)}.")
+    override(config, variants[name])
+  return config.lock()
