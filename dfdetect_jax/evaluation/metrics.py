@@ -1,0 +1,258 @@
+"""Figures of a detector from labels and scores, at video, clip and frame level.
+
+scikit-learn computes what it has; the equal error rate and the calibration error are computed here. With one class
+only, a figure that compares the two classes is `None` and the reason is told beside it, so that a report can print
+"undefined: …" instead of a number that means nothing.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from sklearn import metrics as sk
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.evaluation.scores import VideoScore
+
+# name -> what a table prints above the column
+METRICS = {
+  "auc": "AUC",
+  "acc": "ACC@0.5",
+  "acc_at_threshold": "ACC@val",
+  "eer": "EER",
+  "ap": "AP",
+  "log_loss": "log-loss",
+  "ece": "ECE",
+}
+NEEDS_BOTH_CLASSES = ("auc", "eer", "ap")
+CALIBRATION_BINS = 15
+FAILED_POLICIES = ("half", "exclude")
+
+# (labels, scores, clusters, threshold) -> 95 % interval by metric
+Intervals = Callable[[np.ndarray, np.ndarray, np.ndarray, float | None], dict[str, list[float] | None]]
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
+  """Area under the ROC curve, P(fake scores above real) + ½ P(tie); None with one class only."""
+  return float(sk.roc_auc_score(labels, scores)) if _both_classes(labels) else None
+
+
+def average_precision(labels: np.ndarray, scores: np.ndarray) -> float | None:
+  """Average precision Σₙ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores, without interpolation; None with one class only."""
+  return float(sk.average_precision_score(labels, scores)) if _both_classes(labels) else None
+
+
+def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float | None:
+  """Error rate where false-positive and false-negative rate are equal; None with one class only.
+
+  The ROC curve is taken as the polyline through its operating points (a tie between the classes is one slanted step),
+  and cut with the line FPR = 1 − TPR.
+  """
+  if not _both_classes(labels):
+    return None
+  fpr, tpr, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
+  gap = fpr - (1 - tpr)  # grows from -1 to 1 along the curve
+  after = int(np.argmax(gap >= 0))
+  before = after - 1
+  along = -gap[before] / (gap[after] - gap[before])
+  return float(fpr[before] + along * (fpr[after] - fpr[before]))
+
+
+def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float:
+  """Share of right decisions where "fake" means a score above `threshold` (a failed video's 0.5 is thus "real")."""
+  return float(sk.accuracy_score(labels, scores > threshold))
+
+
+def log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
+  """Mean negative log-likelihood in nats; scores of 0 and 1 are moved inside by one float64 epsilon."""
+  return float(sk.log_loss(labels, scores, labels=[0, 1]))
+
+
+def calibration_bin(scores: np.ndarray) -> np.ndarray:
+  """Number of the calibration bin of each score: `CALIBRATION_BINS` equal bins of [0, 1], closed on the right."""
+  return np.searchsorted(np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1], scores)
+
+
+def calibration_error(labels: np.ndarray, scores: np.ndarray) -> float:
+  """Expected calibration error Σ_b (n_b / n) |mean fake probability in b − share of fakes in b|.
+
+  Reference: Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015, for the
+  probability of the positive class.
+  """
+  excess = np.bincount(calibration_bin(scores), weights=scores - labels, minlength=CALIBRATION_BINS)
+  return float(np.abs(excess).sum() / len(scores))
+
+
+def choose_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
+  """Threshold of highest accuracy, to be chosen on validation scores and used on test scores.
+
+  Candidates lie half-way between neighbouring scores (and at 0 and 1: everything with evidence is fake, nothing is).
+  Of equally good ones the one nearest to 0.5 is taken, then the lower.
+
+  Raises:
+    UserError: the scores are of one class only, which cannot say where to cut.
+  """
+  if not _both_classes(labels):
+    raise UserError(f"a threshold cannot be chosen on these validation scores: {_one_class(labels)}.")
+  values = np.unique(scores)
+  candidates = np.unique(np.concatenate([[0.0, 0.5, 1.0], (values[:-1] + values[1:]) / 2]))
+  fakes, reals = np.sort(scores[labels == 1]), np.sort(scores[labels == 0])
+  right = (len(fakes) - np.searchsorted(fakes, candidates, "right")) + np.searchsorted(reals, candidates, "right")
+  best = candidates[right == right.max()]
+  return float(best[np.argmin(np.abs(best - 0.5))])
+
+
+def binary_metrics(labels: np.ndarray, scores: np.ndarray, threshold: float | None = None) -> dict:
+  """Every metric of one set of scores.
+
+  Args:
+    labels: `[N]`, 1 = fake, 0 = real.
+    scores: fake probabilities `[N]` in [0, 1].
+    threshold: chosen on validation scores; None leaves `acc_at_threshold` undefined.
+
+  Returns:
+    The names of `METRICS` with a float or None, and `undefined`: the reason by name of each None.
+  """
+  labels, scores = np.asarray(labels, np.int64), np.asarray(scores, np.float64)
+  if not len(labels):
+    return {name: None for name in METRICS} | {"undefined": dict.fromkeys(METRICS, "undefined: nothing was scored")}
+  values = {
+    "auc": auc(labels, scores),
+    "acc": accuracy(labels, scores),
+    "acc_at_threshold": None if threshold is None else accuracy(labels, scores, threshold),
+    "eer": equal_error_rate(labels, scores),
+    "ap": average_precision(labels, scores),
+    "log_loss": log_loss(labels, scores),
+    "ece": calibration_error(labels, scores),
+  }
+  undefined = {}
+  if threshold is None:
+    undefined["acc_at_threshold"] = "undefined: no validation scores were given to choose a threshold on"
+  if not _both_classes(labels):
+    undefined |= dict.fromkeys(NEEDS_BOTH_CLASSES, f"undefined: {_one_class(labels)}")
+  return values | {"undefined": undefined}
+
+
+def apply_failed_policy(scores: Sequence[VideoScore], failed: str) -> list[VideoScore]:
+  """The rows that are evaluated: all of them with failed videos at 0.5 (`half`), or without them (`exclude`)."""
+  if failed not in FAILED_POLICIES:
+    raise UserError(f"failed videos cannot be treated by '{failed}': choose one of {', '.join(FAILED_POLICIES)}.")
+  return [s for s in scores if failed == "half" or not s.failed]
+
+
+def labels_and_scores(scores: Sequence[VideoScore]) -> tuple[np.ndarray, np.ndarray]:
+  """Labels int64 `[N]` and fake probabilities float64 `[N]` of the videos."""
+  return np.array([s.label for s in scores], np.int64), np.array([s.score for s in scores], np.float64)
+
+
+def clusters(scores: Sequence[VideoScore]) -> np.ndarray:
+  """What is resampled together, int64 `[N]`: the identity where known, else the video.
+
+  Of "a+b" the first is taken, the person whose footage it is; in datasets that swap everyone with everyone the donors
+  would tie all videos into one.
+  """
+  keys = [f"{s.dataset}\n{s.identity.split('+')[0]}" if s.identity else f"\n\n{s.video_id}" for s in scores]
+  return np.unique(keys, return_inverse=True)[1] if keys else np.zeros(0, np.int64)
+
+
+def clip_level(scores: Sequence[VideoScore]) -> tuple[np.ndarray, np.ndarray] | str:
+  """Labels and probabilities of all clips of the videos that were scored, or the reason why they are not known."""
+  scored = [s for s in scores if not s.failed]
+  if any(not s.clip_scores for s in scored):
+    return "undefined: the score file does not hold the scores of the clips"
+  pairs = [(s.label, p) for s in scored for clips in s.clip_scores for p in clips]
+  return np.array([y for y, _ in pairs], np.int64), np.array([p for _, p in pairs], np.float64)
+
+
+def frame_level(scores: Sequence[VideoScore]) -> tuple[np.ndarray, np.ndarray] | str:
+  """Labels and probabilities of all frames that some clip covers, or the reason why they are not known.
+
+  A frame of a face track is given the mean probability of the clips of that track that cover it.
+  """
+  scored = [s for s in scores if not s.failed]
+  if any(not (s.clip_scores and s.clip_starts and s.clip_frames) for s in scored):
+    return "undefined: the score file does not say which consecutive frames each clip covers"
+  labels, values = [np.zeros(0, np.int64)], [np.zeros(0, np.float64)]
+  for video in scored:
+    for starts, clips in zip(video.clip_starts, video.clip_scores, strict=True):
+      frames = (np.asarray(starts)[:, None] + np.arange(video.clip_frames)).ravel()
+      frames -= frames.min()
+      covered = np.bincount(frames)
+      total = np.bincount(frames, weights=np.repeat(clips, video.clip_frames))
+      values.append(total[covered > 0] / covered[covered > 0])
+      labels.append(np.full(len(values[-1]), video.label))
+  return np.concatenate(labels), np.concatenate(values)
+
+
+def groups(scores: Sequence[VideoScore]) -> dict[str, dict[str, list[VideoScore]]]:
+  """The sets that figures are given for: `per_manipulation`, `per_dataset`, `per_compression`, each by name.
+
+  A manipulation is judged against all real videos of its dataset and compression; its name is
+  `dataset/manipulation/compression` without the parts that are not known.
+  """
+  by_key: dict[str, dict[str, list[VideoScore]]] = {"per_manipulation": {}, "per_dataset": {}, "per_compression": {}}
+  for key in sorted({(s.dataset, s.manipulation, s.compression) for s in scores if s.label == 1}):
+    dataset, manipulation, compression = key
+    reals = [s for s in scores if s.label == 0 and (s.dataset, s.compression) == (dataset, compression)]
+    fakes = [s for s in scores if s.label == 1 and (s.dataset, s.manipulation, s.compression) == key]
+    name = "/".join(part for part in (dataset, manipulation or "unnamed", compression) if part)
+    by_key["per_manipulation"][name] = reals + fakes
+  for level, attribute in (("per_dataset", "dataset"), ("per_compression", "compression")):
+    for value in sorted({getattr(s, attribute) for s in scores}):
+      by_key[level][value or "unnamed"] = [s for s in scores if getattr(s, attribute) == value]
+  return by_key
+
+
+def summarise(
+  scores: Sequence[VideoScore],
+  failed: str = "half",
+  threshold: float | None = None,
+  intervals: Intervals | None = None,
+) -> dict:
+  """All figures of a score file, as `metrics.json` holds them.
+
+  Args:
+    scores: the rows of the score file.
+    failed: "half" scores failed videos 0.5, "exclude" leaves them out; they are listed either way.
+    threshold: chosen on validation scores, see `choose_threshold`.
+    intervals: computes 95 % intervals of the video-level figures (`statistics.bootstrap_intervals`); None: none.
+
+  Returns:
+    `overall`: `{"video": F, "clip": F, "frame": F}`; `per_manipulation`, `per_dataset`, `per_compression`: the same by
+    name; `failed`: policy, count and videos. F holds the names of `METRICS`, `undefined` (reasons), the counts `n`,
+    `real` and `fake`, and, at video level, `clusters` and `intervals`.
+  """
+  used = apply_failed_policy(scores, failed)
+
+  def figures(members: list[VideoScore]) -> dict:
+    labels, values = labels_and_scores(members)
+    cluster = clusters(members)
+    video = _counts(labels) | {"clusters": len(np.unique(cluster))} | binary_metrics(labels, values, threshold)
+    if intervals:
+      video["intervals"] = intervals(labels, values, cluster, threshold)
+    levels = {"video": video}
+    for name, level in (("clip", clip_level(members)), ("frame", frame_level(members))):
+      if isinstance(level, str):
+        levels[name] = dict.fromkeys(METRICS) | {"undefined": dict.fromkeys(METRICS, level)}
+      else:
+        levels[name] = _counts(level[0]) | binary_metrics(*level, threshold)
+    return levels
+
+  failures = [{"video_id": s.video_id, "label": s.label, "reason": s.reason} for s in scores if s.failed]
+  return {
+    "threshold": threshold,
+    "failed": {"policy": failed, "count": len(failures), "videos": failures},
+    "overall": figures(used),
+    **{level: {name: figures(m) for name, m in members.items()} for level, members in groups(used).items()},
+  }
+
+
+def _counts(labels: np.ndarray) -> dict[str, int]:
+  return {"n": len(labels), "real": int((labels == 0).sum()), "fake": int((labels == 1).sum())}
+
+
+def _both_classes(labels: np.ndarray) -> bool:
+  return 0 < np.count_nonzero(labels) < len(labels)
+
+
+def _one_class(labels: np.ndarray) -> str:
+  return "all of them are fake" if np.any(labels) else "all of them are real" if len(labels) else "there are none"
