@@ -1,11 +1,8 @@
-"""2-D ResNet-18 and ResNet-50 (He et al., CVPR 2016), equal to torchvision's, with access stage by stage.
+"""2-D ResNet-18 and ResNet-50 (He et al., CVPR 2016), equal to torchvision's.
 
 Parameter names map onto torchvision's keys: `layer1_0/conv1` is `layer1.0.conv1`, `downsample_conv` is `downsample.0`,
 `downsample_bn` is `downsample.1`, the others keep their names. The classifier is the caller's.
 """
-
-import functools
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -74,15 +71,12 @@ class Bottleneck(nn.Module):
     features: channels of the output, four times those inside.
     stride: of the 3×3 convolution and the shortcut.
     project: whether the shortcut is a 1×1 convolution with BatchNorm rather than the identity.
-    before_conv2: makes a module `(x, train) -> x` that is applied right before the 3×3 convolution, or None for none;
-      called inside the block, so that the module's parameters lie beside the convolutions'.
     dtype: compute dtype; parameters and statistics stay float32.
   """
 
   features: int
   stride: int = 1
   project: bool = False
-  before_conv2: Callable[[], nn.Module | None] | None = None
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -91,9 +85,6 @@ class Bottleneck(nn.Module):
     inner = self.features // 4
     y = conv(inner, 1, 1, self.dtype, name="conv1")(x)
     y = nn.relu(BatchNorm(name="bn1")(y, train))
-    inserted = self.before_conv2() if self.before_conv2 is not None else None
-    if inserted is not None:
-      y = inserted(y, train)
     y = conv(inner, 3, self.stride, self.dtype, name="conv2")(y)
     y = nn.relu(BatchNorm(name="bn2")(y, train))
     y = conv(self.features, 1, 1, self.dtype, name="conv3")(y)
@@ -110,13 +101,7 @@ def _shortcut(block: BasicBlock | Bottleneck, x: jax.Array, train: bool) -> jax.
 
 
 def stage(
-  depth: int,
-  features: int,
-  stride: int,
-  bottleneck: bool = False,
-  before_conv2: Callable[[int], nn.Module | None] | None = None,
-  remat: bool = False,
-  dtype: Dtype = jnp.float32,
+  depth: int, features: int, stride: int, bottleneck: bool = False, remat: bool = False, dtype: Dtype = jnp.float32
 ) -> list[nn.Module]:
   """The blocks of one stage; assigned to `self.layerK` in a `setup`, they are named `layerK_0`, `layerK_1`, ….
 
@@ -125,34 +110,23 @@ def stage(
     features: channels of the stage's output.
     stride: of the first block.
     bottleneck: whether the blocks are bottlenecks.
-    before_conv2: block index → module for `Bottleneck.before_conv2`, or None for none.
     remat: whether the blocks' activations are recomputed in the backward pass.
     dtype: compute dtype.
   """
-  blocks = []
-  for i in range(depth):
-    first = i == 0
-    settings = {
-      "features": features,
-      "stride": stride if first else 1,
-      "project": first and (stride > 1 or bottleneck),
-      "dtype": dtype,
-    }
-    if bottleneck and before_conv2 is not None:
-      settings["before_conv2"] = functools.partial(before_conv2, i)
-    block = Bottleneck if bottleneck else BasicBlock
-    blocks.append((nn.remat(block, static_argnums=(2,)) if remat else block)(**settings))
-  return blocks
+  block = Bottleneck if bottleneck else BasicBlock
+  if remat:
+    block = nn.remat(block, static_argnums=(2,))
+  first = block(features, stride, project=stride > 1 or bottleneck, dtype=dtype)
+  return [first, *(block(features, dtype=dtype) for _ in range(depth - 1))]
 
 
 class ResNet(nn.Module):
-  """ResNet without its classifier; call it whole, or `stem` and `layer` by themselves.
+  """ResNet without its classifier.
 
   Attributes:
     depths: number of blocks in each of the stages 1-4.
     bottleneck: bottlenecks (ResNet-50) or basic blocks (ResNet-18).
     width: channels of the stem; 64 in the paper, less in tests.
-    before_conv2: (stage 1-4, block index) → module applied right before that bottleneck's 3×3 convolution, or None.
     remat: whether the blocks' activations are recomputed in the backward pass.
     dtype: compute dtype; parameters and statistics stay float32.
   """
@@ -160,38 +134,24 @@ class ResNet(nn.Module):
   depths: tuple[int, ...]
   bottleneck: bool
   width: int = 64
-  before_conv2: Callable[[int, int], nn.Module | None] | None = None
   remat: bool = False
   dtype: Dtype = jnp.float32
 
   def setup(self):
     self.conv1 = conv(self.width, 7, 2, self.dtype)
     self.bn1 = BatchNorm()
-    for k in range(1, len(self.depths) + 1):
-      setattr(self, f"layer{k}", self._stage(k))
-
-  def _stage(self, k: int) -> list[nn.Module]:
-    before_conv2 = None if self.before_conv2 is None else functools.partial(self.before_conv2, k)
-    features = self.width * 2 ** (k - 1) * (4 if self.bottleneck else 1)
-    stride = 1 if k == 1 else 2
-    return stage(self.depths[k - 1], features, stride, self.bottleneck, before_conv2, self.remat, self.dtype)
-
-  def stem(self, x: jax.Array, train: bool = False) -> jax.Array:
-    """Conv7×7 s2, BN, ReLU, max-pool: `[..., H, W, 3]` to `[..., H/4, W/4, width]`."""
-    return max_pool(nn.relu(self.bn1(self.conv1(x), train)))
-
-  def layer(self, k: int, x: jax.Array, train: bool = False) -> jax.Array:
-    """Stage k, counted from 1, as torchvision counts its `layer1` … `layer4`."""
-    for block in getattr(self, f"layer{k}"):
-      x = block(x, train)
-    return x
+    for k, depth in enumerate(self.depths):
+      features = self.width * 2**k * (4 if self.bottleneck else 1)
+      blocks = stage(depth, features, 2 if k else 1, self.bottleneck, self.remat, self.dtype)
+      setattr(self, f"layer{k + 1}", blocks)
 
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     """Maps normalised images `[..., H, W, 3]` to the last stage's features `[..., H/32, W/32, 8·width (·4)]`.
 
     Leading axes are free; BatchNorm takes its statistics over all of them.
     """
-    x = self.stem(x, train)
+    x = max_pool(nn.relu(self.bn1(self.conv1(x), train)))
     for k in range(1, len(self.depths) + 1):
-      x = self.layer(k, x, train)
+      for block in getattr(self, f"layer{k}"):
+        x = block(x, train)
     return x

@@ -1,0 +1,40 @@
+"""ST-ILIF: spatiotemporal inconsistency learning and interactive fusion (Zhang et al., ACM TOMM 2024)."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from dfdetect_jax.augment.flip import random_flip
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.methods.method import ClipSpec, Method
+from dfdetect_jax.methods.st_ilif import model, phase, tdm
+
+
+class StIlifMethod(Method):
+  """Binary cross-entropy on randomly flipped clips (§5.2, Eq. 12)."""
+
+  def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
+    """Flips clips `[B, T, H, W, 3]` left to right at random, all frames of a clip alike."""
+    return random_flip(rng, clips)
+
+
+def build(config: ml_collections.ConfigDict) -> StIlifMethod:
+  """Builds ST-ILIF from `config.model` (`size`, and any field of `model.STILIF`) and `config.clips`.
+
+  Raises:
+    UserError: the settings contradict each other.
+  """
+  settings = dict(config.model)
+  size = settings.pop("size")
+  for name, value, choices in (
+    ("size", size, tuple(model.SIZES)),
+    ("stream", settings["stream"], model.STREAMS),
+    ("reconstruction", settings["reconstruction"], tuple(phase.RECONSTRUCTIONS)),
+    ("recurrence", settings["recurrence"], tdm.RECURRENCES),
+  ):
+    if value not in choices:
+      raise UserError(f"ST-ILIF: model.{name} is '{value}', it must be one of {', '.join(choices)}.")
+  spec = ClipSpec(**config.clips)
+  model.check_clip_shape(spec.shape(train=True))
+  settings = {**model.SIZES[size], **settings, "remat": config.remat, "dtype": jnp.dtype(config.dtype)}
+  return StIlifMethod(model=model.STILIF(**settings), clip_spec=spec)

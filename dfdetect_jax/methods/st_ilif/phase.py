@@ -1,0 +1,61 @@
+"""Phase-based reconstruction of the grey mean frame, and the images that Table 2 puts in its place (§4.2, Eq. 1-3)."""
+
+import jax
+import jax.numpy as jnp
+
+AMPLITUDE = 25_000.0  # A in Eq. 2, at 224×224
+
+# Fig. 6, the derivative along x; along y it is the transpose.
+SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
+PREWITT = ((-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0))
+
+
+def grey_mean(clips: jax.Array) -> jax.Array:
+  """Mean over frames and colours: `[B, T, H, W, 3]` on the 0-255 scale to float32 `[B, H, W]`."""
+  return jnp.mean(clips.astype(jnp.float32), axis=(1, 4))
+
+
+def phase_image(grey: jax.Array) -> jax.Array:
+  """|F⁻¹(A · F / |F|)|, the image that has the grey image's phases and one amplitude at all frequencies.
+
+  The paper prints e^{−jφ}, which is the image turned by 180°, and a two-quadrant arctan; F / |F| is e^{+jφ} of the
+  four-quadrant one. Where F = 0 the phase counts as 0, as arctan2 has it. A = 25000 at 224×224 makes the root mean
+  square A/√(HW) = 111.6, half of the grey scale; at other sizes A grows with √(HW), to keep that value (decision).
+
+  Args:
+    grey: `[..., H, W]` float32.
+
+  Returns:
+    `[..., H, W]` float32, at least 0, of root mean square 25000/224.
+  """
+  height, width = grey.shape[-2:]
+  amplitude = AMPLITUDE * (height * width) ** 0.5 / 224
+  spectrum = jnp.fft.rfft2(grey)
+  modulus = jnp.abs(spectrum).astype(spectrum.dtype)
+  phase = jnp.where(modulus == 0, 1.0, spectrum / jnp.where(modulus == 0, 1.0, modulus))
+  return jnp.abs(jnp.fft.irfft2(amplitude * phase, s=(height, width)))
+
+
+def amplitude_image(grey: jax.Array) -> jax.Array:
+  """|F⁻¹(|F|)|, the image that has the amplitudes and no phases; `[..., H, W]` float32 to the same (Table 2)."""
+  return jnp.abs(jnp.fft.irfft2(jnp.abs(jnp.fft.rfft2(grey)), s=grey.shape[-2:]))
+
+
+def edge_image(grey: jax.Array, kernel: tuple[tuple[float, ...], ...]) -> jax.Array:
+  """√(Gx² + Gy²) by a 3×3 derivative kernel and its transpose, edges repeated; `[..., H, W]` to the same (Table 2)."""
+  height, width = grey.shape[-2:]
+  padded = jnp.pad(grey, [(0, 0)] * (grey.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
+  gx, gy = jnp.zeros_like(grey), jnp.zeros_like(grey)
+  for i in range(3):
+    for j in range(3):
+      shifted = padded[..., i : i + height, j : j + width]
+      gx, gy = gx + kernel[i][j] * shifted, gy + kernel[j][i] * shifted
+  return jnp.sqrt(gx**2 + gy**2)
+
+
+RECONSTRUCTIONS = {
+  "phase": phase_image,
+  "amplitude": amplitude_image,
+  "sobel": lambda grey: edge_image(grey, SOBEL),
+  "prewitt": lambda grey: edge_image(grey, PREWITT),
+}

@@ -1,0 +1,65 @@
+"""The phase-aware stream (§4.2, Fig. 4): convolutions on the phase-based reconstruction beside the grey image."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.resnet import conv, max_pool
+
+Dtype = jnp.dtype
+
+
+class ConvBlock(nn.Module):
+  """ReLU(BN(Conv k×k)), `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, features]`."""
+
+  features: int
+  kernel: int = 3
+  stride: int = 1
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    x = conv(self.features, self.kernel, self.stride, self.dtype, name="conv")(x)
+    return nn.relu(BatchNorm(name="bn")(x, train))
+
+
+class PhaseStream(nn.Module):
+  """Four stages whose maps have the sizes of ResNet-18's, so that CAFIM can join the two streams after each.
+
+  The paper gives the first stage 64 channels and says nothing of the others: 128, 256, 512 as in ResNet-18 (decision).
+  The pools are 3×3, stride 2, as in ResNet's stem (decision).
+
+  Attributes:
+    width: channels of the first stage; doubles with each of the next.
+    remat: whether the blocks' activations are recomputed in the backward pass.
+    dtype: compute dtype; parameters and statistics stay float32.
+  """
+
+  width: int = 64
+  remat: bool = False
+  dtype: Dtype = jnp.float32
+
+  def setup(self):
+    block = nn.remat(ConvBlock, static_argnums=(2,)) if self.remat else ConvBlock
+    self.stem = [block(self.width, kernel, stride, self.dtype) for kernel, stride in ((3, 1), (3, 1), (7, 2))]
+    self.stages = [[block(self.width * 2**k, 3, 1, self.dtype) for _ in range(2)] for k in range(4)]
+
+  def stage(self, k: int, x: jax.Array, train: bool = False) -> jax.Array:
+    """Stage k in 1-4: max-pool, two convolutions; the first stage has the stem before it.
+
+    Args:
+      k: number of the stage.
+      x: the input `[B, H, W, 2]` for stage 1, else the last stage's map.
+      train: whether BatchNorm uses the batch's statistics.
+
+    Returns:
+      `[B, H/2^{k+1}, W/2^{k+1}, 2^{k-1}·width]`.
+    """
+    if k == 1:
+      for block in self.stem:
+        x = block(x, train)
+    x = max_pool(x)
+    for block in self.stages[k - 1]:
+      x = block(x, train)
+    return x
