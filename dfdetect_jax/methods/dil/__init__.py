@@ -1,0 +1,44 @@
+"""DIL: Gu et al., "Delving into the Local: Dynamic Inconsistency Learning for DeepFake Video Detection", AAAI 2022."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from dfdetect_jax.augment.flip import random_flip
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.methods.dil import model
+from dfdetect_jax.methods.method import ClipSpec, Method
+
+
+class DilMethod(Method):
+  """Binary cross-entropy on the video's logit; horizontal flip is the only augmentation ("Implementation Details")."""
+
+  def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
+    """Mirrors each example's snippets, all frames alike, with probability ½."""
+    return random_flip(rng, clips)
+
+
+def build(config: ml_collections.ConfigDict) -> DilMethod:
+  """Builds DIL from `config.model` (`size`, and any field of `model.DIL`) and `config.clips`.
+
+  Raises:
+    UserError: the settings contradict each other.
+  """
+  settings = dict(config.model)
+  size = settings.pop("size")
+  if size not in model.SIZES:
+    raise UserError(f"DIL: there is no size '{size}'; sizes are {', '.join(model.SIZES)}.")
+  settings = {**model.SIZES[size], **settings}
+  spec = ClipSpec(**config.clips)
+  stages = len(settings["depths"])
+  if not set(settings["stages"]) <= set(range(1, stages + 1)):
+    raise UserError(f"DIL: model.stages is {settings['stages']}; size '{size}' has the stages 1 to {stages}.")
+  if spec.snippets < 1 or spec.frames < 2:
+    raise UserError(
+      f"DIL looks at differences of the frames of a snippet: clips.snippets is {spec.snippets} and clips.frames is "
+      f"{spec.frames}, they must be at least 1 and 2 (the paper has 4 and 4, and 8 snippets at test)."
+    )
+  if spec.size < (least := 2 ** (stages + 1)):
+    raise UserError(f"DIL: size '{size}' halves frames {stages + 1} times, so clips.size must be at least {least}.")
+  dil = model.DIL(**settings, frames=spec.frames, remat=config.remat, dtype=jnp.dtype(config.dtype))
+  return DilMethod(model=dil, clip_spec=spec)
