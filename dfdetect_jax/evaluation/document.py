@@ -1,0 +1,147 @@
+"""A page of headings, paragraphs, tables and pictures that is written as Markdown and as self-contained HTML."""
+
+import base64
+import dataclasses
+import html
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Heading:
+  """A heading; level 1 is the page's title."""
+
+  text: str
+  level: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Paragraph:
+  """Plain text."""
+
+  text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """A figure with what belongs to it, such as its interval; a link where there is one."""
+
+  text: str
+  detail: str = ""
+  link: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A table; the first column names the rows, the others hold figures (or, with `figures=False`, words)."""
+
+  header: Sequence[str]
+  rows: Sequence[Sequence[str | Cell]]
+  figures: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """An SVG picture, shown in the HTML only; `caption` stands below it."""
+
+  svg: bytes
+  caption: str
+
+
+Block = Heading | Paragraph | Table | Picture
+
+
+def to_markdown(blocks: Sequence[Block]) -> str:
+  """The page as Markdown, without its pictures."""
+  parts = []
+  for block in blocks:
+    match block:
+      case Heading(text, level):
+        parts.append(f"{'#' * level} {text}")
+      case Paragraph(text):
+        parts.append(text)
+      case Table(header, rows, figures):
+        rule = ["---"] + ["---:" if figures else "---"] * (len(header) - 1)
+        lines = [list(header), rule, *([_markdown_cell(c) for c in r] for r in rows)]
+        parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+  return "\n\n".join(parts) + "\n"
+
+
+def to_html(blocks: Sequence[Block]) -> str:
+  """The page as one HTML file that needs no other file and no network."""
+  title = next((b.text for b in blocks if isinstance(b, Heading)), "")
+  parts = []
+  for block in blocks:
+    match block:
+      case Heading(text, level):
+        parts.append(f"<h{level}>{html.escape(text)}</h{level}>")
+      case Paragraph(text):
+        parts.append(f"<p>{html.escape(text)}</p>")
+      case Table(header, rows, figures):
+        head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
+        kind = "figures" if figures else "words"
+        body = "".join("<tr>" + "".join(_html_cell(c) for c in row) + "</tr>\n" for row in rows)
+        parts.append(
+          f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+        )
+      case Picture(svg, caption):
+        data = base64.b64encode(svg).decode()
+        caption = html.escape(caption)
+        image = f'<img alt="{caption}" src="data:image/svg+xml;base64,{data}">'
+        parts.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
+  return _PAGE.format(title=html.escape(title), style=_STYLE, body="\n".join(parts))
+
+
+def _markdown_cell(cell: str | Cell) -> str:
+  if isinstance(cell, str):
+    return cell.replace("|", "\\|")
+  text = f"[{cell.text}]({cell.link})" if cell.link else cell.text
+  return f"{text} {cell.detail}".rstrip().replace("|", "\\|")
+
+
+def _html_cell(cell: str | Cell) -> str:
+  if isinstance(cell, str):
+    return f"<td>{html.escape(cell)}</td>"
+  text = html.escape(cell.text)
+  if cell.link:
+    text = f'<a href="{html.escape(cell.link, quote=True)}">{text}</a>'
+  detail = f"<small>{html.escape(cell.detail)}</small>" if cell.detail else ""
+  return f"<td>{text}{detail}</td>"
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1d2733; --soft: #5f6b78; --line: #dde3ea; --band: #f5f7fa; }
+body { max-width: 1120px; margin: 2.5rem auto; padding: 0 1.5rem; color: var(--ink); background: #fff;
+  font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+h1 { font-size: 1.7rem; letter-spacing: -.01em; margin: 0 0 .4rem; }
+h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; padding-bottom: .35rem; border-bottom: 2px solid var(--ink); }
+h3 { font-size: 1rem; margin: 1.7rem 0 .5rem; }
+p { margin: .4rem 0 .8rem; color: var(--soft); max-width: 85ch; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th { text-align: right; font-weight: 600; font-size: .8rem; color: var(--soft); padding: .4rem .6rem;
+  border-bottom: 1px solid var(--ink); white-space: nowrap; }
+td { text-align: right; padding: .4rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.words th, .words td { text-align: left; }
+td:first-child { font-weight: 500; overflow-wrap: anywhere; }
+tbody tr:hover { background: var(--band); }
+td small { display: block; color: var(--soft); font-size: .76rem; white-space: nowrap; }
+a { color: #1f5f8b; }
+figure { margin: 1.2rem 0; }
+figure img { width: 100%; height: auto; }
+figcaption { color: var(--soft); font-size: .85rem; }
+"""

@@ -1,0 +1,223 @@
+"""Everything that score files say: `python -m dfdetect_jax.evaluation.report scores.csv [more.csv …]`.
+
+Prints Markdown; `--output=DIR` also writes `report.md`, `report.html` (self-contained, with pictures) and
+`report.json`. With several files each further one is compared with the first on the same videos. The threshold of
+ACC@val is chosen on `--val=val_scores.csv`, given once per score file in their order.
+"""
+
+import argparse
+import hashlib
+import json
+import pathlib
+from collections.abc import Sequence
+
+from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.evaluation import metrics, plots, statistics
+from dfdetect_jax.evaluation.document import Block, Cell, Heading, Paragraph, Picture, Table, to_html, to_markdown
+from dfdetect_jax.evaluation.scores import VideoScore, read_scores
+
+_SETS = {"per_manipulation": "Per manipulation", "per_dataset": "Per dataset", "per_compression": "Per compression"}
+_LISTED_FAILURES = 20
+
+
+def threshold_from(val: Sequence[VideoScore], scores: Sequence[VideoScore], where: str) -> float:
+  """The threshold chosen on validation scores, once it is sure that they are no test scores.
+
+  Raises:
+    UserError: `val` holds videos of the test split, or videos of `scores`.
+  """
+  test = [s.video_id for s in val if s.split == "test"]
+  if test:
+    raise UserError(
+      f"{where}: a threshold is chosen on validation scores, but '{test[0]}' ({len(test)} in all) is of the test "
+      "split. Score the validation split (dfdetect_jax.evaluate --split=val) and give that file."
+    )
+  shared = {s.video_id for s in val} & {s.video_id for s in scores}
+  if shared:
+    raise UserError(
+      f"{where}: {len(shared)} of the validation videos, such as '{min(shared)}', stand in the evaluated score file "
+      "too. A threshold chosen on the videos it is judged by says nothing: give scores of other videos."
+    )
+  return metrics.choose_threshold(*metrics.labels_and_scores(metrics.apply_failed_policy(val, "exclude")))
+
+
+def format_figure(name: str, value: float | None, interval: Sequence[float] | None = None) -> Cell:
+  """A table's cell: per cent with two decimals (log-loss: nats with three), the interval beside it."""
+  if value is None:
+    return Cell("undefined")
+  scale, digits = (1, 3) if name == "log_loss" else (100, 2)
+  detail = f"[{interval[0] * scale:.{digits}f}, {interval[1] * scale:.{digits}f}]" if interval else ""
+  return Cell(f"{value * scale:.{digits}f}", detail)
+
+
+def file_blocks(title: str, scores: Sequence[VideoScore], summary: dict) -> list[Block]:
+  """The part of a report that is about one score file; `summary` is that of `metrics.summarise`."""
+  blocks: list[Block] = [Heading(title), Paragraph(_facts(summary)), Heading("Overall", 3)]
+  blocks += _figures([(f"{level} level", f) for level, f in summary["overall"].items()], summary)
+  for key, name in _SETS.items():
+    if len(summary[key]) > 1 or (key == "per_manipulation" and summary[key]):
+      blocks.append(Heading(name, 3))
+      blocks += _figures([(group, levels["video"]) for group, levels in summary[key].items()], summary)
+  used = metrics.apply_failed_policy(scores, summary["failed"]["policy"])
+  if used:
+    sets = {"all videos": metrics.labels_and_scores(used)}
+    sets |= {name: metrics.labels_and_scores(m) for name, m in metrics.groups(used)["per_manipulation"].items()}
+    blocks.append(Picture(plots.score_pictures(sets), f"{title}: video-level scores."))
+  failures = summary["failed"]["videos"]
+  if failures:
+    blocks.append(Heading("Videos that could not be scored", 3))
+    rows = [(f["video_id"], "fake" if f["label"] else "real", f["reason"]) for f in failures[:_LISTED_FAILURES]]
+    blocks.append(Table(("video", "label", "reason"), rows, figures=False))
+    if len(failures) > _LISTED_FAILURES:
+      blocks.append(Paragraph(f"… and {len(failures) - _LISTED_FAILURES} more; the score file names them all."))
+  return blocks
+
+
+def comparison_blocks(titles: Sequence[str], comparison: dict) -> list[Block]:
+  """The part of a report that compares two score files; `comparison` is that of `statistics.compare`."""
+  first, second = titles
+  left_out = f", {comparison['excluded']} left out because they failed in either" if comparison["excluded"] else ""
+  rows = []
+  for name, row in comparison["bootstrap"].items():
+    if row["first"] is not None:
+      difference = format_figure(name, row["difference"], row["interval"])
+      both = [format_figure(name, row[side]) for side in ("first", "second")]
+      rows.append([_with_unit(name), *both, difference, _p_value(row["p"])])
+  delong = comparison["delong"]
+  if delong["difference"] is not None:
+    both = [format_figure("auc", value) for value in delong["auc"]]
+    difference = format_figure("auc", delong["difference"], delong["interval"])
+    rows.append(["AUC [%], DeLong", *both, difference, _p_value(delong["p"])])
+  return [
+    Heading(f"{second} against {first}"),
+    Paragraph(
+      f"{comparison['n']} videos scored by both{left_out}. Differences are {second} minus {first}, with 95 % "
+      "interval and two-sided p-value of the paired bootstrap; DeLong's test takes the videos as independent."
+      + (f" DeLong: {delong['undefined']}." if "undefined" in delong else "")
+    ),
+    Table(("metric", first, second, "difference", "p"), rows),
+  ]
+
+
+def _facts(summary: dict) -> str:
+  video, failed = summary["overall"]["video"], summary["failed"]
+  policy = {"half": "counted with score 0.5", "exclude": "left out"}[failed["policy"]]
+  text = f"{video['n']} videos, {video['real']} real and {video['fake']} fake. "
+  if failed["count"]:
+    text += f"{failed['count']} could not be scored: {policy}. "
+  else:
+    text += "Every video could be scored. "
+  if summary["threshold"] is not None:
+    text += f"Threshold chosen on validation scores: {summary['threshold']:.4f}. "
+  return text + (
+    f"Intervals: 95 %, from {statistics.RESAMPLES} bootstrap resamples of {video['clusters']} identities (a video of "
+    "unknown identity is one of its own)."
+  )
+
+
+def _figures(rows: Sequence[tuple[str, dict]], summary: dict) -> list[Block]:
+  """Table of figures (rows by name), and below it why some are undefined."""
+  names = [n for n in metrics.METRICS if n != "acc_at_threshold" or summary["threshold"] is not None]
+  header = ["", "real + fake", *(_with_unit(n) for n in names)]
+  lines, notes = [], []
+  for name, figures in rows:
+    reasons: dict[str, list[str]] = {}
+    for metric in names:
+      if metric in figures["undefined"]:
+        reasons.setdefault(figures["undefined"][metric], []).append(metrics.METRICS[metric])
+    notes += [f"{name}: {', '.join(which)} {reason}." for reason, which in reasons.items()]
+    if "n" in figures:
+      intervals = figures.get("intervals", {})
+      cells = [format_figure(metric, figures[metric], intervals.get(metric)) for metric in names]
+      lines.append([name, f"{figures['real']} + {figures['fake']}", *cells])
+  return [Table(header, lines), *([Paragraph(" ".join(notes))] if notes else [])]
+
+
+def _with_unit(metric: str) -> str:
+  return metrics.METRICS[metric] + (" [nats]" if metric == "log_loss" else " [%]")
+
+
+def _p_value(p: float | None) -> str:
+  return "undefined" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _titles(paths: Sequence[pathlib.Path]) -> list[str]:
+  """Short names of the files that tell them apart: the file's name, with as many folders as that takes."""
+  for depth in range(1, max(len(p.parts) for p in paths) + 1):
+    names = ["/".join(p.parts[-depth:]) for p in paths]
+    if len(set(names)) == len(names):
+      return names
+  raise UserError(f"the same score file is given twice: {paths[0]}.")
+
+
+def report(
+  paths: Sequence[pathlib.Path], val_paths: Sequence[pathlib.Path] = (), failed: str = "half"
+) -> tuple[list[Block], dict]:
+  """Evaluates score files, and compares each further one with the first.
+
+  Args:
+    paths: the score files.
+    val_paths: validation scores of each, in the same order; none: no ACC@val.
+    failed: "half" or "exclude", see `metrics.summarise`.
+
+  Returns:
+    The page, and what it shows as one JSON-able dict: `files` (by path: sha256, summary) and `comparisons`.
+  """
+  if val_paths and len(val_paths) != len(paths):
+    raise UserError(
+      f"{len(paths)} score files need as many --val files, in the same order; there are {len(val_paths)}."
+    )
+  titles = _titles(paths)
+  tables = [read_scores(path) for path in paths]
+  thresholds: list[float | None] = [None] * len(paths)
+  for number, path in enumerate(val_paths):
+    thresholds[number] = threshold_from(read_scores(path), tables[number], str(path))
+  blocks: list[Block] = [Heading("Evaluation report", 1)]
+  files, comparisons = {}, []
+  for path, title, table, threshold in zip(paths, titles, tables, thresholds, strict=True):
+    summary = metrics.summarise(table, failed, threshold, statistics.bootstrap_intervals)
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    files[str(path)] = {"sha256": checksum, "summary": summary}
+    blocks += file_blocks(title, table, summary)
+    blocks.append(Paragraph(f"Score file: {path} (sha256 {checksum[:16]}…)."))
+  for number in range(1, len(paths)):
+    comparison = statistics.compare(tables[0], tables[number], failed, (thresholds[0], thresholds[number]))
+    comparisons.append({"first": str(paths[0]), "second": str(paths[number]), **comparison})
+    blocks += comparison_blocks((titles[0], titles[number]), comparison)
+    curves = {titles[n]: metrics.labels_and_scores(tables[n]) for n in (0, number)}
+    blocks.append(Picture(plots.roc_picture(curves), f"ROC curves of {titles[0]} and {titles[number]}."))
+  return blocks, {"files": files, "comparisons": comparisons}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+  """Parses the command line, prints the report and writes it where asked."""
+  parser = argparse.ArgumentParser(prog="python -m dfdetect_jax.evaluation.report", description=__doc__.splitlines()[0])
+  parser.add_argument(
+    "scores", nargs="+", type=pathlib.Path, help="score files; each further one is compared with the first"
+  )
+  parser.add_argument(
+    "--val", action="append", default=[], type=pathlib.Path, help="validation scores, once per score file"
+  )
+  parser.add_argument(
+    "--failed", default="half", choices=metrics.FAILED_POLICIES, help="failed videos: 0.5, or left out"
+  )
+  parser.add_argument("--output", type=pathlib.Path, help="folder for report.md, report.html and report.json")
+  args = parser.parse_args(argv)
+  blocks, figures = report(args.scores, args.val, args.failed)
+  markdown = to_markdown(blocks)
+  print(markdown, end="")
+  if args.output:
+    pages = {"report.md": markdown, "report.html": to_html(blocks), "report.json": json.dumps(figures, indent=2) + "\n"}
+    try:
+      args.output.mkdir(parents=True, exist_ok=True)
+      for name, text in pages.items():
+        partial = args.output / (name + ".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(args.output / name)
+    except OSError as error:
+      raise UserError(f"{args.output} cannot be written ({error.strerror}): choose another folder.") from error
+
+
+if __name__ == "__main__":
+  with exit_on_user_error("report"):
+    main()

@@ -1,0 +1,107 @@
+"""The report as a program: its figures are those of the score file, its page stands alone, mistakes are told."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.evaluation import document, metrics, report, scores
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+
+
+def _scores(path, seed, split="test", first=0, labels=(0, 1, 1)):
+  rng = np.random.default_rng(seed)
+  rows = [
+    scores.VideoScore(
+      f"D/{'AB'[k - 1] if k else 'original'}/c23/{i}", y, float(np.clip(0.3 * y + 0.7 * rng.random(), 0, 1)), "D",
+      "AB"[k - 1] if k else "original", "c23", split, f"{i}",
+    )
+    for i in range(first, first + 25)
+    for k, y in enumerate(labels)
+  ]  # fmt: skip
+  rows.append(scores.failed_video(f"D/A/c23/x{first}", 1, "no | face <b>", dataset="D", manipulation="A", split=split))
+  scores.write_scores(path, rows)
+  return rows
+
+
+def test_program_writes_what_scikit_learn_says(tmp_path):
+  """Guards the whole program on two files: printed figures, the three files, pictures inside the page."""
+  rows = _scores(tmp_path / "a.csv", 0)
+  _scores(tmp_path / "b.csv", 1)
+  for name in "ab":
+    _scores(tmp_path / f"val_{name}.csv", 2, "val", 100)
+  done = subprocess.run(
+    [sys.executable, "-W", "error", "-m", "dfdetect_jax.evaluation.report", tmp_path / "a.csv", tmp_path / "b.csv",
+     f"--val={tmp_path / 'val_a.csv'}", f"--val={tmp_path / 'val_b.csv'}", f"--output={tmp_path / 'out'}"],
+    cwd=REPOSITORY, capture_output=True, text=True, check=True,
+  )  # fmt: skip
+  assert done.stderr == ""
+  auc = 100 * sk.roc_auc_score(*metrics.labels_and_scores(rows))
+  assert re.search(rf"\| video level \| 25 \+ 51 \| {auc:.2f} \[[\d.]+, [\d.]+\] \|", done.stdout)
+  assert "no \\| face <b>" in done.stdout and "## b.csv against a.csv" in done.stdout
+  assert (tmp_path / "out/report.md").read_text() == done.stdout
+  page = (tmp_path / "out/report.html").read_text()
+  assert page.count("data:image/svg+xml;base64,") == 3
+  assert "no | face &lt;b&gt;" in page and "http" not in re.sub(r'base64,[^"]*', "", page)
+  figures = json.loads((tmp_path / "out/report.json").read_text())
+  summary = figures["files"][str(tmp_path / "a.csv")]["summary"]
+  assert summary["overall"]["video"]["auc"] == pytest.approx(auc / 100, abs=1e-12)
+  assert summary["threshold"] == metrics.choose_threshold(
+    *metrics.labels_and_scores(scores.read_scores(tmp_path / "val_a.csv")[:-1])
+  )
+  assert figures["comparisons"][0]["n"] == 76
+  assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["report.html", "report.json", "report.md"]
+
+
+def test_program_tells_a_users_mistake_without_traceback(tmp_path):
+  """Guards exit status 2 and the one paragraph for a missing file."""
+  done = subprocess.run(
+    [sys.executable, "-m", "dfdetect_jax.evaluation.report", "none.csv"], cwd=REPOSITORY, capture_output=True, text=True
+  )
+  assert done.returncode == 2 and "none.csv" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_threshold_from_test_videos_is_refused(tmp_path):
+  """Guards selection on val only: planted test videos in the validation file, by split and by id."""
+  rows = _scores(tmp_path / "a.csv", 0)
+  with pytest.raises(UserError, match="76 in all"):
+    _scores(tmp_path / "val.csv", 1, "test", 100)
+    report.report([tmp_path / "a.csv"], [tmp_path / "val.csv"])
+  planted = [*_scores(tmp_path / "val.csv", 1, "val", 100), scores.VideoScore(rows[3].video_id, 0, 0.5)]
+  scores.write_scores(tmp_path / "val.csv", planted)
+  with pytest.raises(UserError, match="1 of the validation videos, such as 'D/original/c23/1'"):
+    report.report([tmp_path / "a.csv"], [tmp_path / "val.csv"])
+  with pytest.raises(UserError, match="as many --val files"):
+    report.report([tmp_path / "a.csv"], [tmp_path / "val.csv"] * 2)
+
+
+def test_same_scores_give_the_same_page(tmp_path):
+  """Guards against dates and random ids in the page: a report can be compared with the committed one."""
+  _scores(tmp_path / "a.csv", 0)
+  pages = [document.to_html(report.report([tmp_path / "a.csv"])[0]) for _ in range(2)]
+  assert pages[0] == pages[1]
+
+
+def test_one_class_reports_undefined(tmp_path):
+  """Guards against a crash of tables or pictures on a folder of fakes only."""
+  _scores(tmp_path / "a.csv", 0, labels=(1, 1, 1))
+  text = document.to_markdown(report.report([tmp_path / "a.csv"])[0])
+  assert "| undefined |" in text and "AUC, EER, AP undefined: all of them are fake." in text
+
+
+def test_titles_tell_files_apart(tmp_path):
+  """Guards two runs' scores.csv from appearing under one name, and the same file given twice."""
+  for run in ("run1", "run2"):
+    (tmp_path / run).mkdir()
+    _scores(tmp_path / run / "scores.csv", 0)
+  text = document.to_markdown(report.report([tmp_path / "run1/scores.csv", tmp_path / "run2/scores.csv"])[0])
+  assert "## run2/scores.csv against run1/scores.csv" in text
+  with pytest.raises(UserError, match="given twice"):
+    report.report([tmp_path / "run1/scores.csv"] * 2)
