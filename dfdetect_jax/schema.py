@@ -6,7 +6,7 @@ A dataset folder (`DIR` of `data_pipelines.build --output=DIR`) holds
   consecutive frames costs T frames; `tfds.builder_from_directory(DIR).as_data_source(split)` reads it, features
   `FRAME_FEATURES`;
 - `tracks.jsonl`, one line per face track (`Track`): where its frames lie and everything known about its video;
-- `failures.csv` (path, reason): the videos that gave no track;
+- `failures.csv` (`FAILURES_COLUMNS`): the videos that gave no track;
 - `dataset.json`: schema version, source, detector, margin, encoding and every other choice of the build.
 
 Frames of one track are consecutive records of one split, in time order: frame k of a track is record `first + k`.
@@ -23,6 +23,11 @@ TRACKS_FILE = "tracks.jsonl"
 FAILURES_FILE = "failures.csv"
 DATASET_FILE = "dataset.json"
 SPLITS = ("train", "val", "test")
+
+# Columns of failures.csv; what the source knows of a video is kept, so that evaluation can count it.
+FAILURES_COLUMNS = (
+  "path", "reason", "video_id", "label", "split", "dataset", "manipulation", "compression", "identity",
+)  # fmt: skip
 
 # Features of one record. `image` is the encoded face crop (PNG, WebP or JPEG bytes), square, RGB.
 FRAME_FEATURES = ("image", "video_id", "track", "frame_index", "label")

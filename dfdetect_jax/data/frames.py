@@ -1,0 +1,68 @@
+"""Reads face crops from the shards of one split."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+
+from dfdetect_jax.errors import UserError
+
+
+class FrameReader:
+  """Decoded frames of one split, by record index. Opens its files on first use, so that it can be sent to a worker.
+
+  Args:
+    directory: dataset folder made by data_pipelines.build.
+    split: train, val or test.
+    size: frames are resized to this height and width (area when shrinking, bicubic when growing).
+  """
+
+  def __init__(self, directory: str, split: str, size: int):
+    self.directory, self.split, self.size = str(directory), split, size
+
+  @functools.cached_property
+  def _source(self) -> Sequence[Any]:
+    # Several reading processes and OpenCV's own threads would get in each other's way.
+    cv2.setNumThreads(1)
+    builder = tfds.builder_from_directory(self.directory)
+    return builder.as_data_source(self.split, decoders={"image": tfds.decode.SkipDecoding()})
+
+  def __getstate__(self):
+    return {"directory": self.directory, "split": self.split, "size": self.size}
+
+  def read(self, first: int, count: int) -> np.ndarray:
+    """Reads records first … first + count - 1.
+
+    Returns:
+      uint8 RGB `[count, size, size, 3]`.
+
+    Raises:
+      UserError: a record cannot be read or decoded.
+    """
+    try:
+      records = self._source.__getitems__(list(range(first, first + count)))
+    except Exception as error:  # the reader's own errors name neither folder nor split
+      raise UserError(
+        f"records {first} to {first + count - 1} of split '{self.split}' in {self.directory} cannot be read ({error}): "
+        f"check the shards with 'python -m data_pipelines.verify {self.directory}'."
+      ) from error
+    return np.stack([self._decode(record["image"], first + i) for i, record in enumerate(records)])
+
+  def _decode(self, encoded: bytes, index: int) -> np.ndarray:
+    frame = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if frame is None:
+      raise UserError(
+        f"record {index} of split '{self.split}' in {self.directory} is not an image: check the shards with "
+        f"'python -m data_pipelines.verify {self.directory}'."
+      )
+    return resize(frame, self.size)
+
+
+def resize(frame: np.ndarray, size: int) -> np.ndarray:
+  """Resizes a square crop `[S, S, 3]` to `[size, size, 3]`: area when shrinking, bicubic when growing."""
+  if frame.shape[0] == size:
+    return frame
+  return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA if frame.shape[0] > size else cv2.INTER_CUBIC)

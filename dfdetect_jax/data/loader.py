@@ -1,0 +1,211 @@
+"""Batches of clips, each a pure function of its global index: any number of hosts or workers gives the same ones."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import grain
+import jax
+import numpy as np
+
+from dfdetect_jax.data.frames import FrameReader
+from dfdetect_jax.data.sampling import test_starts, train_starts
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.methods.method import ClipSpec
+from dfdetect_jax.schema import Track
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """A clip to be read: its track, and the first frame of each of its snippets (one, where there are none)."""
+
+  track: Track
+  starts: tuple[int, ...]
+
+
+def long_enough(tracks: Sequence[Track], spec: ClipSpec) -> tuple[list[Track], list[Track]]:
+  """Splits tracks into those that hold at least one clip of T frames, and the shorter ones."""
+  return [t for t in tracks if t.frames >= spec.frames], [t for t in tracks if t.frames < spec.frames]
+
+
+def examples(tracks: Sequence[Track], spec: ClipSpec, unpaired: str) -> list[tuple[Track, tuple[Track, ...]]]:
+  """The examples of one epoch before any random draw: (track, its forgeries), `spec.train_clips` of each.
+
+  For `clip` examples every track is one and has no forgeries beside it. For `triplet` examples every real track is one,
+  beside it the tracks of the forgeries made of it (same `pair`, and same compression where they know it).
+
+  Args:
+    tracks: training tracks, all long enough.
+    spec: the method's clips.
+    unpaired: a real track without forgeries of its own is taken with `random` ones (all forged tracks), or `drop`ped.
+
+  Raises:
+    UserError: there is nothing to train on.
+  """
+  if spec.example == "clip":
+    made = [(t, ()) for t in tracks]
+  else:
+    fakes = [t for t in tracks if t.label == 1]
+    by_pair: dict[tuple[str, str, str], list[Track]] = {}
+    for t in fakes:
+      if t.pair:
+        by_pair.setdefault((t.dataset, t.compression, t.pair), []).append(t)
+    made = []
+    for t in tracks:
+      if t.label == 0:
+        own = by_pair.get((t.dataset, t.compression, t.pair), [])
+        if own or (unpaired == "random" and fakes):
+          made.append((t, tuple(own or fakes)))
+  labels = {t.label for t in tracks}
+  if not made or labels != {0, 1}:
+    kinds = " and ".join(sorted("fake" if label else "real" for label in labels)) or "no"
+    raise UserError(
+      f"nothing to train on: the training split holds {len(tracks)} face tracks of at least {spec.frames} frames, "
+      f"{kinds} videos only; this method needs real and fake ones"
+      + (" that share a 'pair'." if spec.example == "triplet" else ".")
+    )
+  return [e for e in made for _ in range(spec.train_clips)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Draw:
+  """Turns an index into an epoch's examples into the clips of that example, given randomness."""
+
+  made: Sequence[tuple[Track, tuple[Track, ...]]]
+  spec: ClipSpec
+
+  def __call__(self, index: int, rng: np.random.Generator) -> dict[str, Clip]:
+    track, forgeries = self.made[index]
+    draw = lambda t: Clip(t, tuple(train_starts(self.spec, t.frames, rng).tolist()))  # noqa: E731
+    if self.spec.example == "clip":
+      return {"clip": draw(track)}
+    forged = forgeries[int(rng.integers(len(forgeries)))]
+    return {"anchor": draw(track), "positive": draw(track), "negative": draw(forged), "forged": draw(forged)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+  """Reads this process's rows of a batch of planned examples."""
+
+  reader: FrameReader
+  spec: ClipSpec
+  rows: np.ndarray
+
+  def clip(self, clip: Clip) -> np.ndarray:
+    snippets = [self.reader.read(clip.track.first + start, self.spec.frames) for start in clip.starts]
+    return np.stack(snippets) if self.spec.snippets else snippets[0]
+
+  def __call__(self, batch: list[dict[str, Clip]]) -> dict[str, np.ndarray]:
+    mine = [batch[row] for row in self.rows]
+    arrays = {name: np.stack([self.clip(example[name]) for example in mine]) for name in mine[0]}
+    if "clip" in arrays:
+      arrays["label"] = np.array([example["clip"].track.label for example in mine], np.int32)
+    return arrays
+
+
+def local_rows(sharding: jax.sharding.Sharding, batch_size: int) -> np.ndarray:
+  """The rows of a global batch that this process's devices hold, in order."""
+  slices = sharding.addressable_devices_indices_map((batch_size,)).values()
+  return np.unique(np.concatenate([np.arange(batch_size)[index] for index in slices]))
+
+
+def to_device(arrays: dict[str, np.ndarray], sharding: jax.sharding.Sharding, batch_size: int) -> dict[str, jax.Array]:
+  """This process's rows as global arrays, sharded along the batch."""
+  return {
+    name: jax.make_array_from_process_local_data(sharding, array, (batch_size, *array.shape[1:]))
+    for name, array in arrays.items()
+  }
+
+
+def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator:
+  """Reads ahead in order, in threads (no workers) or in worker processes."""
+  if workers:
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
+    buffer = max(1, prefetch // workers)
+    dataset = dataset.to_iter_dataset(options).mp_prefetch(grain.MultiprocessingOptions(workers, buffer))
+  else:
+    dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=max(1, prefetch)))
+  iterator = iter(dataset)
+  try:
+    yield from iterator
+  finally:
+    iterator.close()  # ends the worker processes and frees the memory they share
+
+
+def train_batches(
+  directory: str,
+  tracks: Sequence[Track],
+  spec: ClipSpec,
+  *,
+  batch_size: int,
+  seed: int,
+  start_step: int,
+  sharding: jax.sharding.Sharding,
+  unpaired: str = "random",
+  workers: int = 0,
+  prefetch: int = 4,
+) -> Iterator[dict[str, jax.Array]]:
+  """Endless training batches from step `start_step` on; batch s is the same however the run came to s.
+
+  Args:
+    directory: dataset folder.
+    tracks: training tracks, all long enough.
+    spec: the method's clips.
+    batch_size: examples per global batch.
+    seed: order and draws follow from it.
+    start_step: first batch to give.
+    sharding: of a global batch along its leading axis.
+    unpaired: see `examples`.
+    workers, prefetch: reading processes and batches read ahead.
+
+  Yields:
+    `clip` uint8 `[B, (U,) T, H, W, 3]` and `label` int32 `[B]`, or the four clips of a triplet.
+  """
+  made = examples(tracks, spec, unpaired)
+  reader = FrameReader(directory, "train", spec.size)
+  dataset = (
+    grain.MapDataset.range(len(made))
+    .seed(seed)
+    .shuffle()
+    .repeat()
+    .random_map(_Draw(made, spec))
+    .batch(batch_size, batch_fn=list)
+    .map(_Read(reader, spec, local_rows(sharding, batch_size)))
+  )
+  # Slicing by step, not a saved iterator state: right for any number of hosts and workers.
+  for arrays in _iterate(dataset[start_step:], workers, prefetch):
+    yield to_device(arrays, sharding, batch_size)
+
+
+def test_batches(
+  directory: str,
+  tracks: Sequence[Track],
+  split: str,
+  spec: ClipSpec,
+  *,
+  batch_size: int,
+  sharding: jax.sharding.Sharding,
+  workers: int = 0,
+  prefetch: int = 4,
+) -> Iterator[tuple[jax.Array, np.ndarray]]:
+  """All test clips of the tracks, each exactly once, in batches of one size.
+
+  Yields:
+    Clips uint8 `[B, (U,) T, H, W, 3]`, and the number of the track that each belongs to `[B]`, -1 for padding of the
+    last batch.
+  """
+  spec = dataclasses.replace(spec, snippets=spec.test_snippets or spec.snippets)
+  plan = [(i, Clip(t, tuple(s))) for i, t in enumerate(tracks) for s in test_starts(spec, t.frames).tolist()]
+  owner = np.array([i for i, _ in plan] + [-1] * (-len(plan) % batch_size))
+  clips = [{"clip": clip} for _, clip in plan]
+  clips += clips[-1:] * (len(owner) - len(clips))
+  reader = FrameReader(directory, split, spec.size)
+  dataset = (
+    grain.MapDataset.source(clips)
+    .batch(batch_size, batch_fn=list)
+    .map(_Read(reader, spec, local_rows(sharding, batch_size)))
+  )
+  for step, arrays in enumerate(_iterate(dataset, workers, prefetch)):
+    yield (
+      to_device({"clip": arrays["clip"]}, sharding, batch_size)["clip"],
+      owner[step * batch_size : (step + 1) * batch_size],
+    )

@@ -1,0 +1,130 @@
+"""Scores every video of a split exactly once, at any number of devices and hosts."""
+
+import csv
+import itertools
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+
+from dfdetect_jax.data.loader import long_enough, test_batches
+from dfdetect_jax.data.sampling import test_starts
+from dfdetect_jax.evaluation.scores import VideoScore, failed_video, score_video
+from dfdetect_jax.methods.method import Method
+from dfdetect_jax.schema import FAILURES_FILE, Track, read_tracks
+from dfdetect_jax.training.sharding import batch_sharding, replicated
+
+Predictor = Callable[[Any, jax.Array], jax.Array]
+
+
+def make_predictor(method: Method, mesh: jax.sharding.Mesh) -> Predictor:
+  """Compiles `method.predict`; its result is whole on every host, so that each can count every clip once."""
+  return jax.jit(method.predict, out_shardings=replicated(mesh))
+
+
+def score_split(
+  predict: Predictor,
+  variables: Any,
+  method: Method,
+  directory: str,
+  split: str,
+  *,
+  mesh: jax.sharding.Mesh,
+  batch_size: int,
+  over_tracks: str = "max",
+  workers: int = 0,
+  prefetch: int = 4,
+  tracks: Sequence[Track] | None = None,
+  progress: bool = True,
+) -> list[VideoScore]:
+  """Scores all videos of a split: mean over the clips of each track, then over the tracks.
+
+  Args:
+    predict: from `make_predictor`.
+    variables: of the model.
+    method: the detector.
+    directory: dataset folder made by data_pipelines.build.
+    split: train, val or test.
+    mesh: devices.
+    batch_size: clips per forward pass, over all devices.
+    over_tracks: `max` or `mean` over the face tracks of a video.
+    workers, prefetch: reading processes and batches read ahead.
+    tracks: the tracks to score; all of the split if None.
+    progress: show a progress bar.
+
+  Returns:
+    One row per video in the order of the dataset: scored ones first, then those that could not be scored (no face
+    track, or none as long as a clip) with status "failed" and a reason.
+
+  Raises:
+    UserError: the folder or split does not exist, or the batch does not fit the devices.
+  """
+  spec = method.clip_spec
+  whole = tracks is None
+  usable, short = long_enough(read_tracks(directory, split) if whole else tracks, spec)
+  probabilities: list[list[float]] = [[] for _ in usable]
+  sharding = batch_sharding(mesh, batch_size, "eval_batch_size")
+  batches = test_batches(
+    directory, usable, split, spec, batch_size=batch_size, sharding=sharding, workers=workers, prefetch=prefetch
+  )
+  total = sum(len(test_starts(spec, t.frames)) for t in usable)
+  with tqdm.tqdm(total=total, desc=f"scoring {split}", unit="clip", disable=not progress, mininterval=1.0) as bar:
+    pending = None
+    for batch in itertools.chain(batches, [None]):
+      # One batch is computed while the scores of the one before are fetched.
+      done, pending = pending, None if batch is None else (predict(variables, batch[0]), batch[1])
+      if done is not None:
+        for owner, probability in zip(done[1], np.asarray(done[0], np.float64), strict=True):
+          if owner >= 0:
+            probabilities[owner].append(float(probability))
+            bar.update()
+
+  videos: dict[str, list[int]] = {}
+  for i, track in enumerate(usable):
+    videos.setdefault(track.video_id, []).append(i)
+  rows = [
+    score_video(
+      [usable[i] for i in members],
+      [probabilities[i] for i in members],
+      over_tracks,
+      [(usable[i].first_frame + test_starts(spec, usable[i].frames)[:, 0]).tolist() for i in members],
+      0 if spec.snippets else spec.frames,
+    )
+    for members in videos.values()
+  ]
+  rows += _too_short(short, videos, spec.frames)
+  return rows + (_failures(directory, split) if whole else [])
+
+
+def _known(track_or_row) -> dict[str, str]:
+  names = ("dataset", "manipulation", "compression", "split", "identity")
+  get = track_or_row.get if isinstance(track_or_row, dict) else lambda name: getattr(track_or_row, name)
+  return {name: get(name) or "" for name in names}
+
+
+def _too_short(short: Sequence[Track], scored: dict[str, list[int]], frames: int) -> list[VideoScore]:
+  """A row for each video whose tracks are all shorter than a clip."""
+  longest: dict[str, Track] = {}
+  for track in short:
+    if track.video_id not in scored:
+      best = longest.setdefault(track.video_id, track)
+      longest[track.video_id] = max(best, track, key=lambda t: t.frames)
+  return [
+    failed_video(
+      t.video_id, t.label, f"face track of {t.frames} frames is shorter than a clip of {frames}", **_known(t)
+    )
+    for t in longest.values()
+  ]
+
+
+def _failures(directory: str, split: str) -> list[VideoScore]:
+  """A row for each video of the split for which the build found no face track."""
+  path = pathlib.Path(directory) / FAILURES_FILE
+  if not path.exists():
+    return []
+  with open(path, newline="", encoding="utf-8") as file:
+    rows = [row for row in csv.DictReader(file) if row.get("split") == split]
+  return [failed_video(row["video_id"], int(row["label"]), row["reason"], **_known(row)) for row in rows]

@@ -1,0 +1,203 @@
+"""Checkpoints of a run: `checkpoints/` holds the latest whole states, `best/` the weights that validation preferred."""
+
+import pathlib
+import shutil
+import sys
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.training.optimizers import path_name
+from dfdetect_jax.training.state import Progress, TrainState
+
+CHECKPOINTS, BEST, DAMAGED = "checkpoints", "best", "damaged_checkpoints"
+# The items that evaluation needs; the others only serve to go on training.
+WEIGHTS = ("params", "teacher", "model_state")
+
+
+def _items(state: TrainState) -> dict[str, Any]:
+  """The parts of a state that are written apart, without those that are empty."""
+  items = {
+    "params": state.params,
+    "teacher": state.teacher,
+    "model_state": state.model_state,
+    "opt_state": state.opt_state,
+    "run": {"step": state.step, "progress": state.progress},
+  }
+  return {name: item for name, item in items.items() if jax.tree.leaves(item)}
+
+
+def _manager(directory: pathlib.Path, keep: int) -> ocp.CheckpointManager:
+  # Handlers are named so that the metadata of items can be read before anything is restored.
+  handlers = {name: ocp.StandardCheckpointHandler() for name in (*WEIGHTS, "opt_state", "run")}
+  options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+  return ocp.CheckpointManager(directory, options=options, item_handlers=handlers)
+
+
+def _save(manager: ocp.CheckpointManager, step: int, items: dict[str, Any]) -> None:
+  if step in manager.all_steps():
+    # A run that goes on from an earlier checkpoint comes by here again, with the same numbers.
+    manager.delete(step)
+  manager.save(step, args=ocp.args.Composite(**{name: ocp.args.StandardSave(item) for name, item in items.items()}))
+
+
+def check_same_tree(saved: Any, expected: Any, what: str, where: str) -> None:
+  """Compares shapes and dtypes of two trees.
+
+  Args:
+    saved: what lies on disk (leaves have `shape` and `dtype`).
+    expected: what the program needs.
+    what: "params", for the message.
+    where: the checkpoint, for the message.
+
+  Raises:
+    UserError: they differ; every path that does is named.
+  """
+
+  def leaves(tree) -> dict[str, str]:
+    flat = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {path_name(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in flat}
+
+  have, need = leaves(saved), leaves(expected)
+  lines = [f"missing {name} {need[name]}" for name in need if name not in have]
+  lines += [f"left over {name} {have[name]}" for name in have if name not in need]
+  lines += [
+    f"{name}: saved {have[name]}, needed {need[name]}" for name in need if have.get(name, need[name]) != need[name]
+  ]
+  if lines:
+    raise UserError(
+      f"the checkpoint {where} is of another architecture than the config: {what} differ in {len(lines)} places:\n  "
+      + "\n  ".join(lines)
+    )
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
+  where = f"{manager.directory / str(step)}"
+  metadata = manager.item_metadata(step)
+  for name, item in abstract.items():
+    # Only weights are compared by path: they are what a user changes; the rest follows from them.
+    if name in WEIGHTS:
+      if metadata[name] is None:
+        raise FileNotFoundError(f"{where} lacks the item '{name}'")
+      check_same_tree(metadata[name].tree, item, name, where)
+  args = {name: ocp.args.StandardRestore(item) for name, item in abstract.items()}
+  return dict(manager.restore(step, args=ocp.args.Composite(**args)))
+
+
+class Checkpoints:
+  """Writes and restores the states of one run; saving goes on in the background.
+
+  Args:
+    workdir: folder of the run.
+    keep: latest checkpoints that are kept.
+  """
+
+  def __init__(self, workdir: str | pathlib.Path, keep: int):
+    self._workdir = pathlib.Path(workdir).resolve()
+    self._latest = _manager(self._workdir / CHECKPOINTS, keep)
+    self._best = _manager(self._workdir / BEST, 1)
+
+  def save(self, state: TrainState) -> None:
+    """Starts writing the whole state under its step."""
+    _save(self._latest, int(state.step), _items(state))
+
+  def save_best(self, state: TrainState) -> None:
+    """Starts writing the weights as the best so far."""
+    items = _items(state)
+    _save(self._best, int(state.step), {name: items[name] for name in WEIGHTS if name in items})
+
+  def latest(self) -> int | None:
+    """Step of the latest checkpoint that is whole, None if there is none."""
+    return self._latest.latest_step()
+
+  def restore(self, abstract: TrainState) -> TrainState | None:
+    """Restores the latest state; one that cannot be read is set aside, said loudly, and the one before is taken.
+
+    Args:
+      abstract: shapes, dtypes and shardings of the state.
+
+    Returns:
+      The state, None if the run has no checkpoint yet.
+
+    Raises:
+      UserError: the checkpoint is of another architecture, or none of several can be read.
+    """
+    steps = sorted(self._latest.all_steps(), reverse=True)
+    for step in steps:
+      try:
+        items = _restore(self._latest, step, _items(abstract))
+      except UserError:
+        raise
+      except Exception as error:
+        print(f"WARNING: checkpoint {step} cannot be read ({error}); going back to the one before.", file=sys.stderr)
+        self._set_aside(step)
+        continue
+      run = items["run"]
+      progress = run["progress"]
+      progress = progress if isinstance(progress, Progress) else Progress(**progress)
+      return abstract.replace(
+        step=run["step"],
+        progress=progress,
+        params=items["params"],
+        teacher=items.get("teacher"),
+        model_state=items.get("model_state", {}),
+        opt_state=items.get("opt_state", abstract.opt_state),
+      )
+    if steps:
+      raise UserError(f"none of the {len(steps)} checkpoints in {self._workdir / CHECKPOINTS} can be read.")
+    return None
+
+  def _set_aside(self, step: int) -> None:
+    if jax.process_index() == 0:
+      target = self._workdir / DAMAGED / str(step)
+      shutil.rmtree(target, ignore_errors=True)
+      target.parent.mkdir(exist_ok=True)
+      shutil.move(self._workdir / CHECKPOINTS / str(step), target)
+    self._latest.reload()
+
+  def wait(self) -> None:
+    """Returns when everything is on disk."""
+    self._latest.wait_until_finished()
+    self._best.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits and lets go of the threads that write."""
+    self._latest.close()
+    self._best.close()
+
+
+def load_weights(workdir: str | pathlib.Path, abstract: TrainState, step: str | int = "best") -> tuple[TrainState, int]:
+  """Loads the weights of a run for evaluation.
+
+  Args:
+    workdir: folder of the run.
+    abstract: shapes, dtypes and shardings; only the weights are restored, the rest is returned as it is.
+    step: "best" (by validation; the latest if there is none), "latest", or the number of a kept step.
+
+  Returns:
+    The state with restored weights, and the step they are from.
+
+  Raises:
+    UserError: the run has no such checkpoint, or one of another architecture.
+  """
+  workdir = pathlib.Path(workdir).resolve()
+  found = {}
+  for name in (CHECKPOINTS, BEST):
+    if (workdir / name).is_dir():
+      with _manager(workdir / name, 1_000_000) as manager:
+        found |= {s: name for s in manager.all_steps()}
+        if name == CHECKPOINTS and manager.latest_step() is not None:
+          found["latest"] = manager.latest_step()
+        if manager.latest_step() is not None:
+          found["best"] = manager.latest_step()
+  key = int(step) if str(step).isdigit() else step
+  if key not in found:
+    have = ", ".join(str(s) for s in found) or "none"
+    raise UserError(f"{workdir} has no checkpoint '{step}' (it has: {have}). Train first, or choose another step.")
+  number = found[key] if isinstance(key, str) else key
+  with _manager(workdir / found[number], 1_000_000) as manager:
+    wanted = {name: item for name, item in _items(abstract).items() if name in WEIGHTS}
+    items = _restore(manager, number, wanted)
+  return abstract.replace(**items), number

@@ -1,0 +1,57 @@
+"""A trained run, ready to score videos: what evaluation and prediction start from."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import ml_collections
+
+from dfdetect_jax import methods
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.training.checkpoints import load_weights
+from dfdetect_jax.training.optimizers import make_optimizer
+from dfdetect_jax.training.run_config import load_config
+from dfdetect_jax.training.sharding import make_mesh, state_sharding
+from dfdetect_jax.training.state import init_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A restored run: config, method, mesh, the variables to evaluate, the step they are from, whose weights they are."""
+
+  config: ml_collections.ConfigDict
+  method: methods.Method
+  mesh: jax.sharding.Mesh
+  variables: Any
+  step: int
+  weights: str
+
+
+def restore_run(workdir: str, step: str = "best", weights: str | None = None) -> Run:
+  """Restores a run from its workdir, on whatever devices there are now.
+
+  Args:
+    workdir: folder of the run.
+    step: "best", "latest" or the number of a kept step.
+    weights: "teacher" or "student"; None: what the method's config says.
+
+  Raises:
+    UserError: no run, no such checkpoint, another architecture, or a teacher asked of a method that keeps none.
+  """
+  config = load_config(workdir)
+  method = methods.build(config)
+  if weights == "teacher" and method.ema_decay is None:
+    raise UserError(f"{config.method} keeps no teacher: its weights are the student's.")
+  if weights:
+    method = dataclasses.replace(method, evaluate_teacher=weights == "teacher")
+  # The devices may be others than in training: all of them share the batch, parameters are whole on each.
+  mesh = make_mesh(ml_collections.ConfigDict({"data": -1, "fsdp": 1}))
+  shapes = jax.eval_shape(method.init, jax.random.key(0))
+  optimizer, _ = make_optimizer(config.optimizer, shapes["params"], 1)
+  abstract = jax.eval_shape(lambda: init_state(method, optimizer, jax.random.key(0)))
+  abstract = jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, state_sharding(mesh, abstract)
+  )
+  state, number = load_weights(workdir, abstract, step)
+  teacher = method.evaluate_teacher and state.teacher is not None
+  return Run(config, method, mesh, state.evaluated(method), number, "teacher" if teacher else "student")
