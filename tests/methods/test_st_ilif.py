@@ -1,0 +1,180 @@
+"""ST-ILIF: properties of the phase image and of the differences, sizes, switches, configs, refusals."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import st_ilif as configs
+from dfdetect_jax import methods
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.methods.st_ilif import model, phase, tdm
+from dfdetect_jax.training.config import override
+
+
+def build(variant=None, **overrides):
+  config = configs.get_config(variant)
+  return methods.build(override(config, {name.replace("__", "."): v for name, v in overrides.items()}))
+
+
+def test_phase_image_shifts_with_the_frame():
+  """Guards the sign of the phase: with the printed e^{-jφ} the image would be turned and shift the other way."""
+  grey = np.random.default_rng(0).uniform(0, 255, (32, 48)).astype(np.float32)
+  shifted = phase.phase_image(jnp.roll(grey, (5, -7), (0, 1)))
+  np.testing.assert_allclose(shifted, jnp.roll(phase.phase_image(grey), (5, -7), (0, 1)), atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (64, 96)])
+def test_phase_image_has_the_papers_root_mean_square(shape):
+  """Guards A's growth with the size: RMS is A/√(HW), 25000/224 at all sizes."""
+  image = phase.phase_image(np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32))
+  np.testing.assert_allclose(np.sqrt(np.mean(np.square(image))), 25000 / 224, rtol=1e-4)
+
+
+def test_phase_image_of_black_frames_is_finite():
+  """Guards F / |F| at F = 0: all phases count as 0, which is an impulse in the corner."""
+  image = np.asarray(phase.phase_image(jnp.zeros((8, 8))))
+  np.testing.assert_allclose(image[0, 0], 25000 / 224 * 8, rtol=1e-5)
+  assert np.abs(image).sum() == pytest.approx(image[0, 0], rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "middle"), [("sobel", 2.0), ("prewitt", 1.0)])
+def test_edge_images_equal_brute_force(name, middle):
+  """Guards the kernels of Fig. 6 and the repeated edges (no response of the frame's border on a flat image)."""
+  grey = np.random.default_rng(0).uniform(0, 255, (6, 7)).astype(np.float32)
+  kernel = np.array([1.0, middle, 1.0])[:, None] * np.array([-1.0, 0.0, 1.0])
+  padded = np.pad(grey.astype(np.float64), 1, mode="edge")
+  want = np.zeros_like(grey, np.float64)
+  for i in range(6):
+    for j in range(7):
+      window = padded[i : i + 3, j : j + 3]
+      want[i, j] = np.hypot((window * kernel).sum(), (window * kernel.T).sum())
+  np.testing.assert_allclose(phase.RECONSTRUCTIONS[name](grey), want, rtol=1e-5)
+  assert not np.asarray(phase.RECONSTRUCTIONS[name](jnp.full((4, 4), 7.0))).any()
+
+
+def test_differences():
+  """Guards order, sign and channel layout of the differences, and that a still clip has none."""
+  frames = np.random.default_rng(0).normal(size=(2, 5, 4, 4, 3)).astype(np.float32)
+  want = np.stack([frames[:, t + 1] - frames[:, t] for t in range(4)], axis=1)
+  np.testing.assert_array_equal(tdm.frame_differences(frames, "scan"), want)
+  single = np.concatenate([want[:, t] for t in range(4)], axis=-1)[:, None]
+  np.testing.assert_array_equal(tdm.frame_differences(frames, "single"), single)
+  still = np.repeat(frames[:, :1], 5, axis=1)
+  for recurrence in tdm.RECURRENCES:
+    assert not np.asarray(tdm.frame_differences(still, recurrence)).any()
+
+
+@pytest.mark.parametrize(
+  ("settings", "count"),
+  [
+    ({}, 22_068_371),
+    ({"recurrence": "single"}, 22_096_595),
+    ({"cafim": False}, 21_707_691),
+    ({"affm": False}, 16_823_433),
+    ({"stream": "phase"}, 4_962_049),
+    ({"stream": "sequence"}, 11_500_705),
+    # ResNet-18 with one output instead of 1000: 11,689,512 - 512,487.
+    ({"stream": "sequence", "tdm": False}, 11_177_025),
+    ({"width": 32}, 5_529_699),
+    ({"width": 8}, 350_367),
+  ],
+)
+def test_parameter_count(settings, count):
+  """Guards the sizes and what each switch takes away."""
+  net = model.STILIF(**settings)
+  variables = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 5, 64, 64, 3), jnp.uint8))
+  assert sum(p.size for p in jax.tree.leaves(variables["params"])) == count
+
+
+@pytest.mark.parametrize("variant", ["", *configs.VARIANTS])
+def test_every_variant_traces_at_full_size(variant):
+  """Guards the shipped configs: each builds, and its training loss and scores trace at the size it names."""
+  config = configs.get_config(variant)
+  method = methods.build(config)
+  shape = method.clip_spec.shape(train=True)
+  batch = {"clip": jax.ShapeDtypeStruct((4, *shape), jnp.uint8), "label": jax.ShapeDtypeStruct((4,), jnp.int32)}
+
+  def both(rng, batch):
+    variables = dict(method.init(rng))
+    params = variables.pop("params")
+    loss, (_, state) = method.loss(params, variables, None, batch, rng)
+    return loss, method.predict({"params": params, **state}, batch["clip"])
+
+  loss, scores = jax.eval_shape(both, jax.random.key(0), batch)
+  assert loss.shape == () and scores.shape == (4,) and scores.dtype == jnp.float32
+
+
+def random_clips(method):
+  rng = np.random.default_rng(0)
+  return rng.integers(0, 256, (4, *method.clip_spec.shape(train=True)), dtype=np.uint8)
+
+
+def test_step():
+  """Guards training: finite loss, a gradient in every parameter, new statistics."""
+  method = build("test")
+  clips = random_clips(method)
+  batch = {"clip": clips, "label": np.array([0, 1, 0, 1], np.int32)}
+  variables = dict(jax.jit(method.init)(jax.random.key(0)))
+  params = variables.pop("params")
+
+  @jax.jit
+  def step(params, state, batch):
+    def loss(params):
+      return method.loss(params, state, None, batch, jax.random.key(1))
+
+    (value, (metrics, state)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+    return value, metrics, state, gradient
+
+  value, metrics, state, gradient = step(params, variables, batch)
+  assert np.isfinite(value) and value.dtype == jnp.float32 and 0 <= metrics["accuracy"] <= 1
+  for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
+    assert leaf.dtype == jnp.float32 and np.isfinite(leaf).all() and np.any(leaf != 0), jax.tree_util.keystr(path)
+  for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+    assert leaf.dtype == jnp.float32 and np.isfinite(leaf).all(), jax.tree_util.keystr(path)
+  changed = jax.tree.map(lambda old, new: bool((old != new).any()), variables, state)
+  assert all(jax.tree.leaves(changed))
+
+
+def test_bfloat16_keeps_float32_parameters():
+  """Guards mixed precision: float32 parameters, statistics and outputs, and a logit near the float32 one."""
+  method, exact = build("test", dtype="bfloat16"), build("test")
+  variables = jax.jit(method.init)(jax.random.key(0))
+  assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+  clips = random_clips(method)
+  outputs = jax.jit(method.model.apply)(variables, clips)
+  assert all(o.dtype == jnp.float32 and np.isfinite(o).all() for o in jax.tree.leaves(outputs))
+  want = jax.jit(exact.model.apply)(variables, clips)
+  # The transform is float32 in both; the features differ by bfloat16's rounding.
+  np.testing.assert_array_equal(outputs["phase_image"], want["phase_image"])
+  assert np.linalg.norm(outputs["features"] - want["features"]) < 0.03 * np.linalg.norm(want["features"])
+
+
+def test_remat_keeps_the_names():
+  """Guards that weights trained with rematerialisation load without, and the other way round."""
+  with_remat, without = (jax.eval_shape(build("test", remat=r).init, jax.random.key(0)) for r in (True, False))
+  assert jax.tree.structure(with_remat) == jax.tree.structure(without)
+
+
+@pytest.mark.parametrize(
+  ("overrides", "words"),
+  [
+    ({"clips__frames": 4}, "T = 4"),
+    ({"clips__frames": 1}, "T = 1"),
+    ({"clips__size": 100}, "100×100"),
+    ({"model__stream": "phrase"}, "both, phase, sequence"),
+    ({"model__reconstruction": "canny"}, "amplitude"),
+    ({"model__recurrence": "double"}, "scan, single"),
+    ({"model__size": "huge"}, "resnet18"),
+  ],
+)
+def test_settings_that_do_not_fit_are_refused(overrides, words):
+  """Guards refusal before compilation, with the number or the choices in the message."""
+  with pytest.raises(UserError, match=words):
+    build(None, **overrides)
+
+
+def test_clips_that_do_not_fit_are_refused():
+  """Guards the model's own door, which a user with converted weights comes through."""
+  with pytest.raises(UserError, match="snippets"):
+    jax.eval_shape(model.STILIF(8).init, jax.random.key(0), jnp.zeros((1, 4, 5, 64, 64, 3), jnp.uint8))
