@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> None:
   parser.add_argument(
     "--tracks", choices=("max", "mean"), help="combines several faces (default: what the config says)"
   )
-  parser.add_argument("--failed", default="half", choices=("half", "exclude"),
-                      help="videos that cannot be scored count as 0.5 (default) or are left out; they are listed")  # fmt: skip
+  failed = "videos that cannot be scored count as 0.5 (half, default) or are left out (exclude); they are listed"
+  parser.add_argument("--failed", default="half", choices=("half", "exclude"), help=failed)
   parser.add_argument("--batch-size", type=int, help="clips per forward pass (default: the config's)")
   args = parser.parse_args(argv)
   with exit_on_user_error("evaluate"):

@@ -138,13 +138,13 @@ def train_batches(
   *,
   batch_size: int,
   seed: int,
-  start_step: int,
+  steps: range,
   sharding: jax.sharding.Sharding,
   unpaired: str = "random",
   workers: int = 0,
   prefetch: int = 4,
 ) -> Iterator[dict[str, jax.Array]]:
-  """Endless training batches from step `start_step` on; batch s is the same however the run came to s.
+  """The training batches of the given steps; batch s is the same however the run came to s.
 
   Args:
     directory: dataset folder.
@@ -152,7 +152,7 @@ def train_batches(
     spec: the method's clips.
     batch_size: examples per global batch.
     seed: order and draws follow from it.
-    start_step: first batch to give.
+    steps: the batches to give, a range with step 1.
     sharding: of a global batch along its leading axis.
     unpaired: see `examples`.
     workers, prefetch: reading processes and batches read ahead.
@@ -172,7 +172,7 @@ def train_batches(
     .map(_Read(reader, spec, local_rows(sharding, batch_size)))
   )
   # Slicing by step, not a saved iterator state: right for any number of hosts and workers.
-  for arrays in _iterate(dataset[start_step:], workers, prefetch):
+  for arrays in _iterate(dataset[steps.start : steps.stop], workers, prefetch):
     yield to_device(arrays, sharding, batch_size)
 
 

@@ -11,6 +11,7 @@ The order in which things happen is part of what makes a run repeatable:
 
 import math
 import pathlib
+import shutil
 
 import jax
 import ml_collections
@@ -21,7 +22,7 @@ from dfdetect_jax.data.loader import examples, long_enough, train_batches
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.evaluation.metrics import summarise
-from dfdetect_jax.schema import read_tracks
+from dfdetect_jax.schema import DATASET_FILE, read_tracks
 from dfdetect_jax.training import run_config
 from dfdetect_jax.training.checkpoints import CHECKPOINTS, Checkpoints
 from dfdetect_jax.training.metrics_writer import MetricsWriter
@@ -69,6 +70,8 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | pathlib
   rows = batch_sharding(mesh, config.batch_size)
   batch_sharding(mesh, config.eval_batch_size, "eval_batch_size")
   _claim_workdir(workdir, config, lead)
+  if lead:  # how faces were found and cut: prediction must do the same to a new video
+    shutil.copyfile(pathlib.Path(config.data) / DATASET_FILE, workdir / DATASET_FILE)
 
   # State.
   key = jax.random.key(config.seed)
@@ -132,7 +135,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | pathlib
     return fetched[-1][1] if fetched else {}
 
   batches = train_batches(
-    config.data, tracks, spec, batch_size=config.batch_size, seed=config.seed, start_step=step, sharding=rows,
+    config.data, tracks, spec, batch_size=config.batch_size, seed=config.seed, steps=range(step, total_steps), sharding=rows,
     unpaired=config.unpaired, workers=config.workers, prefetch=config.prefetch,
   )  # fmt: skip
   with StopSignal() as stop:

@@ -55,8 +55,8 @@ def check_same_run(workdir: str | pathlib.Path, config: ml_collections.ConfigDic
   ]
   if differing:
     raise UserError(
-      f"{workdir} holds a run with other settings ({'; '.join(differing)}). Give the same settings to go on with it, or "
-      "another --workdir to start a new one."
+      f"{workdir} holds a run with other settings ({'; '.join(differing)}). Give the same settings to go on with it, "
+      "or another --workdir to start a new one."
     )
 
 
