@@ -3,6 +3,8 @@
 All functions take a key and float32 clips `[B, T, H, W, 3]` on the 0-255 scale and return the same shape and scale.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -10,13 +12,13 @@ import jax.numpy as jnp
 LUMA = (0.299, 0.587, 0.114)
 
 
-def gaussian_blur(key: jax.Array, clips: jax.Array, sigma: tuple[float, float], radius: int = 6) -> jax.Array:
+def gaussian_blur(key: jax.Array, clips: jax.Array, sigma: tuple[float, float]) -> jax.Array:
   """Blurs each clip with a Gaussian whose σ is drawn uniformly per clip; edges are repeated.
 
   Args:
-    sigma: smallest and largest σ in pixels.
-    radius: the kernel has 2·radius + 1 taps; keep it ≥ 2σ.
+    sigma: smallest and largest σ in pixels, positive; the kernel reaches three times the largest.
   """
+  radius = math.ceil(3 * sigma[1])
   s = jax.random.uniform(key, (clips.shape[0], 1), minval=sigma[0], maxval=sigma[1])
   offset = jnp.arange(-radius, radius + 1, dtype=jnp.float32)[None]
   kernel = jnp.exp(-0.5 * (offset / s) ** 2)

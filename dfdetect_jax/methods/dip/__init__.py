@@ -25,6 +25,14 @@ def build(config: ml_collections.ConfigDict) -> objective.DipMethod:
   for name, choices in (("pooling", ("mean", "max")), ("diffusion_path", diffusion.PATHS)):
     if settings[name] not in choices:
       raise UserError(f"DIP: model.{name} is '{settings[name]}', it must be one of {', '.join(choices)}.")
+  if settings["k_n"] < 1 or settings["k_n"] % 2 == 0:
+    raise UserError(f"DIP: model.k_n is {settings['k_n']}, it must be odd: a node and as many neighbours on each side.")
+  for name, least in (("t", 1), ("units", 1), ("spatial", 0), ("temporal", 0), ("layers", 1)):
+    if settings[name] < least:
+      raise UserError(f"DIP: model.{name} is {settings[name]}, it must be at least {least}.")
+  for name in ("probability", "temporal_rate"):
+    if not 0 <= config.objective[name] <= 1:
+      raise UserError(f"DIP: objective.{name} is {config.objective[name]}, it must lie in [0, 1].")
   return objective.DipMethod(
     model=model.DIP(**settings, remat=config.remat, dtype=jnp.dtype(config.dtype)), clip_spec=spec, **config.objective
   )

@@ -77,9 +77,10 @@ class DIP(nn.Module):
     bias_h = bias_v = jnp.zeros((clips.shape[0], length + 1, length + 1), jnp.float32)
     if self.idm:
       nodes = jnp.concatenate([z_h[:, 1:], z_v[:, 1:]], axis=1).astype(jnp.float32)
-      mu = self.param("mu", nn.initializers.constant(0.05), ())
-      tau_1 = self.param("tau_1", nn.initializers.ones_init(), ())
-      tau_2 = self.param("tau_2", nn.initializers.ones_init(), ())
+      # Their magnitudes count: below zero, where nothing keeps them from drifting, the exponentials overflow.
+      mu = jnp.abs(self.param("mu", nn.initializers.constant(0.05), ()))
+      tau_1 = jnp.abs(self.param("tau_1", nn.initializers.ones_init(), ()))
+      tau_2 = jnp.abs(self.param("tau_2", nn.initializers.ones_init(), ()))
       d = diffusion.diffusion_distance(diffusion.score_matrix(nodes, mu, self.k_n), self.t, self.diffusion_path)
       (d_hh, d_hv), (d_vh, d_vv) = (jnp.split(half, 2, axis=2) for half in jnp.split(d, 2, axis=1))
       bias_h = decoder.attention_bias(d_hv if self.dica else d_hh, tau_1)
