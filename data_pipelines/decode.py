@@ -68,7 +68,7 @@ def read_frames(path: str | pathlib.Path, max_frames: int = 0, longest: int = 0)
   if path.stat().st_size == 0:
     raise BrokenVideo("empty file (0 bytes)")
   try:
-    # `file:` keeps names with a colon from being taken for a protocol, the white list keeps the file from naming others.
+    # `file:` keeps a name with a colon from being taken for a protocol, the white list keeps files from naming others.
     with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as container:
       yield from _frames(container, max_frames, longest)
   except (av.error.FFmpegError, OSError, EOFError, ValueError, MemoryError, OverflowError) as error:

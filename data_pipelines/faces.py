@@ -1,4 +1,4 @@
-"""A video's face tracks: decode, detect on key frames, track, crop. Shards and predictions are made by this one road."""
+"""A video's face tracks: decode, detect on key frames, track, crop. The one road to shards and to predictions."""
 
 import dataclasses
 import pathlib

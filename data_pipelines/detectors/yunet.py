@@ -44,8 +44,8 @@ def create(model: str = "") -> Yunet:
   """
   if not model:
     raise UserError(
-      "the detector 'yunet' needs its model file: --detector-model=face_detection_yunet_….onnx (from OpenCV's model zoo; "
-      "nothing is downloaded)."
+      "the detector 'yunet' needs its model file: --detector-model=face_detection_yunet_….onnx, from OpenCV's model "
+      "zoo; nothing is downloaded."
     )
   if not pathlib.Path(model).is_file():
     raise UserError(f"--detector-model={model}: no such file.")

@@ -1,4 +1,4 @@
-"""The names that `--source` accepts, each a module with `list_videos(root, options) -> Listing`, imported when asked."""
+"""The names that `--source` accepts, each a module with `list_videos(root, options) -> Listing`, imported on demand."""
 
 import dataclasses
 import importlib

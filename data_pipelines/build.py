@@ -1,0 +1,266 @@
+"""Videos to face-track shards: `python -m data_pipelines.build --source=NAME … --output=DIR`."""
+
+import argparse
+import collections
+import dataclasses
+import os
+import pathlib
+import sys
+import time
+
+from tqdm import tqdm
+
+from data_pipelines import encoding, finish, plan
+from data_pipelines.detectors import detector as detectors
+from data_pipelines.faces import FaceOptions
+from data_pipelines.plan import Settings, Unit
+from data_pipelines.pool import Pool, pin_to_one_cpu_thread
+from data_pipelines.sources import Listing, registry
+from data_pipelines.unit import Job, versions
+from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.schema import FAILURES_FILE, SPLITS, Track
+
+EXAMPLES = """examples:
+  your own videos, listed in a CSV file (path,label,split[,video_id,manipulation,pair,identity]):
+    python -m data_pipelines.build --source=manifest --manifest=videos.csv --output=shards
+  a folder with real/ and fake/ in it, or train/real, train/fake, …:
+    python -m data_pipelines.build --source=folder --root=videos --output=shards
+  what a source finds, without decoding anything:
+    python -m data_pipelines.build --source=faceforensics --root=FF++ --compression=c23 --dry-run
+  FaceForensics++ as ST-ILIF uses it, on three machines that see the same disk:
+    python -m data_pipelines.build --source=faceforensics --root=FF++ --compression=c23 --output=shards \\
+        --max-frames=train=270,val=140,test=140 --part=1/3      (and 2/3, 3/3 on the others)
+    python -m data_pipelines.merge shards
+
+A build that was stopped goes on when its command is run again. A video without a usable face is a line of
+DIR/failures.csv; it never stops the build.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+  """The command line."""
+  p = argparse.ArgumentParser(
+    prog="python -m data_pipelines.build",
+    description="Decodes videos, follows their faces, and writes the face crops as a TFDS dataset in ArrayRecord.",
+    epilog=EXAMPLES,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  where = p.add_argument_group("what to read and where to write")
+  where.add_argument("--source", required=True, help=f"layout of the videos: {', '.join(registry.NAMES)}")
+  where.add_argument("--manifest", default="", metavar="CSV", help="the list, for --source=manifest")
+  where.add_argument("--root", type=pathlib.Path, metavar="DIR", help="the dataset's folder, for the other sources")
+  where.add_argument("--output", type=pathlib.Path, metavar="DIR", help="folder of the shards")
+  where.add_argument("--split", default="", metavar="A,B", help="only these splits (train, val, test)")
+  where.add_argument("--compression", default="", metavar="A,B", help="only these compressions, e.g. c23")
+  where.add_argument("--dry-run", action="store_true", help="say what the source finds, and stop")
+
+  faces = p.add_argument_group("faces")
+  faces.add_argument("--detector", default="mtcnn", help=f"{', '.join(detectors.NAMES)} (default: mtcnn)")
+  faces.add_argument(
+    "--detector-model", default="", metavar="FILE", help="yunet: its .onnx file; dlib: upsamplings, 0-2"
+  )
+  faces.add_argument("--detections", default="", metavar="FILE", help="boxes for --detector=precomputed (CSV or JSON)")
+  faces.add_argument("--target-boxes", action="store_true", help="a forgery takes its target video's face boxes")
+  faces.add_argument("--max-tracks", type=int, default=1, metavar="N", help="people per video, 0 = all (default: 1)")
+  faces.add_argument("--min-frames", type=int, default=16, metavar="N", help="shortest track kept (default: 16)")
+  faces.add_argument(
+    "--max-frames",
+    default="0",
+    metavar="N",
+    help="first frames used: one number or train=270,val=140,test=140 (default: 0 = all)",
+  )
+  faces.add_argument("--key-frames", type=int, default=5, metavar="N", help="detect on every Nth frame (default: 5)")
+
+  crops = p.add_argument_group("crops")
+  crops.add_argument("--size", type=int, default=224, metavar="PIXELS", help="height and width (default: 224)")
+  crops.add_argument("--margin", type=float, default=1.3, help="crop's side in face boxes (default: 1.3)")
+  crops.add_argument("--align", action="store_true", help="turn and scale each track upright by its five landmarks")
+  crops.add_argument("--encoding", default="png", help="png, webp (lossless, smallest, slow) or jpeg:95 (default: png)")
+
+  work = p.add_argument_group("work")
+  work.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default: one per CPU core)")
+  work.add_argument("--part", default="", metavar="I/N", help="build part I of N; data_pipelines.merge joins the parts")
+  work.add_argument(
+    "--timeout", type=float, default=300.0, metavar="SECONDS", help="a video without progress for so long is broken"
+  )
+  return p
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Parses the command line and builds; returns the exit status (1 if no video gave a track)."""
+  args = parser().parse_args(argv)
+  with exit_on_user_error("data_pipelines.build"):
+    settings = settings_of(args)
+    listing = listing_of(args, settings)
+    if args.dry_run:
+      print(summary_of_listing(listing))
+      return 0
+    if args.output is None:
+      raise UserError("--output=DIR is missing: the folder to write the shards to.")
+    return build(args, settings, listing)
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+  """The choices of the command line, checked."""
+  for name, least in (("size", 16), ("margin", 1.0), ("key_frames", 1), ("min_frames", 1), ("max_tracks", 0)):
+    if getattr(args, name) < least:
+      raise UserError(f"--{name.replace('_', '-')}={getattr(args, name)} is too small: at least {least}.")
+  if args.detector not in detectors.NAMES:
+    raise UserError(f"--detector={args.detector}: it is one of {', '.join(detectors.NAMES)}.")
+  if args.detections and args.detector != "precomputed":
+    raise UserError("--detections goes with --detector=precomputed.")
+  first_frames, by_split = _first_frames(args.max_frames)
+  return Settings(
+    source=args.source,
+    detector=args.detector,
+    detector_model=args.detections or args.detector_model,
+    faces=FaceOptions(
+      align=args.align,
+      size=args.size,
+      margin=args.margin,
+      every=args.key_frames,
+      max_frames=first_frames,
+      max_tracks=args.max_tracks,
+      min_frames=args.min_frames,
+    ),
+    encoding=encoding.parse(args.encoding),
+    max_frames=by_split,
+    target_boxes=args.target_boxes,
+    cropped=getattr(registry.load(args.source), "CROPPED", False),
+  )
+
+
+def listing_of(args: argparse.Namespace, settings: Settings) -> Listing:
+  """What the source finds, of the wanted splits and compressions."""
+  splits = args.split.split(",") if args.split else list(SPLITS)
+  unknown = [split for split in splits if split not in SPLITS]
+  if unknown:
+    raise UserError(f"--split={args.split}: there is no split '{unknown[0]}'; splits are {', '.join(SPLITS)}.")
+  if args.root is not None and not args.root.is_dir():
+    raise UserError(f"--root={args.root}: no such folder.")
+  compression = tuple(args.compression.split(",")) if args.compression else ()
+  options = registry.SourceOptions(manifest=args.manifest, compression=compression)
+  listing = registry.load(settings.source).list_videos(args.root, options)
+  videos = [
+    video
+    for video in listing.videos
+    if video.split in splits and (not compression or not video.compression or video.compression in compression)
+  ]
+  twice = [name for name, n in collections.Counter(video.video_id for video in videos).items() if n > 1]
+  if twice:
+    raise UserError(f"the source '{settings.source}' gives the id '{twice[0]}' to several videos.")
+  return dataclasses.replace(listing, videos=videos)
+
+
+def summary_of_listing(listing: Listing) -> str:
+  """A table of the videos found by split, label, manipulation and compression, and of what is missing."""
+  groups = collections.Counter(
+    (SPLITS.index(v.split), v.label, v.dataset, v.manipulation, v.compression or "-") for v in listing.videos
+  )
+  lines = [f"{'split':6} {'label':5} {'dataset':20} {'manipulation':24} {'compression':11} {'videos':>7}"]
+  for (split, label, dataset, manipulation, compression), count in sorted(groups.items()):
+    name = "fake" if label else "real"
+    lines.append(f"{SPLITS[split]:6} {name:5} {dataset:20} {manipulation:24} {compression:11} {count:7}")
+  lines.append(f"{len(listing.videos)} videos found, {len(listing.missing)} missing")
+  lines += [f"  missing: {path} ({reason})" for path, reason in listing.missing[:10]]
+  if len(listing.missing) > 10:
+    lines.append(f"  … and {len(listing.missing) - 10} more")
+  return "\n".join(lines)
+
+
+def build(args: argparse.Namespace, settings: Settings, listing: Listing) -> int:
+  """Builds what is not built yet, and finishes the dataset unless only a part was asked for."""
+  if not listing.videos:
+    raise UserError(f"the source '{settings.source}' finds no video:\n{summary_of_listing(listing)}")
+  root = str(args.root or (pathlib.Path(args.manifest).parent if args.manifest else ""))
+  # Made here as well as in every worker: its mistakes are the user's and shall stop the build before it starts.
+  detector = None if settings.cropped else detectors.create(settings.detector, settings.detector_model)
+  detector_version = "none (the source's own crops)" if detector is None else detector.version
+  description = plan.described(settings, listing, root, versions() | {"detector": detector_version})
+  plan.begin(args.output, description)
+  if (args.output / finish.DATASET_FILE).is_file():
+    print(f"{args.output} is finished already, with the same choices.")
+    return 0
+  units = plan.units_of(listing.videos)
+  own = part_of(units, args.part)
+  finish.clear_partial(args.output)
+  undone = [unit for unit in own if not finish.is_done(args.output, unit)]
+  job = Job(str(args.output), settings, root, {video.video_id: video.path for video in listing.videos})
+  started = time.monotonic()
+  frames = _run(job, undone, len(own) - len(undone), sum(len(u.videos) for u in own), args)
+  seconds = time.monotonic() - started
+  if frames:
+    print(f"{frames} face frames in {seconds:.0f} s: {frames / seconds:.1f} frames/s", file=sys.stderr)
+  if args.part:
+    print(f"part {args.part} is built; when all are, join them: python -m data_pipelines.merge {args.output}")
+    return 0
+  tracks, failures = finish.finish(args.output, units, settings, description, detector_version, listing.missing)
+  print(summary_of_build(args.output, tracks, failures))
+  return 0 if tracks else 1
+
+
+def part_of(units: list[Unit], part: str) -> list[Unit]:
+  """The units of part I/N, every Nth one.
+
+  Raises:
+    UserError: not of the form I/N with 1 ≤ I ≤ N.
+  """
+  if not part:
+    return units
+  number, _, count = part.partition("/")
+  if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+    raise UserError(f"--part={part}: it is I/N, e.g. 1/4 for the first of four parts.")
+  return units[int(number) - 1 :: int(count)]
+
+
+def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: list[tuple[str, str]]) -> str:
+  """What was built and what was not, in a few lines."""
+  lines = []
+  for split in SPLITS:
+    own = [track for track in tracks if track.split == split]
+    if own:
+      videos = collections.Counter({track.video_id: track.label for track in own}.values())
+      frames = sum(track.frames for track in own)
+      lines.append(f"{split:6} {videos[0]} real and {videos[1]} fake videos, {len(own)} tracks, {frames} frames")
+  reasons = collections.Counter(reason.split(":")[0].split("(")[0].strip() for _, reason in failures)
+  lines.append(f"{len(failures)} without a track" + (f", see {directory / FAILURES_FILE}:" if failures else ""))
+  lines += [f"  {count} × {reason}" for reason, count in reasons.most_common(8)]
+  return "\n".join(lines)
+
+
+def _run(job: Job, undone: list[Unit], done: int, videos: int, args: argparse.Namespace) -> int:
+  """Runs the pool under a progress bar; returns the number of frames written."""
+  workers = args.workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count()))
+  frames = failures = 0
+  left = sum(len(unit.videos) for unit in undone)
+  if done:
+    print(f"going on: {videos - left} of {videos} videos are done", file=sys.stderr)
+  with tqdm(total=videos, initial=videos - left, unit="video", smoothing=0.1, disable=not undone) as bar:
+    for news in Pool(job, workers, args.timeout).run(undone):
+      frames += news.frames
+      if news.unit is not None:
+        failures += len(news.note.failures)
+        bar.update(len(news.unit.videos))
+      bar.set_postfix_str(
+        f"{frames / max(bar.format_dict['elapsed'], 1e-3):.0f} frames/s, {failures} failed", refresh=False
+      )
+  return frames
+
+
+def _first_frames(text: str) -> tuple[int, dict[str, int]]:
+  """Reads `N` or `train=N,val=N,test=N`."""
+  if text.isdecimal():
+    return int(text), {}
+  by_split = {}
+  for item in text.split(","):
+    split, _, number = item.partition("=")
+    if split not in SPLITS or not number.isdecimal():
+      raise UserError(f"--max-frames={text}: it is one number or train=N,val=N,test=N.")
+    by_split[split] = int(number)
+  return 0, by_split
+
+
+if __name__ == "__main__":
+  pin_to_one_cpu_thread()  # the accelerator is not for this; workers inherit it
+  sys.exit(main())

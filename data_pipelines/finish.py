@@ -1,0 +1,111 @@
+"""The last step of a build: the notes of all units become one dataset folder."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+import shutil
+
+from data_pipelines import shards
+from data_pipelines.plan import WORK_FOLDER, Settings, Unit
+from data_pipelines.unit import UnitNote, note_path, shard_path
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.schema import DATASET_FILE, FAILURES_FILE, SCHEMA_VERSION, Track, write_tracks
+
+
+def is_done(directory: pathlib.Path, unit: Unit) -> bool:
+  """Whether a unit's note and its shard, of the size that the note says, are there."""
+  note, shard = note_path(directory, unit), shard_path(directory, unit)
+  return note.is_file() and shard.is_file() and UnitNote.read(note).bytes == shard.stat().st_size
+
+
+def clear_partial(directory: pathlib.Path) -> None:
+  """Removes what a killed build left half-written."""
+  for folder in (directory, directory / WORK_FOLDER):
+    for file in folder.glob("*.partial"):
+      file.unlink(missing_ok=True)
+
+
+def finish(
+  directory: pathlib.Path,
+  units: list[Unit],
+  settings: Settings,
+  description: dict,
+  detector_version: str,
+  missing: list[tuple[str, str]],
+) -> tuple[list[Track], list[tuple[str, str]]]:
+  """Writes the dataset's metadata, `dataset.json` last: with it the dataset is finished.
+
+  Args:
+    directory: the output folder with the shards and the notes of all units.
+    units: all units of the plan.
+    settings: the build's choices.
+    description: the same as stored and compared (`plan.described`).
+    detector_version: what found the faces.
+    missing: (path, reason) of what the source names and the disk lacks.
+
+  Returns:
+    All tracks and all failures.
+
+  Raises:
+    UserError: a unit is missing.
+  """
+  undone = [unit.name for unit in units if not is_done(directory, unit)]
+  if undone:
+    raise UserError(
+      f"{directory} lacks {len(undone)} of {len(units)} shards ({', '.join(undone[:5])}{', …' if undone[5:] else ''}): "
+      "build the missing parts, or run the same command again."
+    )
+  notes = {unit.name: UnitNote.read(note_path(directory, unit)) for unit in units}
+  tracks, failures, files = [], list(missing), []
+  records: dict[str, list[int]] = {}
+  for unit in units:
+    note = notes[unit.name]
+    before = sum(records.setdefault(unit.split, []))
+    tracks += [dataclasses.replace(track, first=before + track.first) for track in note.tracks]
+    failures += note.failures
+    records[unit.split].append(note.records)
+    files.append({"file": shard_path(directory, unit).name, "records": note.records, "sha256": note.sha256})
+  splits = {
+    split: {
+      "videos": len({t.video_id for t in own}),
+      "tracks": len(own),
+      "frames": sum(t.frames for t in own),
+      "real videos": len({t.video_id for t in own if not t.label}),
+      "fake videos": len({t.video_id for t in own if t.label}),
+    }
+    for split in records
+    for own in [[t for t in tracks if t.split == split]]
+  }
+  shards.write_tfds_metadata(directory, settings.faces.size, records)
+  write_failures(directory, failures)
+  write_tracks(directory, tracks)
+  metadata = {
+    "schema_version": SCHEMA_VERSION,
+    "source": settings.source,
+    "detector": detector_version,
+    "margin": settings.faces.margin,
+    "size": settings.faces.size,
+    "align": settings.faces.align,
+    "encoding": str(settings.encoding),
+    "splits": splits,
+    "failures": len(failures),
+    "build": description,
+    "shards": files,
+  }
+  partial = directory / f"{DATASET_FILE}.partial"
+  partial.write_text(json.dumps(metadata, indent=2, sort_keys=True) + "\n")
+  partial.replace(directory / DATASET_FILE)
+  shutil.rmtree(directory / WORK_FOLDER, ignore_errors=True)
+  return tracks, failures
+
+
+def write_failures(directory: pathlib.Path, failures: list[tuple[str, str]]) -> None:
+  """Writes `failures.csv` (path, reason), whole or not at all."""
+  path = directory / FAILURES_FILE
+  partial = path.with_name(f"{path.name}.partial")
+  with partial.open("w", newline="", encoding="utf-8") as file:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("path", "reason"))
+    writer.writerows(failures)
+  partial.replace(path)

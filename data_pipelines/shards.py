@@ -1,0 +1,116 @@
+"""Face crops to a TFDS dataset in ArrayRecord, one record per frame, without TensorFlow.
+
+Bytes depend on the crops alone: records are uncompressed (pictures already are) and serialised in a fixed order. A
+shard appears under its name when it is complete, never before.
+"""
+
+import hashlib
+import os
+import pathlib
+
+import numpy as np
+from array_record.python import array_record_module
+from tensorflow_datasets.proto import tf_example_pb2
+
+from dfdetect_jax.schema import FRAME_FEATURES
+
+DATASET_NAME = "faces"
+# group_size:1 lets a reader fetch one frame without its neighbours.
+WRITER_OPTIONS = "group_size:1,uncompressed"
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+  """File name of shard `index` of `count` of a split, as TFDS expects it."""
+  return f"{DATASET_NAME}-{split}.array_record-{index:05d}-of-{count:05d}"
+
+
+def frame_record(image: bytes, video_id: str, track: int, frame_index: int, label: int) -> bytes:
+  """One serialised record with `FRAME_FEATURES`."""
+  example = tf_example_pb2.Example()
+  features = example.features.feature
+  for name, value in zip(FRAME_FEATURES, (image, video_id, track, frame_index, label), strict=True):
+    if isinstance(value, int):
+      features[name].int64_list.value.append(value)
+    else:
+      features[name].bytes_list.value.append(value.encode() if isinstance(value, str) else value)
+  return example.SerializeToString(deterministic=True)
+
+
+class ShardWriter:
+  """Writes one shard; under its own name only after `close`.
+
+  Attributes:
+    records: number of records written.
+  """
+
+  def __init__(self, path: pathlib.Path):
+    self.records = 0
+    self._path = path
+    # The process id keeps a worker that outlived its parent from writing into its successor's file.
+    self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    self._writer = array_record_module.ArrayRecordWriter(str(self._partial), WRITER_OPTIONS)
+
+  def write(self, record: bytes) -> None:
+    """Appends a record."""
+    self._writer.write(record)
+    self.records += 1
+
+  def close(self) -> str:
+    """Finishes the shard and gives it its name; returns its SHA-256."""
+    self._writer.close()
+    checksum = file_sha256(self._partial)
+    self._partial.replace(self._path)
+    return checksum
+
+  def discard(self) -> None:
+    """Removes what has been written."""
+    if self._writer.is_open():
+      self._writer.close()
+    self._partial.unlink(missing_ok=True)
+
+
+def file_sha256(path: str | pathlib.Path) -> str:
+  """Hexadecimal SHA-256 of a file's bytes."""
+  with open(path, "rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_tfds_metadata(directory: pathlib.Path, size: int, records: dict[str, list[int]]) -> None:
+  """Writes `features.json` and `dataset_info.json`, which `tfds.builder_from_directory` reads.
+
+  Args:
+    directory: the dataset folder.
+    size: height and width of the crops in pixels.
+    records: number of records of each shard of each split.
+  """
+  import tensorflow_datasets as tfds  # two seconds: only the last step of a build needs it
+
+  features = tfds.features.FeaturesDict(
+    {
+      "image": tfds.features.Image(shape=(size, size, 3)),
+      "video_id": tfds.features.Text(),
+      "track": np.int64,
+      "frame_index": np.int64,
+      "label": np.int64,
+    }
+  )
+  template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+  splits = [
+    tfds.core.SplitInfo(
+      name=split,
+      shard_lengths=lengths,
+      num_bytes=sum((directory / shard_name(split, i, len(lengths))).stat().st_size for i in range(len(lengths))),
+      filename_template=tfds.core.ShardedFileTemplate(
+        data_dir=directory, dataset_name=DATASET_NAME, split=split, filetype_suffix="array_record", template=template
+      ),
+    )
+    for split, lengths in records.items()
+  ]
+  tfds.folder_dataset.write_metadata(
+    data_dir=directory,
+    features=features,
+    split_infos=splits,
+    version="1.0.0",
+    filename_template=template,
+    check_data=False,  # that check would need TensorFlow
+  )
