@@ -28,10 +28,14 @@ class SourceOptions:
     manifest: CSV file of the `manifest` source, "" for the others.
     compression: compressions wanted, as the dataset's authors name them; empty = all that are there. What is not
       wanted is not missing either.
+    manipulations: manipulations wanted, as the dataset's authors name them; empty = the source's default.
+    reals: FaceForensics++'s root, for deeper_forensics, whose real videos lie there; "" = the root itself.
   """
 
   manifest: str = ""
   compression: tuple[str, ...] = ()
+  manipulations: tuple[str, ...] = ()
+  reals: str = ""
 
 
 def load(name: str) -> types.ModuleType:
