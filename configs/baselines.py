@@ -3,15 +3,15 @@
   python -m dfdetect_jax.train --config=configs/baselines.py:resnet50 --workdir=runs/resnet50 --data=shards/ffpp_c23 \\
     --config.init=weights/resnet50
 
-The papers train them, or quote them, without settings. Accuracy on FF++ c23 (DF, F2F, FS, NT; one model each) in DIL's
-Table 1: ResNet-50 98.93, 98.57, 99.64, 95.00 %, I3D 92.86, 92.86, 96.43, 90.36 %; ResNet-18 92.14 % on all four in
-ST-ILIF's Table 3, where it is `configs/st_ilif.py:table3_resnet18`, on middle frames. Not yet reproduced here: nobody may
-ship FF++. What was measured is in the README. Ours (decision): Adam 1e-4, 20 epochs of 32 frames of each video at batch
-32, or of four clips of 16 frames at batch 16. FTCN has its own config; the ViViT-style 1:1 encoder is
-`configs/dip.py:table5_vivit`.
+The papers train or quote them without settings. Accuracy on FF++ c23 (DF, F2F, FS, NT; one model each) in DIL's Table
+1: ResNet-50 98.93, 98.57, 99.64, 95.00 %, I3D 92.86, 92.86, 96.43, 90.36 %; ST-ILIF's Table 3 has ResNet-18 on middle
+frames, 92.14 % on all four, which is `configs/st_ilif.py:table3_resnet18`. Ours (decision): Adam 1e-4, 20 epochs of
+32 frames of each video at batch 32, or of four clips of 16 frames at batch 16. FTCN has its own config; the
+ViViT-style 1:1 encoder is `configs/dip.py:table5_vivit`. Not yet reproduced here: nobody may ship FF++. What was
+measured is in the README.
 
-Variants (`--config=configs/baselines.py:NAME`): `resnet50` (the default), `resnet18`, `i3d_r50`, and of each `NAME_small`
-(64 px, minutes on a CPU) and `NAME_test` (seconds); `small` and `test` are ResNet-18's.
+Variants (`--config=configs/baselines.py:NAME`): `resnet50` (the default), `resnet18`, `i3d_r50`, and of each
+`NAME_small` (64 px, minutes on a CPU) and `NAME_test` (seconds); `small` and `test` are those of ResNet-18.
 """
 
 from dfdetect_jax.training.config import base_config, variant
