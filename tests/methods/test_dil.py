@@ -43,8 +43,8 @@ def abstract_variables(variant):
   [
     ("test", 16_541),
     ("small", 2_079_968),
-    pytest.param("table4_none", 23_510_081, marks=pytest.mark.slow),  # ResNet-50 with one class: 25,557,032 − 2,046,951
-    pytest.param("", 23_762_440, marks=pytest.mark.slow),
+    ("table4_none", 23_510_081),  # ResNet-50 with one class: 25,557,032 − 2,046,951
+    ("", 23_762_440),
   ],
 )
 def test_parameter_counts(variant, count):

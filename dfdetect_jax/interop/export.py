@@ -1,0 +1,63 @@
+"""Writes the weights of a run, or converted ones, as safetensors.
+
+  python -m dfdetect_jax.interop.export --from=runs/dil --to=dil.safetensors
+
+Names and layouts are PyTorch's where the method has a key table of its own (FTCN's, torchvision's, timm's), so that the
+file opens there; all else is under our names, `params/…`. dfdetect_jax.interop.convert reads the file back exactly.
+"""
+
+import argparse
+import pathlib
+
+import jax
+import numpy as np
+
+from dfdetect_jax.errors import exit_on_user_error
+from dfdetect_jax.interop import files, names
+from dfdetect_jax.interop.tables import tables
+from dfdetect_jax.training.restore import restore_run
+
+
+def export(
+  source: str | pathlib.Path, target: str | pathlib.Path, step: str = "best", weights: str | None = None
+) -> dict[str, np.ndarray]:
+  """Exports the weights of a run.
+
+  Args:
+    source: folder of a run, or of converted weights.
+    target: `.safetensors` file.
+    step: "best", "latest" or the number of a kept step.
+    weights: "teacher" or "student"; None: what the method's config says.
+
+  Returns:
+    The arrays that were written, by key.
+
+  Raises:
+    UserError: there is no such checkpoint, or the file cannot be written.
+  """
+  run = restore_run(str(source), step, weights)
+  table = next((t for t in tables(run.config) if t.export), None)
+  arrays = {}
+  for name, value in names.flatten(jax.device_get(run.variables)).items():
+    place = table.place(name.partition("/")[2]) if table else None
+    arrays[place.key if place else name] = place.to_file(value) if place else value
+  about = {"method": run.config.method, "keys": table.name if table else "own names", "step": str(run.step)}
+  files.write(target, arrays, about)
+  return arrays
+
+
+def main(argv: list[str] | None = None) -> None:
+  """Parses arguments and exports; see the module's docstring."""
+  parser = argparse.ArgumentParser("export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--from", required=True, dest="source", help="folder of a run, or of converted weights")
+  parser.add_argument("--to", required=True, dest="target", help=".safetensors file")
+  parser.add_argument("--step", default="best", help="best (by validation; default), latest, or a kept step")
+  parser.add_argument("--weights", choices=("teacher", "student"), help="default: what the config says")
+  args = parser.parse_args(argv)
+  with exit_on_user_error("export"):
+    arrays = export(args.source, args.target, args.step, args.weights)
+    print(f"{len(arrays)} arrays, {sum(a.size for a in arrays.values()):,} numbers, in {args.target}.")
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,106 @@
+"""Weight files as flat dicts of arrays: `.safetensors`, `.npz`, `.pth`. Nothing that could run code is unpickled."""
+
+import pathlib
+import pickle
+import zipfile
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from dfdetect_jax.errors import UserError
+
+SAFETENSORS, NPZ, TORCH = (".safetensors",), (".npz",), (".pth", ".pt", ".bin")
+
+
+def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+  """Reads a weight file.
+
+  Args:
+    path: `.safetensors`; `.npz`; or `.pth`, `.pt`, `.bin`, a PyTorch state dict, which needs PyTorch.
+
+  Returns:
+    Arrays by their names in the file, floating-point ones as float32.
+
+  Raises:
+    UserError: the file is missing, broken, of another kind, or holds anything but tensors.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise UserError(f"there is no weight file {path}.")
+  readers = dict.fromkeys(SAFETENSORS, _safetensors) | dict.fromkeys(NPZ, _npz) | dict.fromkeys(TORCH, _torch)
+  if path.suffix not in readers:
+    raise UserError(f"{path} is not a weight file: its name must end in {', '.join(readers)}.")
+  arrays = readers[path.suffix](path)
+  if not arrays:
+    raise UserError(f"{path} holds no weights.")
+  return {name: a.astype(np.float32) if _is_float(a) else a for name, a in arrays.items()}
+
+
+def write(path: str | pathlib.Path, arrays: dict[str, np.ndarray], about: dict[str, str]) -> None:
+  """Writes a `.safetensors` file, whole or not at all.
+
+  Args:
+    path: where to.
+    arrays: by name.
+    about: text for the file's header.
+
+  Raises:
+    UserError: the name does not end in `.safetensors`, or the folder cannot be written.
+  """
+  path = pathlib.Path(path)
+  if path.suffix not in SAFETENSORS:
+    raise UserError(f"weights are exported as safetensors: {path} must end in {SAFETENSORS[0]}.")
+  partial = path.with_suffix(".partial")
+  try:
+    safetensors.numpy.save_file({k: np.ascontiguousarray(a) for k, a in arrays.items()}, partial, about)
+    partial.replace(path)
+  except (OSError, safetensors.SafetensorError) as error:
+    raise UserError(f"{path} cannot be written ({error}).") from error
+
+
+def _is_float(array: np.ndarray) -> bool:
+  # bfloat16 is a type of its own to NumPy, of kind "V".
+  return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+
+
+def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+  try:
+    return safetensors.numpy.load_file(path)
+  except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+    raise UserError(f"{path} is not a safetensors file, or it is cut off ({error}).") from error
+
+
+def _npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+  try:
+    with np.load(path, allow_pickle=False) as archive:
+      return {name: archive[name] for name in archive.files}
+  except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+    raise UserError(f"{path} is not an .npz archive of plain arrays ({error}).") from error
+
+
+def _torch(path: pathlib.Path) -> dict[str, np.ndarray]:
+  try:
+    import torch
+  except ModuleNotFoundError as error:
+    raise UserError(
+      f"reading {path} needs PyTorch: pip install 'dfdetect_jax[torch]'. Or save the weights as .safetensors, which "
+      "needs nothing more."
+    ) from error
+  try:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+  except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    # PyTorch's own message goes on about how to load the file regardless; that is what nobody should do.
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raise UserError(
+      f"{path} was refused: it is broken, or a pickle that holds more than tensors, which could run code when opened "
+      f"({reason}). Save model.state_dict() alone."
+    ) from error
+  if not isinstance(state, dict):
+    raise UserError(f"{path} was refused: it holds a {type(state).__name__}, not a state dict of tensors.")
+  if other := [f"{k} ({type(v).__name__})" for k, v in state.items() if not isinstance(v, torch.Tensor)]:
+    raise UserError(
+      f"{path} was refused: only tensors are taken, and it also holds {', '.join(other[:8])}. Save "
+      "model.state_dict() alone."
+    )
+  return {str(k): (v.float() if v.is_floating_point() else v).numpy() for k, v in state.items()}
