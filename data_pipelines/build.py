@@ -169,24 +169,35 @@ def summary_of_listing(listing: Listing) -> str:
   return "\n".join(lines)
 
 
-def build(args: argparse.Namespace, settings: Settings, listing: Listing) -> int:
-  """Builds what is not built yet, and finishes the dataset unless only a part was asked for."""
+def build(args: argparse.Namespace, settings: Settings, listing: Listing, tracks_folder: str = "") -> int:
+  """Builds what is not built yet, and finishes the dataset unless only a part was asked for.
+
+  Args:
+    args: the command line.
+    settings: see `settings_of`.
+    listing: the videos.
+    tracks_folder: where face tracks are kept for further builds of the same videos, "" = nowhere.
+
+  Returns:
+    Exit status: 1 if no video gave a track.
+  """
   if not listing.videos:
     raise UserError(f"the source '{settings.source}' finds no video:\n{summary_of_listing(listing)}")
   root = str(args.root or (pathlib.Path(args.manifest).parent if args.manifest else ""))
   # Made here as well as in every worker: its mistakes are the user's and shall stop the build before it starts.
   detector = None if settings.cropped else detectors.create(settings.detector, settings.detector_model)
   detector_version = "none (the source's own crops)" if detector is None else detector.version
-  description = plan.described(settings, listing, root, versions() | {"detector": detector_version})
-  plan.begin(args.output, description)
+  units = plan.units_of(listing.videos)
+  choices = plan.described(settings, listing, root, versions() | {"detector": detector_version})
+  missing = [(plan.relative_path(path, root), reason) for path, reason in listing.missing]
+  plan.begin(args.output, choices, units, missing)
   if (args.output / finish.DATASET_FILE).is_file():
     print(f"{args.output} is finished already, with the same choices.")
     return 0
-  units = plan.units_of(listing.videos)
   own = part_of(units, args.part)
   finish.clear_partial(args.output)
   undone = [unit for unit in own if not finish.is_done(args.output, unit)]
-  job = Job(str(args.output), settings, root, {video.video_id: video.path for video in listing.videos})
+  job = Job(str(args.output), settings, root, {video.video_id: video.path for video in listing.videos}, tracks_folder)
   started = time.monotonic()
   frames = _run(job, undone, len(own) - len(undone), sum(len(u.videos) for u in own), args)
   seconds = time.monotonic() - started
@@ -195,7 +206,7 @@ def build(args: argparse.Namespace, settings: Settings, listing: Listing) -> int
   if args.part:
     print(f"part {args.part} is built; when all are, join them: python -m data_pipelines.merge {args.output}")
     return 0
-  tracks, failures = finish.finish(args.output, units, settings, description, detector_version, listing.missing)
+  tracks, failures = finish.finish(args.output)
   print(summary_of_build(args.output, tracks, failures))
   return 0 if tracks else 1
 

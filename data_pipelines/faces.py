@@ -68,17 +68,21 @@ class FaceTrack:
     """Number of frames, all consecutive in the video."""
     return len(self.boxes)
 
-  def crops(self) -> Iterator[np.ndarray]:
+  def crops(self, change: Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]] = iter) -> Iterator[np.ndarray]:
     """Decodes the video again and yields the n crops `[S, S, 3]` uint8 RGB in time order.
+
+    Args:
+      change: takes the video's full frames from the first on and yields as many changed ones, which are cropped.
 
     Raises:
       BrokenVideo: the video no longer decodes as it did.
     """
     samples = crop.samples_per_pixel(self.transforms)
     done = 0
-    for frame in decode.read_frames(self.path, max_frames=self.first_frame + self.frames):
-      if frame.index >= self.first_frame:
-        yield crop.cut(frame.image, self.transforms[done], self.size, samples)
+    frames = (frame.image for frame in decode.read_frames(self.path, max_frames=self.first_frame + self.frames))
+    for index, image in enumerate(change(frames)):
+      if index >= self.first_frame:
+        yield crop.cut(image, self.transforms[done], self.size, samples)
         done += 1
     if done != self.frames:
       raise BrokenVideo(f"decodes to {done} frames of a track of {self.frames} the second time")

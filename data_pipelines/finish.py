@@ -6,11 +6,11 @@ import json
 import pathlib
 import shutil
 
-from data_pipelines import shards
-from data_pipelines.plan import WORK_FOLDER, Settings, Unit
+from data_pipelines import plan, shards
+from data_pipelines.plan import WORK_FOLDER, Unit
 from data_pipelines.unit import UnitNote, note_path, shard_path
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.schema import DATASET_FILE, FAILURES_FILE, SCHEMA_VERSION, Track, write_tracks
+from dfdetect_jax.schema import DATASET_FILE, FAILURES_FILE, SCHEMA_VERSION, SPLITS, Track, write_tracks
 
 
 def is_done(directory: pathlib.Path, unit: Unit) -> bool:
@@ -26,23 +26,11 @@ def clear_partial(directory: pathlib.Path) -> None:
       file.unlink(missing_ok=True)
 
 
-def finish(
-  directory: pathlib.Path,
-  units: list[Unit],
-  settings: Settings,
-  description: dict,
-  detector_version: str,
-  missing: list[tuple[str, str]],
-) -> tuple[list[Track], list[tuple[str, str]]]:
+def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]:
   """Writes the dataset's metadata, `dataset.json` last: with it the dataset is finished.
 
   Args:
-    directory: the output folder with the shards and the notes of all units.
-    units: all units of the plan.
-    settings: the build's choices.
-    description: the same as stored and compared (`plan.described`).
-    detector_version: what found the faces.
-    missing: (path, reason) of what the source names and the disk lacks.
+    directory: the output folder with the plan, and the shards and notes of all its units.
 
   Returns:
     All tracks and all failures.
@@ -50,6 +38,11 @@ def finish(
   Raises:
     UserError: a unit is missing.
   """
+  planned = plan.read_plan(directory)
+  choices = planned["choices"]
+  units = [
+    plan.Unit(split, n, planned["shards"][split]) for split in SPLITS for n in range(planned["shards"].get(split, 0))
+  ]
   undone = [unit.name for unit in units if not is_done(directory, unit)]
   if undone:
     raise UserError(
@@ -57,7 +50,8 @@ def finish(
       "build the missing parts, or run the same command again."
     )
   notes = {unit.name: UnitNote.read(note_path(directory, unit)) for unit in units}
-  tracks, failures, files = [], list(missing), []
+  failures = [(path, reason) for path, reason in planned["missing"]]
+  tracks, files = [], []
   records: dict[str, list[int]] = {}
   for unit in units:
     note = notes[unit.name]
@@ -77,20 +71,16 @@ def finish(
     for split in records
     for own in [[t for t in tracks if t.split == split]]
   }
-  shards.write_tfds_metadata(directory, settings.faces.size, records)
+  shards.write_tfds_metadata(directory, choices["size"], records)
   write_failures(directory, failures)
   write_tracks(directory, tracks)
   metadata = {
     "schema_version": SCHEMA_VERSION,
-    "source": settings.source,
-    "detector": detector_version,
-    "margin": settings.faces.margin,
-    "size": settings.faces.size,
-    "align": settings.faces.align,
-    "encoding": str(settings.encoding),
+    **{name: choices[name] for name in ("source", "margin", "size", "align", "encoding")},
+    "detector": choices["versions"]["detector"],
     "splits": splits,
     "failures": len(failures),
-    "build": description,
+    "choices": choices,
     "shards": files,
   }
   partial = directory / f"{DATASET_FILE}.partial"

@@ -17,6 +17,7 @@ from data_pipelines.sources import Listing, Video
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import DATASET_FILE, SPLITS
 
+PLAN_FILE = "plan.json"
 WORK_FOLDER = "build"  # in the output folder, until the dataset is finished
 SHARDS_AIMED_AT = 128  # per split: a stop loses little of a small set …
 MOST_VIDEOS_PER_SHARD = 16  # … and a large one has few files of a few hundred megabytes
@@ -34,6 +35,7 @@ class Settings:
     max_frames: first frames used, by split.
     target_boxes: take a forgery's face boxes from its target video (`Video.boxes_from`).
     cropped: the source's files are face crops already.
+    distortion: `name-level` of `distortions` that full frames go through before they are cropped, "" = none.
   """
 
   source: str
@@ -44,6 +46,7 @@ class Settings:
   max_frames: dict[str, int] = dataclasses.field(default_factory=dict)
   target_boxes: bool = False
   cropped: bool = False
+  distortion: str = ""
 
   def faces_for(self, split: str) -> FaceOptions:
     """The face options with the split's own number of first frames."""
@@ -63,7 +66,7 @@ class Unit:
   split: str
   shard: int
   shards: int
-  videos: tuple[Video, ...]
+  videos: tuple[Video, ...] = ()
 
   @property
   def name(self) -> str:
@@ -99,49 +102,83 @@ def described(settings: Settings, listing: Listing, root: str, versions: dict[st
     "min-frames": faces.min_frames,
     "encoding": str(settings.encoding),
     "target-boxes": settings.target_boxes,
+    "distortion": settings.distortion,
     "videos": _fingerprint(listing, root),
     "versions": versions,
   }
 
 
-def begin(directory: pathlib.Path, description: dict) -> None:
+def begin(directory: pathlib.Path, choices: dict, units: list[Unit], missing: list[tuple[str, str]]) -> None:
   """Opens an output folder for a plan, or goes on with the same plan.
+
+  Args:
+    directory: the output folder.
+    choices: see `described`.
+    units: all units.
+    missing: (path, reason) of what the source names and the disk lacks.
 
   Raises:
     UserError: the folder cannot be written, holds something else, or was begun with other choices.
   """
-  work = directory / WORK_FOLDER
-  stored = stored_description(directory)
+  stored = stored_choices(directory)
   if stored is not None:
-    _compare(directory, stored, description)
+    compare(directory, stored, choices)
     return
   try:
-    if directory.exists() and any(directory.iterdir()):
+    if directory.exists() and any(path.name != WORK_FOLDER for path in directory.iterdir()):
       raise UserError(
         f"--output={directory} is a folder with other things in it: name a new or empty one for the face tracks."
       )
-    work.mkdir(parents=True, exist_ok=True)
-    partial = work / f"plan.{os.getpid()}.partial"
-    partial.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
-    partial.replace(work / "plan.json")
+    shards = {unit.split: unit.shards for unit in units}
+    write_plan(directory, {"choices": choices, "missing": missing, "shards": shards})
   except OSError as error:
     raise UserError(f"--output={directory} cannot be written: {error.strerror or error}.") from error
 
 
-def stored_description(directory: pathlib.Path) -> dict | None:
+def write_plan(directory: pathlib.Path, content: dict) -> None:
+  """Stores a plan, whole or not at all."""
+  work = directory / WORK_FOLDER
+  work.mkdir(parents=True, exist_ok=True)
+  partial = work / f"{PLAN_FILE}.{os.getpid()}.partial"
+  partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+  partial.replace(work / PLAN_FILE)
+
+
+def read_plan(directory: pathlib.Path) -> dict:
+  """Choices, missing files and number of shards by split of an unfinished build.
+
+  Raises:
+    UserError: there is none in the folder.
+  """
+  path = directory / WORK_FOLDER / PLAN_FILE
+  if not path.is_file():
+    raise UserError(f"{directory} is not the output of an unfinished build: {WORK_FOLDER}/{PLAN_FILE} is missing.")
+  return _read_json(path)
+
+
+def stored_choices(directory: pathlib.Path) -> dict | None:
   """The choices that an output folder was begun or finished with, None for a new one."""
-  for path, key in ((directory / DATASET_FILE, "build"), (directory / WORK_FOLDER / "plan.json", None)):
-    if path.is_file():
-      try:
-        content = json.loads(path.read_text())
-        return content[key] if key else content
-      except (json.JSONDecodeError, KeyError) as error:
-        raise UserError(f"{path} is damaged ({error}): remove the folder and build again.") from error
+  if (directory / DATASET_FILE).is_file():
+    return _read_json(directory / DATASET_FILE).get("choices", {})
+  if (directory / WORK_FOLDER / PLAN_FILE).is_file():
+    return read_plan(directory)["choices"]
   return None
 
 
-def _compare(directory: pathlib.Path, stored: dict, wanted: dict) -> None:
-  differing = [name for name in wanted if stored.get(name) != wanted[name]]
+def _read_json(path: pathlib.Path) -> dict:
+  try:
+    return json.loads(path.read_text())
+  except json.JSONDecodeError as error:
+    raise UserError(f"{path} is damaged ({error}): remove the folder and build again.") from error
+
+
+def compare(directory: pathlib.Path, stored: dict, wanted: dict) -> None:
+  """Checks that a folder's choices are the wanted ones.
+
+  Raises:
+    UserError: naming each option that differs, with both values.
+  """
+  differing = [name for name in {**wanted, **stored} if stored.get(name) != wanted.get(name)]
   if not differing:
     return
   lines = []
@@ -152,7 +189,7 @@ def _compare(directory: pathlib.Path, stored: dict, wanted: dict) -> None:
       changed = [k for k in wanted[name] if stored.get(name, {}).get(k) != wanted[name][k]]
       lines.append(", ".join(f"{k} was {stored.get(name, {}).get(k)}, is {wanted[name][k]}" for k in changed))
     else:
-      lines.append(f"--{name} was {stored.get(name)!r}, is {wanted[name]!r}")
+      lines.append(f"--{name} was {stored.get(name)!r}, is {wanted.get(name)!r}")
   raise UserError(
     f"--output={directory} was begun with other choices: {'; '.join(lines)}. Give the former ones to go on with it, or "
     "another --output."

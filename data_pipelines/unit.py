@@ -1,6 +1,7 @@
 """One unit of a build: the face tracks of a few videos, written as one shard with a note about them beside the plan."""
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import os
@@ -11,7 +12,7 @@ import av
 import cv2
 import numpy as np
 
-from data_pipelines import cropped, faces, shards
+from data_pipelines import cropped, distortions, faces, shards, track_cache
 from data_pipelines.decode import BrokenVideo
 from data_pipelines.detectors.detector import Detector
 from data_pipelines.plan import WORK_FOLDER, Settings, Unit, relative_path
@@ -28,12 +29,14 @@ class Job:
     settings: see `Settings`.
     root: folder that the stored paths are relative to.
     boxes_paths: path of every video that another one may take its face boxes from, by video id.
+    tracks_folder: where face tracks are kept for other builds of the same videos (see `track_cache`), "" = nowhere.
   """
 
   directory: str
   settings: Settings
   root: str
   boxes_paths: dict[str, str]
+  tracks_folder: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,11 +219,22 @@ def _pieces(job: Job, video: Video, where: str, detector: Detector | None, tick:
   if settings.cropped:
     runs = cropped.crop_sequences(video.path, options.max_frames, options.max_tracks, options.min_frames)
     return [_Piece(run.first, 0.0, run.crops(options.size)) for run in runs]
+  found = track_cache.cached(
+    job.tracks_folder, video.video_id, video.path, lambda: _find_tracks(job, video, where, detector, tick)
+  )
+  change = functools.partial(distortions.distort_by, settings.distortion, video.video_id)
+  return [_Piece(t.first_frame, t.fps, t.crops(functools.partial(change, t.fps))) for t in found]
+
+
+def _find_tracks(
+  job: Job, video: Video, where: str, detector: Detector | None, tick: Callable[[int], None]
+) -> list[faces.FaceTrack]:
+  settings = job.settings
+  options = settings.faces_for(video.split)
   known = None
   if settings.detector == "precomputed":
     known = detector.faces_of(video.video_id, where, pathlib.Path(video.path).name)
     if known is None:
       raise BrokenVideo("no boxes for it in the detections file")
   boxes_from = job.boxes_paths.get(video.boxes_from, "") if settings.target_boxes and video.boxes_from else ""
-  found = faces.face_tracks(video.path, options, detector, boxes_from, known, lambda: tick(0))
-  return [_Piece(t.first_frame, t.fps, t.crops()) for t in found]
+  return faces.face_tracks(video.path, options, detector, boxes_from, known, lambda: tick(0))

@@ -1,0 +1,175 @@
+"""Reads a finished dataset again and checks everything it says of itself: `python -m data_pipelines.verify DIR`."""
+
+import argparse
+import collections
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from array_record.python import array_record_module
+from tensorflow_datasets.proto import tf_example_pb2
+from tqdm import tqdm
+
+from data_pipelines import encoding
+from data_pipelines.shards import file_sha256
+from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.schema import FRAME_FEATURES, SPLITS, Track, read_metadata, read_tracks
+
+SHEET_TRACKS, SHEET_FRAMES, SHEET_SIDE = 24, 8, 96  # rows, pictures per row, pixels of a picture
+
+
+def parser() -> argparse.ArgumentParser:
+  """The command line."""
+  p = argparse.ArgumentParser(
+    prog="python -m data_pipelines.verify",
+    description="Checks a dataset's shards, counts, tracks, pictures and splits, and draws a contact sheet per split "
+    "and label. Exit status 0 = sound, 1 = problems found.",
+    allow_abbrev=False,
+  )
+  p.add_argument("directory", type=pathlib.Path, help="the dataset folder")
+  p.add_argument(
+    "--sheets", type=pathlib.Path, metavar="DIR", help="folder of the contact sheets (default: none drawn)"
+  )
+  return p
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Parses the command line and verifies; returns the exit status."""
+  args = parser().parse_args(argv)
+  with exit_on_user_error("data_pipelines.verify"):
+    problems = list(problems_of(args.directory))
+    if args.sheets:
+      for path in contact_sheets(args.directory, args.sheets):
+        print(f"contact sheet: {path}")
+  for problem in problems:
+    print(f"problem: {problem}")
+  print(f"{args.directory}: {f'{len(problems)} problem(s)' if problems else 'sound'}")
+  return 1 if problems else 0
+
+
+def problems_of(directory: pathlib.Path) -> Iterator[str]:
+  """Everything that is wrong with a dataset, one sentence each.
+
+  Raises:
+    UserError: not a finished dataset of this schema.
+  """
+  metadata = read_metadata(directory)
+  tracks = read_tracks(directory)
+  yield from _damaged_shards(directory, metadata)
+  yield from _leaks(tracks)
+  for split in SPLITS:
+    own = [track for track in tracks if track.split == split]
+    shards = [shard for shard in metadata["shards"] if f"-{split}." in shard["file"]]
+    counted = sum(shard["records"] for shard in shards)
+    told = sum(track.frames for track in own)
+    if counted != told:
+      yield f"split {split}: the shards hold {counted} frames, the tracks tell of {told}"
+    elif all((directory / shard["file"]).is_file() for shard in shards):
+      yield from _wrong_frames(directory, shards, own, metadata["size"])
+
+
+def _damaged_shards(directory: pathlib.Path, metadata: dict) -> Iterator[str]:
+  for shard in tqdm(metadata["shards"], desc="checksums", unit="shard"):
+    path = directory / shard["file"]
+    if not path.is_file():
+      yield f"{path.name} is missing"
+    elif file_sha256(path) != shard["sha256"]:
+      yield f"{path.name} is damaged: its checksum differs"
+
+
+def _leaks(tracks: list[Track]) -> Iterator[str]:
+  """Videos, pairs and identities that stand in several splits."""
+  for what in ("video_id", "pair", "identity"):
+    splits = collections.defaultdict(set)
+    for track in tracks:
+      value = getattr(track, what)
+      for part in value.split("+") if what == "identity" else [value]:
+        if part:
+          splits[part].add(track.split)
+    for value in sorted(value for value, found in splits.items() if len(found) > 1):
+      yield f"{what} '{value}' is in several splits: {', '.join(sorted(splits[value]))}"
+
+
+def _wrong_frames(directory: pathlib.Path, shards: list[dict], tracks: list[Track], size: int) -> Iterator[str]:
+  expected = ((track, k) for track in sorted(tracks, key=lambda t: t.first) for k in range(track.frames))
+  records = _records(directory, shards)
+  position = 0
+  for track, k in tqdm(expected, total=sum(t.frames for t in tracks), desc="frames", unit="frame"):
+    if k == 0 and track.first != position:
+      yield f"{track.video_id}: its frames should start at record {position}, not {track.first}"
+    position += 1
+    try:
+      features = _features(next(records))
+      shape = encoding.decode(features["image"]).shape
+    except ValueError as error:
+      yield f"{track.video_id}, frame {k}: {error}"
+      continue
+    told = (track.video_id.encode(), track.track, track.first_frame + k, track.label)
+    stored = tuple(features[name] for name in FRAME_FEATURES[1:])
+    if stored != told:
+      yield f"{track.video_id}, frame {k}: the record says {stored}, the track {told}"
+    if shape != (size, size, 3):
+      yield f"{track.video_id}, frame {k}: the picture is {shape[1]}x{shape[0]}, not {size}x{size}"
+
+
+def _records(directory: pathlib.Path, shards: list[dict]) -> Iterator[bytes]:
+  for shard in sorted(shards, key=lambda s: s["file"]):
+    reader = array_record_module.ArrayRecordReader(str(directory / shard["file"]))
+    for start in range(0, reader.num_records(), 64):
+      yield from reader.read(start, min(start + 64, reader.num_records()))
+    reader.close()
+
+
+def _features(record: bytes) -> dict:
+  stored = tf_example_pb2.Example.FromString(record).features.feature
+  features = {}
+  for name in FRAME_FEATURES:
+    if name not in stored:
+      raise ValueError(f"the record has no {name}")
+    values = stored[name].bytes_list.value or stored[name].int64_list.value
+    features[name] = values[0] if values else 0
+  return features
+
+
+def contact_sheets(directory: pathlib.Path, target: pathlib.Path) -> list[pathlib.Path]:
+  """Draws one PNG per split and label: a row per track, frames from its first to its last.
+
+  Returns:
+    The files.
+  """
+  metadata, tracks = read_metadata(directory), read_tracks(directory)
+  try:
+    target.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(f"--sheets={target} cannot be written: {error.strerror}.") from error
+  written = []
+  for split in SPLITS:
+    shards = sorted((s for s in metadata["shards"] if f"-{split}." in s["file"]), key=lambda s: s["file"])
+    ends = np.cumsum([shard["records"] for shard in shards])
+    for label, name in enumerate(("real", "fake")):
+      own = [track for track in tracks if track.split == split and track.label == label]
+      if not own:
+        continue
+      chosen = [own[i] for i in np.unique(np.linspace(0, len(own) - 1, SHEET_TRACKS).astype(int))]
+      rows = []
+      for track in chosen:
+        wanted = track.first + np.linspace(0, track.frames - 1, SHEET_FRAMES).astype(int)
+        rows.append(np.concatenate([_picture(directory, shards, ends, int(i)) for i in wanted], axis=1))
+      path = target / f"{split}-{name}.png"
+      cv2.imwrite(str(path), cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))
+      written.append(path)
+  return written
+
+
+def _picture(directory: pathlib.Path, shards: list[dict], ends: np.ndarray, record: int) -> np.ndarray:
+  n = int(np.searchsorted(ends, record, side="right"))
+  reader = array_record_module.ArrayRecordReader(str(directory / shards[n]["file"]))
+  image = encoding.decode(_features(reader.read([record - int(ends[n]) + shards[n]["records"]])[0])["image"])
+  reader.close()
+  return cv2.resize(image, (SHEET_SIDE, SHEET_SIDE), interpolation=cv2.INTER_AREA)
+
+
+if __name__ == "__main__":
+  sys.exit(main())
