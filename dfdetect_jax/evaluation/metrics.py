@@ -186,13 +186,15 @@ def frame_level(scores: Sequence[VideoScore]) -> tuple[np.ndarray, np.ndarray] |
 def groups(scores: Sequence[VideoScore]) -> dict[str, dict[str, list[VideoScore]]]:
   """The sets that figures are given for: `per_manipulation`, `per_dataset`, `per_compression`, each by name.
 
-  A manipulation is judged against all real videos of its dataset and compression; its name is
-  `dataset/manipulation/compression` without the parts that are not known.
+  A manipulation is judged against all real videos of its dataset and compression, or of its dataset where that
+  compression has none (DeeperForensics' reals are FaceForensics++'s); its name is `dataset/manipulation/compression`
+  without the parts that are not known.
   """
   by_key: dict[str, dict[str, list[VideoScore]]] = {"per_manipulation": {}, "per_dataset": {}, "per_compression": {}}
   for key in sorted({(s.dataset, s.manipulation, s.compression) for s in scores if s.label == 1}):
     dataset, manipulation, compression = key
-    reals = [s for s in scores if s.label == 0 and (s.dataset, s.compression) == (dataset, compression)]
+    reals = [s for s in scores if s.label == 0 and s.dataset == dataset]
+    reals = [s for s in reals if s.compression == compression] or reals
     fakes = [s for s in scores if s.label == 1 and (s.dataset, s.manipulation, s.compression) == key]
     name = "/".join(part for part in (dataset, manipulation or "unnamed", compression) if part)
     by_key["per_manipulation"][name] = reals + fakes

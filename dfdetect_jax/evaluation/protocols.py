@@ -11,15 +11,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import Track
 
-FFPP, CELEB_DF, DFDC = "FaceForensics++", "Celeb-DF-v2", "DFDC"
-DFDC_PREVIEW, DEEPER_FORENSICS, WILD_DEEPFAKE = "DFDC-Preview", "DeeperForensics-1.0", "WildDeepfake"
+# Names of datasets as data_pipelines writes them into the tracks.
+FFPP = "faceforensics"
+CROSS_DATASETS = {
+  "Celeb-DF-v2": "celeb_df_v2",
+  "DFDC": "dfdc",
+  "DFDC-Preview": "dfdc_preview",
+  "DeeperForensics-1.0": "deeper_forensics",
+  "WildDeepfake": "wild_deepfake",
+}
 FOUR = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
-CROSS_DATASETS = (CELEB_DF, DFDC, DFDC_PREVIEW, DEEPER_FORENSICS, WILD_DEEPFAKE)
 # The distortions of DeeperForensics-1.0 in the order of DIP Fig. 6; data_pipelines.perturb makes them.
 DISTORTIONS = ("saturation", "contrast", "block_wise", "gaussian_noise", "blur", "pixelation", "compression")
 LEVELS = (1, 2, 3, 4, 5)
 # The authors' own splits of these share people between train and test; only their videos are kept apart.
-PEOPLE_SHARED = ("Celeb-DF-v1", CELEB_DF, DFDC, DFDC_PREVIEW)
+PEOPLE_SHARED = ("celeb_df_v1", "celeb_df_v2", "dfdc", "dfdc_preview")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +83,7 @@ def _protocols() -> dict[str, Protocol]:
   protocols = []
   for quality in ("c23", "c40"):
     four = VideoSet(f"FF++ {quality}", FFPP, FOUR, (quality,))
-    cross = tuple(VideoSet(d, d) for d in CROSS_DATASETS)
+    cross = tuple(VideoSet(name, dataset) for name, dataset in CROSS_DATASETS.items())
     each = tuple(VideoSet(m, FFPP, (m,), (quality,)) for m in FOUR)
     intra = "ST-ILIF Table 5, DIP Table I, DIL Tables 1-2"
     protocols.append(Protocol(f"intra-dataset-{quality}", four, (four, *each), intra))

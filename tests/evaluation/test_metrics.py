@@ -182,3 +182,10 @@ def test_clip_and_frame_level_beside_the_video_level():
   assert (overall["clip"]["n"], overall["frame"]["n"]) == (4, 14)
   unknown = metrics.summarise([_row(0, 0, 0.3, "original")])["overall"]
   assert unknown["clip"]["auc"] is None and "scores of the clips" in unknown["clip"]["undefined"]["auc"]
+
+
+def test_fakes_of_a_compression_without_reals_meet_the_datasets_reals():
+  """Guards DeeperForensics: its fakes have no compression, its reals are c23, and an AUC of nothing helps nobody."""
+  rows = [_row(0, 0, 0.1, "original", "F", "c23"), _row(1, 1, 0.9, "end_to_end", "F", "")]
+  figures = metrics.summarise(rows)["per_manipulation"]["F/end_to_end"]["video"]
+  assert (figures["real"], figures["fake"], figures["auc"]) == (1, 1, 1.0)

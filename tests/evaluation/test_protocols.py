@@ -15,8 +15,8 @@ PEOPLE = {"train": ("000", "003"), "val": ("010", "012"), "test": ("020", "021")
 
 def _track(split, manipulation, name, compression="c23", **changes):
   fields = dict(
-    video_id=f"FaceForensics++/{manipulation}/{compression}/{name}", track=0, split=split,
-    label=int(manipulation != "original"), first=0, frames=40, first_frame=0, fps=25.0, dataset="FaceForensics++",
+    video_id=f"faceforensics/{manipulation}/{compression}/{name}", track=0, split=split,
+    label=int(manipulation != "original"), first=0, frames=40, first_frame=0, fps=25.0, dataset="faceforensics",
     manipulation=manipulation, compression=compression, pair=name[:3], identity="+".join(name.split("_")),
     path=f"{manipulation}/{compression}/{name}.mp4", sha256=f"{manipulation}{compression}{name}", size=64,
   )  # fmt: skip
@@ -72,9 +72,9 @@ def test_cross_dataset_leaves_the_training_set_behind():
   """Guards that a cross-dataset protocol tests on other datasets only, and the stand-in of a demo."""
   protocol = protocols.get_protocol("cross-dataset-c23")
   assert protocol.train.dataset not in {s.dataset for s in protocol.test} and len(protocol.test) == 5
-  demo = protocol.on({"Celeb-DF-v2": "synthetic"})
+  demo = protocol.on({"celeb_df_v2": "synthetic"})
   assert demo.test[0].dataset == "synthetic" and demo.test[0].name == "Celeb-DF-v2"
-  with pytest.raises(UserError, match="'Celeb-DF-v2' .*has no video in split 'test'.*FaceForensics"):
+  with pytest.raises(UserError, match="'Celeb-DF-v2' .*has no video in split 'test'.*faceforensics"):
     protocols.select(_dataset(), protocol.test[0], "test")
 
 
@@ -122,7 +122,7 @@ def test_planted_leaks_are_caught(kind, planted):
 def test_people_may_recur_where_the_authors_let_them():
   """Guards that Celeb-DF's official split passes while its videos are still kept apart."""
   celeb = [
-    dataclasses.replace(t, dataset="Celeb-DF-v2") for t in (_track("train", "A", "1_2"), _track("test", "A", "1_3"))
+    dataclasses.replace(t, dataset="celeb_df_v2") for t in (_track("train", "A", "1_2"), _track("test", "A", "1_3"))
   ]
   protocols.check_no_leak(celeb[:1], celeb[1:])
   with pytest.raises(UserError, match="'video'"):
