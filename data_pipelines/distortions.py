@@ -76,6 +76,14 @@ def distort(frames: Frames, name: str, level: int, video: str, rate: float = 25.
   return _each(frames, _FRAMEWISE[name], parameter, rng)
 
 
+def distort_by(cell: str, video: str, rate: float, frames: Frames) -> Iterator[np.ndarray]:
+  """`distort` by a cell's folder name; frames pass as they are where it is ""."""
+  if not cell:
+    return iter(frames)
+  name, level = cell.rsplit("-", 1)
+  return distort(frames, name, int(level), video, rate)
+
+
 def _each(frames: Frames, function: Callable, parameter: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
   for frame in frames:
     yield function(frame, parameter, rng)

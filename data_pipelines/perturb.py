@@ -1,0 +1,101 @@
+"""Distorted copies of a dataset's shards: `python -m data_pipelines.perturb --source=NAME … --output=DIR`."""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import pathlib
+import sys
+
+from data_pipelines import build, plan
+from data_pipelines.distortions import DISTORTIONS, LEVELS, folder
+from data_pipelines.pool import pin_to_one_cpu_thread
+from dfdetect_jax.errors import UserError, exit_on_user_error
+
+SEVEN = [name for name in DISTORTIONS if name != "frame_dropping"]
+EPILOG = """distortions and their parameters at levels 1 to 5:
+{table}
+
+Every frame is distorted as a whole, then cropped along the face track of the clean video, whatever the label. Each
+cell becomes a dataset folder of its own, DIR/<distortion>-<level>, that dfdetect_jax.evaluate reads like any other; the
+faces are found once for all cells and kept in DIR/tracks. data_pipelines/perturb.md shows all cells of one face.
+
+examples:
+  the 35 cells of DIP Fig. 6 for the test videos:
+    python -m data_pipelines.perturb --source=faceforensics --root=FF++ --compression=c23 --output=perturbed
+  the four sets of DIP Table VIII (FFhf, FFnoise, FFcolor, FFta):
+    python -m data_pipelines.perturb --source=faceforensics --root=FF++ --compression=c23 --output=perturbed \\
+        --distortion=blur,gaussian_noise,saturation,frame_dropping --level=3
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+  """The command line: that of data_pipelines.build, with the distortions."""
+  p = build.parser()
+  p.prog = "python -m data_pipelines.perturb"
+  p.description = "Builds face-track shards of distorted videos, with the face tracks of the clean ones."
+  p.epilog = EPILOG.format(table="\n".join(f"  {n:15} {' '.join(map(str, v))}" for n, v in DISTORTIONS.items()))
+  group = p.add_argument_group("distortions")
+  group.add_argument("--distortion", default=",".join(SEVEN), metavar="A,B", help="which (default: the seven)")
+  group.add_argument("--level", default="1,2,3,4,5", metavar="1,2", help="how strong, 1 to 5 (default: all)")
+  p.set_defaults(split="test")
+  return p
+
+
+def cells_of(names: str, levels: str) -> list[tuple[str, int]]:
+  """The cells (distortion, level) that two comma-separated lists ask for.
+
+  Raises:
+    UserError: a distortion or level that does not exist.
+  """
+  unknown = [name for name in names.split(",") if name not in DISTORTIONS]
+  if unknown:
+    raise UserError(f"--distortion={names}: there is no '{unknown[0]}'; there are {', '.join(DISTORTIONS)}.")
+  unknown = [level for level in levels.split(",") if level not in map(str, LEVELS)]
+  if unknown:
+    raise UserError(f"--level={levels}: there is no level '{unknown[0]}'; there are 1 to 5.")
+  return [(name, int(level)) for name in names.split(",") for level in levels.split(",")]
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Parses the command line and builds cell after cell; returns the exit status (1 if a cell has no track)."""
+  args = parser().parse_args(argv)
+  with exit_on_user_error("data_pipelines.perturb"):
+    cells = cells_of(args.distortion, args.level)
+    settings = build.settings_of(args)
+    if settings.cropped:
+      raise UserError(
+        f"--source={args.source} holds face crops: distortions are defined on full frames, which it does not have."
+      )
+    listing = build.listing_of(args, settings)
+    if args.dry_run:
+      print(build.summary_of_listing(listing))
+      print("cells: " + ", ".join(folder(*cell) for cell in cells))
+      return 0
+    if args.output is None:
+      raise UserError("--output=DIR is missing: the folder to write the distorted sets to.")
+    tracks = _tracks_folder(args.output, settings)
+    status = 0
+    for number, cell in enumerate(cells, 1):
+      name = folder(*cell)
+      print(f"[{number}/{len(cells)}] {name}", file=sys.stderr)
+      own = argparse.Namespace(**{**vars(args), "output": args.output / name})
+      status |= build.build(own, dataclasses.replace(settings, distortion=name), listing, str(tracks))
+    return status
+
+
+def _tracks_folder(output: pathlib.Path, settings: plan.Settings) -> pathlib.Path:
+  """Folder of the clean videos' face tracks, another one for other choices that shape them."""
+  choices = [settings.detector, settings.detector_model, settings.target_boxes, settings.max_frames]
+  text = json.dumps([*choices, dataclasses.asdict(settings.faces)])
+  path = output / "tracks" / hashlib.sha256(text.encode()).hexdigest()[:16]
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
+  return path
+
+
+if __name__ == "__main__":
+  pin_to_one_cpu_thread()  # the accelerator is not for this; workers inherit it
+  sys.exit(main())
