@@ -53,7 +53,8 @@ def write(path: str | pathlib.Path, arrays: dict[str, np.ndarray], about: dict[s
     raise UserError(f"weights are exported as safetensors: {path} must end in {SAFETENSORS[0]}.")
   partial = path.with_suffix(".partial")
   try:
-    safetensors.numpy.save_file({k: np.ascontiguousarray(a) for k, a in arrays.items()}, partial, about)
+    # safetensors writes memory as it lies, so transposed views must be laid out anew.
+    safetensors.numpy.save_file({k: np.array(a, order="C") for k, a in arrays.items()}, partial, about)
     partial.replace(path)
   except (OSError, safetensors.SafetensorError) as error:
     raise UserError(f"{path} cannot be written ({error}).") from error
@@ -73,9 +74,9 @@ def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _npz(path: pathlib.Path) -> dict[str, np.ndarray]:
   try:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
       return {name: archive[name] for name in archive.files}
-  except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+  except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
     raise UserError(f"{path} is not an .npz archive of plain arrays ({error}).") from error
 
 

@@ -63,18 +63,15 @@ def i3d() -> Table:
   )
 
 
-def ftcn(prefix: str = "trunk/") -> Table:
+def ftcn() -> Table:
   """ResNet-50 for FTCN's trunk: its 1×1 convolutions, inflated over time where FTCN's have a temporal kernel.
 
   FTCN sees space through 1×1 kernels only, so that ResNet's stem and 3×3 convolutions have no place in it.
-
-  Args:
-    prefix: in front of our names, a regex.
   """
   entries, unused = [], [(r"(conv1|bn1|layer4)\..*", "FTCN has no such layer"), *UNUSED]
   unused.append((r"layer\d\.\d+\.(conv2|bn2)\..*", "a 3×3 convolution; FTCN's are 1×1 in space"))
   for stage in (1, 2, 3):
-    block, theirs = rf"{prefix}res{stage + 1}_(\d+)/", rf"layer{stage}.\1."
+    block, theirs = rf"trunk/res{stage + 1}_(\d+)/", rf"layer{stage}.\1."
     for ours, conv, norm in (("a", "conv1", "bn1"), ("c", "conv3", "bn3"), ("branch1", "downsample.0", "downsample.1")):
       entries.append(Entry(rf"{block}{ours}", f"{theirs}{conv}", spatial=3, adapt="inflate"))
       entries.append(Entry(rf"{block}{ours}_bn", f"{theirs}{norm}"))

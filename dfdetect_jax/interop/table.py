@@ -62,7 +62,7 @@ class Place:
     """The file's array, of the shape that `shape` tells, as our leaf."""
     if self.leaf == "kernel":
       array = np.moveaxis(array, (0, 1), (-1, -2))
-    return np.ascontiguousarray(array.reshape(ours))
+    return array.reshape(ours)
 
   def to_file(self, array: np.ndarray) -> np.ndarray:
     """Our leaf as the file's array; the inverse of `to_ours`."""

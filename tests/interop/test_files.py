@@ -1,0 +1,106 @@
+"""Reading weight files: all three kinds, and nothing that could run code."""
+
+import sys
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.interop import files
+
+
+def test_all_kinds_hold_the_same_numbers(tmp_path):
+  """Guards the three readers, and half-precision weights: everything floating comes back as float32."""
+  weight = torch.arange(6, dtype=torch.bfloat16).reshape(2, 3)
+  state = {"weight": weight, "half": weight.half(), "double": weight.double(), "steps": torch.tensor(3)}
+  torch.save(state, tmp_path / "a.pth")
+  safetensors.torch.save_file(state, tmp_path / "a.safetensors")
+  np.savez(tmp_path / "a.npz", **{k: v.float().numpy() if k == "weight" else v.numpy() for k, v in state.items()})
+  for name in ("a.pth", "a.safetensors", "a.npz"):
+    arrays = files.read(tmp_path / name)
+    assert set(arrays) == set(state) and arrays["steps"] == 3 and arrays["steps"].dtype == np.int64
+    for key in ("weight", "half", "double"):
+      assert arrays[key].dtype == np.float32
+      np.testing.assert_array_equal(arrays[key], np.arange(6).reshape(2, 3))
+
+
+def test_writes_any_layout_and_shape(tmp_path):
+  """Guards transposed views, which safetensors would write in the order of their memory, and scalars."""
+  arrays = {"transposed": np.arange(6, dtype=np.float32).reshape(2, 3).T, "scalar": np.float32(2.5).reshape(())}
+  files.write(tmp_path / "a.safetensors", arrays, {"method": "dil"})
+  for name, value in files.read(tmp_path / "a.safetensors").items():
+    assert value.shape == arrays[name].shape
+    np.testing.assert_array_equal(value, arrays[name])
+  with pytest.raises(UserError, match="must end in .safetensors"):
+    files.write(tmp_path / "a.npz", arrays, {})
+  with pytest.raises(UserError, match="cannot be written"):
+    files.write(tmp_path / "no" / "a.safetensors", arrays, {})
+
+
+class Trap:
+  """Writes a file when it is unpickled."""
+
+  def __init__(self, path):
+    self.path = path
+
+  def __reduce__(self):
+    return open, (str(self.path), "w")
+
+
+def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path):
+  """Guards users against weight files that are programs."""
+  torch.save({"weight": torch.ones(2), "trap": Trap(tmp_path / "sprung")}, tmp_path / "a.pth")
+  with pytest.raises(UserError, match="was refused"):
+    files.read(tmp_path / "a.pth")
+  np.savez(tmp_path / "a.npz", trap=np.array([Trap(tmp_path / "sprung")], object))
+  with pytest.raises(UserError, match="not an .npz archive of plain arrays"):
+    files.read(tmp_path / "a.npz")
+  assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+  "content, message",
+  [
+    ({"weight": torch.ones(2), "epoch": 3}, r"epoch \(int\)"),
+    ({"state_dict": {"weight": torch.ones(2)}}, r"state_dict \(dict\)"),
+    ([torch.ones(2)], "a list, not a state dict"),
+    ({}, "holds no weights"),
+  ],
+)
+def test_anything_but_tensors_is_refused(content, message, tmp_path):
+  """Guards the rule that a .pth file is a state dict and nothing else, and that what else it holds is named."""
+  torch.save(content, tmp_path / "a.pth")
+  with pytest.raises(UserError, match=message):
+    files.read(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.npz", "a.safetensors"])
+def test_broken_files_are_refused(name, tmp_path):
+  """Guards against tracebacks for downloads that were cut off, empty files and files of another kind."""
+  torch.save({"weight": torch.ones(2000)}, tmp_path / "whole.pth")
+  np.savez(tmp_path / "whole.npz", weight=np.ones(2000))
+  safetensors.torch.save_file({"weight": torch.ones(2000)}, tmp_path / "whole.safetensors")
+  whole = (tmp_path / name.replace("a.", "whole.")).read_bytes()
+  for content in (whole[: len(whole) // 2], b"", b"<html>not found</html>"):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=name):
+      files.read(tmp_path / name)
+
+
+def test_unknown_and_missing_files_are_named(tmp_path):
+  """Guards the messages about a wrong path and a wrong kind of file."""
+  with pytest.raises(UserError, match="no weight file"):
+    files.read(tmp_path / "a.pth")
+  (tmp_path / "a.h5").write_bytes(b"x")
+  with pytest.raises(UserError, match="must end in .safetensors, .npz, .pth"):
+    files.read(tmp_path / "a.h5")
+
+
+def test_pth_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
+  """Guards the optional extra's message."""
+  (tmp_path / "a.pth").write_bytes(b"x")
+  monkeypatch.setitem(sys.modules, "torch", None)
+  with pytest.raises(UserError, match=r"pip install 'dfdetect_jax\[torch\]'"):
+    files.read(tmp_path / "a.pth")
