@@ -30,3 +30,79 @@ def realfaces() -> pathlib.Path:
   if not (REALFACES / "manifest.csv").exists():
     pytest.skip(f"no real clips at {REALFACES} (set DFDETECT_REALFACES)")
   return REALFACES
+
+
+@pytest.fixture(scope="session")
+def toy_dataset(tmp_path_factory) -> pathlib.Path:
+  """A dataset folder as the builder leaves it, without any video: 64 px, real/fake pairs, fakes flicker in time.
+
+  Splits train (8 pairs), val (3), test (4); tracks of 16 to 31 frames, two videos with two tracks, one of 3 frames
+  in each split, and a test video for which no face was found.
+  """
+  import csv
+  import json
+
+  import cv2
+  import numpy as np
+
+  from data_pipelines import shards
+  from dfdetect_jax import schema
+
+  directory = tmp_path_factory.mktemp("toy")
+  rng = np.random.default_rng(0)
+  tracks, records = [], {}
+  for split, pairs in (("train", 8), ("val", 3), ("test", 4)):
+    lengths = []
+    first = 0
+    plan = [(pair, label, 0) for pair in range(pairs) for label in (0, 1)]
+    plan += [(0, 0, 1), (0, 1, 1), (pairs, 0, 0)]  # second tracks, then a track that is too short for any clip
+    for part in (plan[: len(plan) // 2], plan[len(plan) // 2 :]):
+      writer = shards.ShardWriter(directory / shards.shard_name(split, len(lengths), 2))
+      for pair, label, number in part:
+        manipulation = "DF" if label else "original"
+        video_id = f"toy/{manipulation}/c23/{split}{pair:03d}"
+        frames = 3 if pair == pairs else int(rng.integers(16, 32))
+        face = cv2.resize(rng.integers(60, 196, (8, 8, 3)).astype(np.uint8), (64, 64)).astype(np.int64)
+        for k in range(frames):
+          flicker = rng.normal(0, 25) if label else 0.0
+          image = np.clip(face + flicker + rng.normal(0, 4, face.shape), 0, 255).astype(np.uint8)
+          encoded = cv2.imencode(".png", image)[1].tobytes()
+          writer.write(shards.frame_record(encoded, video_id, number, k, label))
+        tracks.append(
+          schema.Track(
+            video_id, number, split, label, first, frames, 0, 25.0, "toy", manipulation, "c23", f"{split}{pair}",
+            f"person_{split}{pair}", f"{split}{pair}.mp4", "0" * 64, 64,
+          )
+        )  # fmt: skip
+        first += frames
+      lengths.append(writer.records)
+      writer.close()
+    records[split] = lengths
+  shards.write_tfds_metadata(directory, 64, records)
+  schema.write_tracks(directory, tracks)
+  with open(directory / schema.FAILURES_FILE, "w", newline="") as file:
+    rows = csv.writer(file)
+    rows.writerow(schema.FAILURES_COLUMNS)
+    rows.writerow(["lost.mp4", "no face", "toy/DF/c23/lost", "1", "test", "toy", "DF", "c23", "person_lost"])
+  (directory / schema.DATASET_FILE).write_text(json.dumps({"schema_version": schema.SCHEMA_VERSION}))
+  return directory
+
+
+@pytest.fixture(scope="session")
+def toy():
+  """The module `tests/toy_method.py`, registered as a method."""
+  import importlib.util
+
+  spec = importlib.util.spec_from_file_location("toy_method", pathlib.Path(__file__).parent / "toy_method.py")
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  module.register()
+  return module
+
+
+@pytest.fixture
+def toy_config(toy, toy_dataset):
+  """Twenty steps of the toy method on the toy dataset, unlocked."""
+  config = toy.get_config().unlock()
+  config.data = str(toy_dataset)
+  return config

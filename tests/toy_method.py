@@ -1,0 +1,98 @@
+"""A detector that compiles in no time, for tests of the loop, its programs and its faults.
+
+It has all that the loop must carry: dropout, BatchNorm, a teacher, triplets if asked. Run as a program it registers
+itself and passes its arguments on, so that real processes can train and evaluate it:
+
+  python tests/toy_method.py train --config=tests/toy_method.py --workdir=… --data=…
+"""
+
+import dataclasses
+import sys
+from types import ModuleType
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from dfdetect_jax import methods
+from dfdetect_jax.methods.method import ClipSpec, Method
+from dfdetect_jax.training.config import base_config, variant
+
+
+class Toy(nn.Module):
+  """Frame differences, pooled; two dense layers."""
+
+  width: int = 16
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, clips, train: bool = False):
+    x = clips.astype(self.dtype) / jnp.asarray(128, self.dtype)
+    x = jnp.abs(jnp.diff(x, axis=-4))
+    x = x.reshape(*x.shape[:-3], 4, x.shape[-3] // 4, 4, x.shape[-2] // 4, 3).mean(axis=(-6, -4, -2))
+    x = x.reshape(x.shape[0], -1)
+    x = nn.Dense(self.width, dtype=self.dtype)(x)
+    x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)(x)
+    x = nn.Dropout(0.1, deterministic=not train)(nn.relu(x))
+    return {"logit": nn.Dense(1, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)}
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyMethod(Method):
+  """The plain detector on clips; on triplets, the anchor is real and the forged clip is not."""
+
+  def loss(self, params, model_state, teacher, batch, rng):
+    if "anchor" in batch:
+      clips = jnp.stack([batch["anchor"], batch["forged"]], axis=1).reshape(-1, *batch["anchor"].shape[1:])
+      batch = {"clip": clips, "label": jnp.tile(jnp.array([0, 1]), batch["anchor"].shape[0])}
+    return super().loss(params, model_state, teacher, batch, rng)
+
+
+def build(config) -> Method:
+  """Builds the toy from a config."""
+  return ToyMethod(
+    model=Toy(**config.model, dtype=jnp.dtype(config.dtype)), clip_spec=ClipSpec(**config.clips), **config.objective
+  )
+
+
+def get_config(arg: str | None = None):
+  """Twenty steps; the variant `triplet` trains on triplets."""
+  config = base_config()
+  config.method = "toy"
+  config.model.width = 16
+  config.objective.ema_decay = 0.99
+  config.objective.evaluate_teacher = True
+  config.clips.frames = 4
+  config.clips.size = 16
+  config.clips.train_clips = 2
+  config.clips.test_clips = 2
+  config.clips.example = "clip"
+  config.batch_size = 8
+  config.eval_batch_size = 8
+  config.total_steps = 20
+  config.eval_every = 10
+  config.checkpoint_every = 5
+  config.log_every = 5
+  config.workers = 0
+  config.optimizer.learning_rate = 1e-2
+  config.optimizer.weight_decay = 0.1
+  return variant(config, arg, {"triplet": {"clips.example": "triplet"}})
+
+
+def register() -> None:
+  """Makes `methods.build` know the toy."""
+  module = ModuleType("dfdetect_jax.methods.toy")
+  module.build = build
+  sys.modules["dfdetect_jax.methods.toy"] = module
+  if "toy" not in methods.METHODS:
+    methods.METHODS = (*methods.METHODS, "toy")
+
+
+if __name__ == "__main__":
+  import importlib
+
+  register()
+  program = importlib.import_module(f"dfdetect_jax.{sys.argv[1]}")
+  if sys.argv[1] == "train":
+    program.main(sys.argv[1:])
+  else:
+    program.main(sys.argv[2:])
