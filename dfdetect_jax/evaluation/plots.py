@@ -34,11 +34,11 @@ def score_pictures(sets: Sets) -> bytes:
 
 def roc_picture(sets: Sets) -> bytes:
   """ROC curves of several detectors on the same videos, whole and the corner of few false alarms."""
-  figure = Figure(figsize=(9, 4.1), layout="constrained")
+  figure = Figure(figsize=(12, 4.4), layout="constrained")
   left, right = figure.subplots(1, 2)
   _roc(left, sets)
   _roc(right, sets, legend=False)
-  right.set(xlim=(0, 0.2), ylim=(0.4, 1.005), aspect="auto", title="ROC, few false alarms")
+  right.set(xlim=(0, 0.2), ylim=(0, 1.01), aspect="auto", title="ROC, few false alarms")
   return _svg(figure)
 
 
