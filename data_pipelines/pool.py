@@ -8,7 +8,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from data_pipelines.unit import Job, UnitNote, build_unit
 from dfdetect_jax.errors import UserError
@@ -36,7 +36,7 @@ def pin_to_one_cpu_thread() -> None:
   cv2.setNumThreads(1)
 
 
-def _worker(connection: multiprocessing.connection.Connection, job: Job) -> None:
+def _worker(connection: multiprocessing.connection.Connection, job: Job, work: Callable[..., UnitNote]) -> None:
   """A worker's life: takes (unit, skip), sends ("starts", index), ("frames", n), ("done", note) or ("error", …)."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
   pin_to_one_cpu_thread()
@@ -47,7 +47,7 @@ def _worker(connection: multiprocessing.connection.Connection, job: Job) -> None
     detector = None if settings.cropped else detectors.create(settings.detector, settings.detector_model)
     while True:
       unit, skip = connection.recv()
-      note = build_unit(
+      note = work(
         job,
         unit,
         detector,
@@ -83,10 +83,11 @@ class Pool:
     job: what the workers know.
     workers: how many.
     timeout: seconds without a sign of life after which a worker is taken for hanging.
+    work: what is done with a unit; a function that a spawned process can import.
   """
 
-  def __init__(self, job: Job, workers: int, timeout: float):
-    self._job, self._workers, self._timeout = job, workers, timeout
+  def __init__(self, job: Job, workers: int, timeout: float, work: Callable[..., UnitNote] = build_unit):
+    self._job, self._workers, self._timeout, self._work = job, workers, timeout, work
     self._context = multiprocessing.get_context("spawn")  # forking after JAX or OpenCV started threads may deadlock
     self._slots: list[_Slot] = []
     self._waiting: collections.deque = collections.deque()
@@ -117,7 +118,7 @@ class Pool:
 
   def _start(self) -> _Slot:
     ours, theirs = self._context.Pipe()
-    process = self._context.Process(target=_worker, args=(theirs, self._job), daemon=True)
+    process = self._context.Process(target=_worker, args=(theirs, self._job, self._work), daemon=True)
     process.start()
     theirs.close()
     slot = _Slot(process, ours)
