@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
 from dfdetect_jax.layers.resnet import conv
 
 Dtype = jnp.dtype
@@ -49,15 +50,12 @@ class CAFIM(nn.Module):
     Returns:
       New F_p and F_s, and the attention A in (0, 1), each `[B, H, W, C]`.
     """
-    channels = phase.shape[-1]
     weight_p = nn.sigmoid(conv1d(5, self.dtype, name="phase_conv1d")(channel_mean(phase)))
     weight_s = nn.sigmoid(conv1d(5, self.dtype, name="sequence_conv1d")(channel_mean(sequence)))
     a = phase * weight_p[:, None, None, :, 0] + sequence * weight_s[:, None, None, :, 0]
-    a = nn.Conv(
-      channels, (3, 3), padding=1, feature_group_count=channels, use_bias=False, dtype=self.dtype, name="depthwise"
-    )(a)
+    a = DepthwiseConv(name="depthwise")(a)
     a = nn.relu(BatchNorm(name="bn1")(a, train))
-    a = conv(channels, 1, dtype=self.dtype, name="pointwise")(a)
+    a = conv(phase.shape[-1], 1, dtype=self.dtype, name="pointwise")(a)
     a = nn.sigmoid(BatchNorm(name="bn2")(a, train))
     return phase + phase * a, sequence + sequence * a, a
 
