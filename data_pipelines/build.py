@@ -53,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
   where.add_argument("--output", type=pathlib.Path, metavar="DIR", help="folder of the shards")
   where.add_argument("--split", default="", metavar="A,B", help="only these splits (train, val, test)")
   where.add_argument("--compression", default="", metavar="A,B", help="only these compressions, e.g. c23")
+  where.add_argument("--manipulations", default="", metavar="A,B", help="only these, where the source knows several")
+  where.add_argument("--reals", default="", metavar="DIR", help="FaceForensics++'s root, for deeper_forensics")
   where.add_argument("--dry-run", action="store_true", help="say what the source finds, and stop")
 
   faces = p.add_argument_group("faces")
@@ -140,7 +142,12 @@ def listing_of(args: argparse.Namespace, settings: Settings) -> Listing:
   if args.root is not None and not args.root.is_dir():
     raise UserError(f"--root={args.root}: no such folder.")
   compression = tuple(args.compression.split(",")) if args.compression else ()
-  options = registry.SourceOptions(manifest=args.manifest, compression=compression)
+  options = registry.SourceOptions(
+    manifest=args.manifest,
+    compression=compression,
+    manipulations=tuple(args.manipulations.split(",")) if args.manipulations else (),
+    reals=args.reals,
+  )
   listing = registry.load(settings.source).list_videos(args.root, options)
   videos = [
     video
