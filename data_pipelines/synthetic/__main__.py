@@ -24,7 +24,7 @@ from data_pipelines.synthetic.contact_sheet import draw_contact_sheet
 from data_pipelines.synthetic.dataset import Settings, make_dataset
 from data_pipelines.synthetic.forgeries import MANIPULATIONS
 from data_pipelines.synthetic.video_writer import CRF
-from dfdetect_jax.errors import exit_on_user_error
+from dfdetect_jax.errors import UserError, exit_on_user_error
 
 PROGRAM = "python -m data_pipelines.synthetic"
 
@@ -35,18 +35,15 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   add = parser.add_argument
   add("--output", required=True, metavar="DIR", help="the dataset's root: new, empty, or to be finished")
-  add("--identities", type=int, default=default.identities, metavar="N", help="people, an even number from 6 to 1000 (%(default)s); each gives one real video and one fake per manipulation")  # fmt: skip
-  add(
-    "--frames", type=int, default=default.frames, metavar="N", help="frames of a video, at 25 per second (%(default)s)"
-  )
-  add("--size", type=int, default=default.size, metavar="PIXELS", help="height of the frames, which are 5:4 (%(default)s); the face fills about half of it")  # fmt: skip
+  help = "people, an even number from 6 to 1000 (%(default)s); each gives a real video and a fake per manipulation"
+  add("--identities", type=int, default=default.identities, metavar="N", help=help)
+  help = "frames of a video, at 25 per second (%(default)s)"
+  add("--frames", type=int, default=default.frames, metavar="N", help=help)
+  help = "height of the frames, which are 5:4 (%(default)s); a head is about six tenths of it"
+  add("--size", type=int, default=default.size, metavar="PIXELS", help=help)
   add("--seed", type=int, default=default.seed, metavar="N", help="another seed gives other people (%(default)s)")
-  add(
-    "--compressions",
-    default="c23,c40",
-    metavar="LIST",
-    help=f"of {', '.join(CRF)}: H.264 at that constant rate factor (%(default)s)",
-  )
+  help = f"which of {', '.join(CRF)}: H.264 at that constant rate factor (%(default)s)"
+  add("--compressions", default="c23,c40", metavar="LIST", help=help)
   add("--manipulations", default=",".join(MANIPULATIONS), metavar="LIST", help="which forgeries (%(default)s)")
   add("--workers", type=int, default=0, metavar="N", help="processes; 0 for one per core (%(default)s)")
   add("--contact-sheet", default="", metavar="PNG", help="also draw some videos, real above forged, frame by frame")
@@ -57,6 +54,8 @@ def main(argv: list[str]) -> None:
   """Makes the dataset and says what was made."""
   args = parse_args(argv)
   names = lambda text: [name.strip() for name in text.split(",") if name.strip()]  # noqa: E731
+  if args.contact_sheet and not args.contact_sheet.lower().endswith(".png"):
+    raise UserError(f"--contact-sheet={args.contact_sheet}: give a file name that ends in .png.")
   settings = Settings(args.identities, args.frames, args.size, args.seed)
   made = make_dataset(args.output, settings, names(args.compressions), names(args.manipulations), args.workers)
   speed = f" ({made.core_seconds / made.written:.2f} s a file on one core)" if made.written else ""

@@ -29,11 +29,9 @@ def draw_contact_sheet(root: str | pathlib.Path, path: str | pathlib.Path, setti
   """Writes a PNG: for each of `people`, a row of consecutive frames per kind of video that there is.
 
   Raises:
-    UserError: the path is no PNG, or there are no videos.
+    UserError: there are no videos.
   """
   root, path = pathlib.Path(root), pathlib.Path(path)
-  if path.suffix.lower() != ".png":
-    raise UserError(f"--contact-sheet={path}: give a file name that ends in .png.")
   columns, rows = min(7, settings.frames), []
   for target, source in draw_pairs(settings)["train"][:people]:
     for kind in ("real", *MANIPULATIONS):

@@ -69,7 +69,12 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-  """What a run made: files written, files that were there already, the run's seconds and the workers' processor seconds."""
+  """What a run made.
+
+  Attributes:
+    written: files made; present: files that were there already.
+    seconds: of the run; core_seconds: processor seconds of all workers together.
+  """
 
   written: int
   present: int
@@ -181,7 +186,8 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[float, int]]:
     return
   # Spawned, not forked: the caller may have threads (JAX has).
   with multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread) as pool:
-    yield from pool.imap_unordered(make_videos, jobs)
+    # Two at a time: the two targets of a pair share the drawing of the two people.
+    yield from pool.imap_unordered(make_videos, jobs, chunksize=2)
 
 
 def _one_thread() -> None:

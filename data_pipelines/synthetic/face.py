@@ -5,6 +5,7 @@ stays as it is through the video.
 """
 
 import dataclasses
+import functools
 
 import cv2
 import numpy as np
@@ -22,6 +23,12 @@ class Person:
     self.identity: Identity = draw_identity(seed, number)
     self.textures: Textures = draw_textures(self.identity, seed)
     self.head = Head(self.identity, self.textures)
+
+
+@functools.lru_cache(maxsize=2)
+def meet(seed: int, number: int) -> Person:
+  """The person with this number; the two of a pair are remembered, for each is the other's source."""
+  return Person(seed, number)
 
 
 @dataclasses.dataclass(frozen=True)

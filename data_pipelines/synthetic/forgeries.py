@@ -1,11 +1,14 @@
 """Four forgeries, made frame by frame on the frames of a real video; they stand for those of FaceForensics++.
 
-| name           | stands for        | what is forged                                                                  |
-|----------------|-------------------|---------------------------------------------------------------------------------|
-| Deepfakes      | autoencoder swap  | the source's face, through a low-resolution bottleneck, with the target's expression; colour, place and boundary err in every frame |
-| Face2Face      | reenactment       | the target's own face with the source's expression, fitted anew with noise in every frame |
-| FaceSwap       | texture transfer  | the source's face warped onto landmarks that jitter in every frame |
-| NeuralTextures | neural rendering  | the target's mouth region, synthesised anew in every frame: it flickers |
+Deepfakes
+  stands for the autoencoder swap: the source's face, through a low-resolution bottleneck, with the target's expression;
+  its colour, place and boundary err anew in every frame.
+Face2Face
+  stands for reenactment: the target's own face with the source's expression, fitted with fresh noise in every frame.
+FaceSwap
+  stands for texture transfer: the source's face, warped onto landmarks that jitter.
+NeuralTextures
+  stands for neural rendering: the target's mouth region, synthesised anew in every frame, so that it flickers.
 
 Each draws per frame, in part, what a real video draws once (see `variation`), so a single frame tells little. They are
 caricatures of the real methods' temporal faults, not models of them.
@@ -33,7 +36,8 @@ class Fault:
     reenacts: the expression is the source's; otherwise the target's.
     mouth_only: only the mouth region is forged.
     warp, tint, mouth: shares of the displacement, the tint and the mouth's tint drawn anew in every frame (variance).
-    opening, lips: standard deviation of the error of the mouth's opening (half head heights) and of the lips' and brows' pose.
+    opening, lips: standard deviation of the error of the mouth's opening (half head heights), and of the pose of lips
+      and brows.
     boundary: standard deviation of the blending mask's place and size, half head heights.
   """
 
@@ -49,10 +53,10 @@ class Fault:
 
 
 FAULTS = {
-  "Deepfakes": Fault(swaps=True, warp=0.5, tint=0.9, mouth=0.5, boundary=0.04),
+  "Deepfakes": Fault(swaps=True, warp=0.4, tint=0.9, mouth=0.5, boundary=0.04),
   "Face2Face": Fault(reenacts=True, warp=0.8, tint=0.15, mouth=0.2, opening=0.022, lips=0.45),
-  "FaceSwap": Fault(swaps=True, warp=1.0, tint=0.3, mouth=0.2, boundary=0.02),
-  "NeuralTextures": Fault(mouth_only=True, warp=0.5, tint=0.0, mouth=1.0, opening=0.03, lips=0.5),
+  "FaceSwap": Fault(swaps=True, warp=0.85, tint=0.3, mouth=0.2, boundary=0.02),
+  "NeuralTextures": Fault(mouth_only=True, warp=0.8, mouth=1.0, opening=0.035, lips=0.6),
 }
 
 

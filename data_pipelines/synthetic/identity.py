@@ -330,5 +330,5 @@ def _draw_beard(person: Identity, u, v, rng):
   area = smoothstep(v, cheek, cheek + 0.10) * smoothstep(a, 0.98, 0.8)
   upper = _bump(u, v, 0, mouth_v - 0.085, mouth_w * 0.8, 0.032)
   area = np.maximum(area * (1 - 0.85 * _bump(u, v, 0, mouth_v, mouth_w * 0.8, 0.06)), upper)
-  grain = 0.8 + 0.3 * field(rng, *u.shape, 70, 110)
+  grain = 0.85 + 0.12 * field(rng, *u.shape, 70, 110) + 0.12 * field(rng, *u.shape, 150, 220)
   return np.clip(person.beard * area * grain, 0, 0.9).astype(np.float32)

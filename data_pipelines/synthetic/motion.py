@@ -52,7 +52,7 @@ def draw_motion(seed: int, number: int, frames: int) -> Motion:
   """The performance of identity `number`; the same person's motion drives those who are reenacted by them."""
   rng = generator(seed, number, "motion")
   lively = log_uniform(rng, 0.35, 1.5)
-  talk = rng.uniform(0.25, 1.2)
+  talk = rng.uniform(0.5, 1.4)
   phrase = np.clip(1.2 + 2.0 * track(rng, frames, 0.35), 0, 1)  # speaking, or pausing
   syllables = np.clip(0.25 + 0.75 * track(rng, frames, 3.2), 0, None)
   opening = 0.062 * talk * phrase * syllables
@@ -106,7 +106,7 @@ def draw_camera(seed: int, number: int, frames: int) -> Camera:
     tilt=0.002 * slow * track(rng, frames, 0.8) + 0.0008 * fast * rng.standard_normal(frames),
     gain=np.clip(1 + level[:, None] + white, 0.6, 1.4),
     blur=np.clip(rng.uniform(0.3, 1.0) + log_uniform(rng, 0.02, 0.35) * track(rng, frames, 1.2), 0, 1.8),
-    noise=log_uniform(rng, 0.8, 7.0),
+    noise=log_uniform(rng, 1.5, 8.0),
     light=light,
     key=key,
     ambient=rng.uniform(0.38, 0.56) * np.array([1 - 0.6 * warmth, 1, 1 + 0.6 * warmth]),

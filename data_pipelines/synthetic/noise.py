@@ -20,7 +20,7 @@ def generator(seed: int, *stream: int | str) -> np.random.Generator:
 
 
 def field(rng: np.random.Generator, height: int, width: int, rows: float, columns: float | None = None) -> np.ndarray:
-  """Smooth noise `[height, width]` float32, unit variance at its grid points, `rows` x `columns` blobs over the image."""
+  """Smooth noise `[height, width]` float32 of `rows` x `columns` blobs, unit variance at their grid points."""
   columns = rows * width / height if columns is None else columns
   grid = rng.standard_normal((max(2, round(rows)) + 1, max(2, round(columns)) + 1)).astype(np.float32)
   return cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)

@@ -28,7 +28,7 @@ def draw_background(seed: int, number: int, height: int, width: int) -> np.ndarr
       left = 0
       while left < w:
         book = int(rng.integers(6, 20))
-        colour = rng.uniform(25, 190, 3) * 0.7 + 25
+        colour = 0.45 * rng.uniform(20, 190, 3) + 0.55 * rng.uniform(25, 170)
         cv2.rectangle(image, (left, int(top + rng.integers(0, 14))), (left + book, int(top + 48)), colour.tolist(), -1)
         left += book + int(rng.choice([0, 0, 1, 8]))
       cv2.rectangle(image, (0, int(top + 48)), (w, int(top + 53)), (one * 0.5).tolist(), -1)
@@ -118,7 +118,7 @@ def draw_back_hair(seed: int, person: Person, scale: float) -> np.ndarray | None
   strands = strands.reshape(x.shape).astype(np.float32)
   edge = length + 0.05 * strands - 0.2 * (np.abs(x) / 0.9) ** 2
   soft = 1.5 / scale
-  opacity = smoothstep(half - np.abs(x), -soft, soft) * smoothstep(edge - y, -0.05, 0.05)
+  opacity = (y > -1.08) * smoothstep(half - np.abs(x), -soft, soft) * smoothstep(edge - y, -0.05, 0.05)
   shade = (0.72 + 0.14 * strands) * (0.6 + 0.4 * np.clip(np.abs(x) / 0.8, 0, 1))
   return np.dstack([np.clip(p.hair * shade[..., None], 0, 255), opacity]).astype(np.float32)
 
@@ -130,6 +130,10 @@ def lay_over(frame: np.ndarray, layer: np.ndarray, x0: int = 0, y0: int = 0) -> 
   bottom, right = min(h, frame.shape[0] - y0), min(w, frame.shape[1] - x0)
   part = frame[y0 + top : y0 + bottom, x0 + left : x0 + right]
   layer = layer[top:bottom, left:right]
+  rows = np.flatnonzero(layer[..., 3].any(axis=1))  # much of a layer is often empty
+  if not len(rows):
+    return
+  layer, part = layer[rows[0] : rows[-1] + 1], part[rows[0] : rows[-1] + 1]
   part += layer[..., 3:] * (layer[..., :3] - part)
 
 

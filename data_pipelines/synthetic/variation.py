@@ -1,7 +1,8 @@
 """How faces differ beyond identity: tint, displaced features, sharpness.
 
-A real video draws a `Variation` once and keeps it. A forged frame is painted with one drawn (in part) anew, *from the same
-distribution*: any single frame of a forgery could be a frame of a real video, and only the change over time betrays it.
+A real video draws a `Variation` once and keeps it. A forged frame is painted with one drawn (in part) anew, *from the
+same distribution*: any single frame of a forgery could be a frame of a real video, and only the change over time
+betrays it.
 """
 
 import dataclasses
