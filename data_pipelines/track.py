@@ -42,9 +42,9 @@ class BoxTrack:
 
 
 def main_faces(faces: Sequence[Face]) -> list[Face]:
-  """The faces of one frame that are worth following: those not much smaller than the largest."""
-  sides = [_side(face) for face in faces]
-  return [face for face, side in zip(faces, sides) if side >= BYSTANDER * max(sides)]
+  """The faces of one frame that are worth following: those not much smaller than the largest sure one."""
+  least = BYSTANDER * max((_side(face) for face in faces if face.sure), default=0.0)
+  return [face for face in faces if _side(face) >= least]
 
 
 def agree(before: Sequence[Face], after: Sequence[Face]) -> bool:
@@ -99,7 +99,7 @@ def link(faces: dict[int, list[Face]], cuts: Sequence[int] = ()) -> list[BoxTrac
       still_open[i].append((frame, found[j]))
     taken = {j for _, j in pairs}
     open_tracks = still_open + [[(frame, face)] for j, face in enumerate(found) if j not in taken]
-  tracks = [_interpolate(track) for track in finished + open_tracks]
+  tracks = [_interpolate(sure) for sure in map(_between_sure, finished + open_tracks) if sure]
   return sorted(tracks, key=lambda track: (track.first, -len(track), track.boxes[0].tolist()))
 
 
@@ -161,6 +161,12 @@ def _match(before: Sequence[Face], after: Sequence[Face], least: float) -> list[
     pairs.append((int(i), int(j)))
     overlap[i, :] = overlap[:, j] = -1.0
   return pairs
+
+
+def _between_sure(knots: list[tuple[int, Face]]) -> list[tuple[int, Face]]:
+  """From a track's first sure face to its last one: what is not sure bridges, it never begins or prolongs a track."""
+  sure = [n for n, (_, face) in enumerate(knots) if face.sure]
+  return knots[sure[0] : sure[-1] + 1] if sure else []
 
 
 def _interpolate(knots: list[tuple[int, Face]]) -> BoxTrack:

@@ -21,11 +21,13 @@ class Face:
     score: the detector's confidence in [0, 1]; comparable only within one detector.
     landmarks: `[5, 2]` float64 x, y of the eyes, the nose tip and the mouth's corners, the image's left one first;
       None from a detector that gives boxes only.
+    sure: whether it counts by itself; a face that is not sure may bridge between sure ones of a track, no more.
   """
 
   box: np.ndarray
   score: float
   landmarks: np.ndarray | None = None
+  sure: bool = True
 
   def scaled(self, factor: float | np.ndarray) -> "Face":
     """The same face in an image resized by `factor` (one number, or one for x and one for y)."""

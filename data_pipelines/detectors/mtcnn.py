@@ -26,7 +26,8 @@ CELL = 12  # P-Net's receptive field in pixels
 STRIDE = 2  # and the distance between its cells
 SMALLEST_FACE = 0.08  # of the image's short side
 SCALE_FACTOR = 0.709  # between the levels of the pyramid: halves the area
-THRESHOLDS = (0.6, 0.7, 0.8)  # of P-, R- and O-Net
+THRESHOLDS = (0.6, 0.7, 0.8)  # of P-, R- and O-Net, for a sure face
+FAINT = (0.6, 0.5, 0.5)  # for one that may bridge between sure ones: blurred, turned away, hard compressed
 # Overlap above which the weaker of two proposals is dropped: within a level, across levels, after R-Net, after O-Net.
 OVERLAPS = (0.5, 0.7, 0.7, 0.7)
 SHORT_SIDE = round(CELL / SMALLEST_FACE)  # of the largest level, where the smallest face fills one cell
@@ -166,20 +167,21 @@ class Mtcnn:
     which = np.repeat(np.arange(len(images)), [len(b) for b in boxes])
     boxes = np.concatenate(boxes)
     scores, regression = _in_batches(self._r, _patches(images, which, boxes, 24), R_BATCH)
-    keep = scores > THRESHOLDS[1]
+    keep = scores > FAINT[1]
     which, boxes, scores = which[keep], _refine(boxes[keep], regression[keep]), scores[keep]
     keep = _suppress(which, boxes, scores, OVERLAPS[2])
-    which, boxes = which[keep], _square(boxes[keep])
+    which, boxes, sure = which[keep], _square(boxes[keep]), scores[keep] > THRESHOLDS[1]
     scores, regression, points = _in_batches(self._o, _patches(images, which, boxes, 48), O_BATCH)
-    keep = scores > THRESHOLDS[2]
-    which, boxes, scores, regression, points = (a[keep] for a in (which, boxes, scores, regression, points))
+    sure &= scores > THRESHOLDS[2]
+    keep = scores > FAINT[2]
+    which, boxes, sure, scores, regression, points = (a[keep] for a in (which, boxes, sure, scores, regression, points))
     sides = (boxes[:, 2:] - boxes[:, :2])[:, None]
     points = boxes[:, None, :2] + points.reshape(-1, 2, 5).transpose(0, 2, 1) * sides
     boxes = _refine(boxes, regression)
     keep = _suppress(which, boxes, scores, OVERLAPS[3], of_smaller=True)
     faces = [[] for _ in images]
     for i in keep:
-      faces[which[i]].append(Face(boxes[i], float(scores[i]), points[i]))
+      faces[which[i]].append(Face(boxes[i], float(scores[i]), points[i], bool(sure[i])))
     return faces
 
   def _propose(self, images: np.ndarray) -> list[np.ndarray]:
@@ -218,7 +220,7 @@ class Mtcnn:
       # Only the cells that see this level and nothing of its neighbours on the canvas.
       cells = (slice(y // STRIDE, (y + h - CELL) // STRIDE + 1), slice(x // STRIDE, (x + w - CELL) // STRIDE + 1))
       level = scores[cells]
-      i, j = np.nonzero(level > THRESHOLDS[0])
+      i, j = np.nonzero(level > FAINT[0])
       if len(i) > MOST_PER_LEVEL:
         best = np.argsort(-level[i, j], kind="stable")[:MOST_PER_LEVEL]
         i, j = i[best], j[best]

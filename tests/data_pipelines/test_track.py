@@ -1,5 +1,7 @@
 """Tracking on made-up detections: where tracks begin and end, and that their paths neither lag nor jitter."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,19 @@ def test_two_people_are_two_tracks_even_when_they_cross_lists():
   left, right = sorted(track.link(faces), key=lambda t: t.boxes[0, 0])
   np.testing.assert_allclose(left.boxes[:, 0], 10 + np.arange(36), atol=1e-12)
   np.testing.assert_allclose(right.boxes[:, 0], 200 - np.arange(36), atol=1e-12)
+
+
+def test_a_face_that_is_not_sure_bridges_and_does_not_prolong():
+  """Guards against tracks that run on over whatever looks a little like a face, and against ones cut at each blur."""
+
+  def faint(x):
+    return dataclasses.replace(face(x), sure=False)
+
+  faces = {f: [face(10) if f in (10, 50) else faint(10)] for f in range(0, 61, 5)}
+  assert spans(track.link(faces)) == [(10, 41)]
+  assert track.link({f: [faint(10)] for f in range(0, 61, 5)}) == []
+  (only,) = track.link({f: [face(10), dataclasses.replace(face(0, side=150), sure=False)] for f in range(30)})
+  assert only.boxes[0, 0] == 10  # a large doubtful box does not make a bystander of a sure face
 
 
 def test_a_small_bystander_is_not_followed():
