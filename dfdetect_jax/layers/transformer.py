@@ -29,6 +29,20 @@ def dot_product_attention(q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Ar
   return jnp.einsum("...hnm,...mhd->...nhd", weights, v)
 
 
+class LayerNorm(nn.LayerNorm):
+  """LayerNorm over the last axis with ViT's ε, computed in float32; the output has the input's dtype.
+
+  (Linen's own `dtype` field mixes bfloat16 with float32, which strict dtype promotion refuses.)
+  """
+
+  epsilon: float = 1e-6
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Normalises `[..., E]`."""
+    return super().__call__(x.astype(jnp.float32)).astype(x.dtype)
+
+
 class SelfAttention(nn.Module):
   """Multi-head self-attention over axis -2.
 
@@ -100,8 +114,8 @@ class Block(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     """Maps `[..., N, E]` to the same shape."""
-    y = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)
+    y = LayerNorm(epsilon=self.epsilon, name="norm1")(x)
     y = SelfAttention(self.heads, self.qkv_bias, self.dropout, self.out_init, self.dtype, name="attention")(y, train)
     x = x + y
-    y = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm2")(x)
+    y = LayerNorm(epsilon=self.epsilon, name="norm2")(x)
     return x + Mlp(self.mlp, self.dropout, self.dtype, name="mlp")(y, train)

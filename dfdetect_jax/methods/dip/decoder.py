@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dfdetect_jax.layers.transformer import Mlp
+from dfdetect_jax.layers.transformer import LayerNorm, Mlp
 
 
 class DirectionalAttention(nn.Module):
@@ -62,15 +62,13 @@ class DirectionalBlock(nn.Module):
     Returns:
       Z_h, Z_v, and the attention weights of both query directions, each `[B, heads, 1 + L, 1 + L]`.
     """
-    normed = {
-      d: nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name=f"norm1_{d}")(z) for d, z in (("h", z_h), ("v", z_v))
-    }
+    normed = {d: LayerNorm(name=f"norm1_{d}")(z) for d, z in (("h", z_h), ("v", z_v))}
     outputs, weights = {}, {}
     for d, other, z, bias in (("h", "v", z_h, bias_h), ("v", "h", z_v, bias_v)):
       source = normed[other] if self.cross else normed[d]
       y, weights[d] = DirectionalAttention(self.heads, self.dtype, name=f"attention_{d}")(normed[d], source, bias)
       z = z + y
-      y = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name=f"norm2_{d}")(z)
+      y = LayerNorm(name=f"norm2_{d}")(z)
       outputs[d] = z + Mlp(self.mlp, dtype=self.dtype, name=f"mlp_{d}")(y, train)
     return outputs["h"], outputs["v"], weights["h"], weights["v"]
 

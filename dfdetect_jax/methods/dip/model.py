@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dfdetect_jax.layers.transformer import LayerNorm
 from dfdetect_jax.methods.dip import decoder, diffusion, encoder
 
 # The paper does not state its size; ViT-B/16 is our decision. Parameter counts are pinned in a test.
@@ -95,8 +96,8 @@ class DIP(nn.Module):
       z_h, z_v, outputs["attention_h"], outputs["attention_v"] = decoder.DirectionalBlock(
         self.heads, self.mlp, self.dica, self.dtype, name=f"dica{i}"
       )(z_h, z_v, bias_h, bias_v, train)
-    z_h = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm_h")(z_h).astype(jnp.float32)
-    z_v = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm_v")(z_v).astype(jnp.float32)
+    z_h = LayerNorm(name="norm_h")(z_h).astype(jnp.float32)
+    z_v = LayerNorm(name="norm_v")(z_v).astype(jnp.float32)
 
     cls_h, cls_v = z_h[:, 0], z_v[:, 0]
     for name, cls in (("logit_h", cls_h), ("logit_v", cls_v), ("logit", jnp.concatenate([cls_h, cls_v], axis=-1))):
