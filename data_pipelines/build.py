@@ -18,7 +18,7 @@ from data_pipelines.pool import Pool, pin_to_one_cpu_thread
 from data_pipelines.sources import Listing, registry
 from data_pipelines.unit import Job, versions
 from dfdetect_jax.errors import UserError, exit_on_user_error
-from dfdetect_jax.schema import FAILURES_FILE, SPLITS, Track
+from dfdetect_jax.schema import FAILURES_FILE, SPLITS, Failure, Track
 
 EXAMPLES = """examples:
   your own videos, listed in a CSV file (path,label,split[,video_id,manipulation,pair,identity]):
@@ -232,7 +232,7 @@ def part_of(units: list[Unit], part: str) -> list[Unit]:
   return units[int(number) - 1 :: int(count)]
 
 
-def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: list[tuple[str, str]]) -> str:
+def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: list[Failure]) -> str:
   """What was built and what was not, in a few lines."""
   lines = []
   for split in SPLITS:
@@ -241,7 +241,7 @@ def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: lis
       videos = collections.Counter({track.video_id: track.label for track in own}.values())
       frames = sum(track.frames for track in own)
       lines.append(f"{split:6} {videos[0]} real and {videos[1]} fake videos, {len(own)} tracks, {frames} frames")
-  reasons = collections.Counter(reason.split(":")[0].split("(")[0].strip() for _, reason in failures)
+  reasons = collections.Counter(reason.split(":")[0].split("(")[0].strip() for reason in (f.reason for f in failures))
   lines.append(f"{len(failures)} without a track" + (f", see {directory / FAILURES_FILE}:" if failures else ""))
   lines += [f"  {count} × {reason}" for reason, count in reasons.most_common(8)]
   return "\n".join(lines)

@@ -1,6 +1,5 @@
 """The last step of a build: the notes of all units become one dataset folder."""
 
-import csv
 import dataclasses
 import json
 import pathlib
@@ -10,7 +9,7 @@ from data_pipelines import plan, shards
 from data_pipelines.plan import WORK_FOLDER, Unit
 from data_pipelines.unit import UnitNote, note_path, shard_path
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.schema import DATASET_FILE, FAILURES_FILE, SCHEMA_VERSION, SPLITS, Track, write_tracks
+from dfdetect_jax.schema import DATASET_FILE, SCHEMA_VERSION, SPLITS, Failure, Track, write_failures, write_tracks
 
 
 def is_done(directory: pathlib.Path, unit: Unit) -> bool:
@@ -50,7 +49,7 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]
       "build the missing parts, or run the same command again."
     )
   notes = {unit.name: UnitNote.read(note_path(directory, unit)) for unit in units}
-  failures = [(path, reason) for path, reason in planned["missing"]]
+  failures = [Failure(path, reason) for path, reason in planned["missing"]]
   tracks, files = [], []
   records: dict[str, list[int]] = {}
   for unit in units:
@@ -88,14 +87,3 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]
   partial.replace(directory / DATASET_FILE)
   shutil.rmtree(directory / WORK_FOLDER, ignore_errors=True)
   return tracks, failures
-
-
-def write_failures(directory: pathlib.Path, failures: list[tuple[str, str]]) -> None:
-  """Writes `failures.csv` (path, reason), whole or not at all."""
-  path = directory / FAILURES_FILE
-  partial = path.with_name(f"{path.name}.partial")
-  with partial.open("w", newline="", encoding="utf-8") as file:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("path", "reason"))
-    writer.writerows(failures)
-  partial.replace(path)

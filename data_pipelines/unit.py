@@ -17,7 +17,7 @@ from data_pipelines.decode import BrokenVideo
 from data_pipelines.detectors.detector import Detector
 from data_pipelines.plan import WORK_FOLDER, Settings, Unit, relative_path
 from data_pipelines.sources import Video
-from dfdetect_jax.schema import Track
+from dfdetect_jax.schema import Failure, Track
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +46,14 @@ class UnitNote:
   Attributes:
     records, bytes, sha256: of the shard.
     tracks: its tracks, `first` counted from the shard's own beginning.
-    failures: (path, reason) of the videos without a track.
+    failures: the videos without a track.
   """
 
   records: int
   bytes: int
   sha256: str
   tracks: list[Track]
-  failures: list[tuple[str, str]]
+  failures: list[Failure]
 
   def write(self, path: pathlib.Path) -> None:
     """Writes the note, whole or not at all."""
@@ -66,7 +66,7 @@ class UnitNote:
     """Reads a note."""
     content = json.loads(path.read_text())
     tracks = [Track(**track) for track in content.pop("tracks")]
-    failures = [(where, reason) for where, reason in content.pop("failures")]
+    failures = [Failure(**failure) for failure in content.pop("failures")]
     return cls(**content, tracks=tracks, failures=failures)
 
 
@@ -123,13 +123,13 @@ def _attempt(job, unit, detector, skip, starts, tick) -> UnitNote:
   path = shard_path(job.directory, unit)
   writer = shards.ShardWriter(path)
   tracks: list[Track] = []
-  failures: list[tuple[str, str]] = []
+  failures: list[Failure] = []
   try:
     for index, video in enumerate(unit.videos):
       starts(index)
       where = relative_path(video.path, job.root)
       if index in skip:
-        failures.append((where, skip[index]))
+        failures.append(_failure(video, where, skip[index]))
         continue
       written = writer.records
       try:
@@ -149,7 +149,7 @@ def _attempt(job, unit, detector, skip, starts, tick) -> UnitNote:
         reason = " ".join(reason.split())
         if writer.records > written:
           raise _Spoiled(index, reason) from error
-        failures.append((where, reason))
+        failures.append(_failure(video, where, reason))
     records = writer.records
     sha256 = writer.close()
   except BaseException:
@@ -158,6 +158,13 @@ def _attempt(job, unit, detector, skip, starts, tick) -> UnitNote:
   note = UnitNote(records, path.stat().st_size, sha256, tracks, failures)
   note.write(note_path(job.directory, unit))
   return note
+
+
+def _failure(video: Video, where: str, reason: str) -> Failure:
+  return Failure(
+    where, reason, video.video_id, str(video.label), video.split, video.dataset, video.manipulation, video.compression,
+    video.identity,
+  )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

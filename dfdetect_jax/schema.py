@@ -6,12 +6,13 @@ A dataset folder (`DIR` of `data_pipelines.build --output=DIR`) holds
   consecutive frames costs T frames; `tfds.builder_from_directory(DIR).as_data_source(split)` reads it, features
   `FRAME_FEATURES`;
 - `tracks.jsonl`, one line per face track (`Track`): where its frames lie and everything known about its video;
-- `failures.csv` (`FAILURES_COLUMNS`): the videos that gave no track;
+- `failures.csv` (`Failure`): the videos that gave no track;
 - `dataset.json`: schema version, source, detector, margin, encoding and every other choice of the build.
 
 Frames of one track are consecutive records of one split, in time order: frame k of a track is record `first + k`.
 """
 
+import csv
 import dataclasses
 import json
 import pathlib
@@ -23,11 +24,6 @@ TRACKS_FILE = "tracks.jsonl"
 FAILURES_FILE = "failures.csv"
 DATASET_FILE = "dataset.json"
 SPLITS = ("train", "val", "test")
-
-# Columns of failures.csv; what the source knows of a video is kept, so that evaluation can count it.
-FAILURES_COLUMNS = (
-  "path", "reason", "video_id", "label", "split", "dataset", "manipulation", "compression", "identity",
-)  # fmt: skip
 
 # Features of one record. `image` is the encoded face crop (PNG, WebP or JPEG bytes), square, RGB.
 FRAME_FEATURES = ("image", "video_id", "track", "frame_index", "label")
@@ -72,6 +68,52 @@ class Track:
   sha256: str
   size: int
   extra: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+  """A video without a face track: a line of `failures.csv`.
+
+  What the source knows of the video is kept, so that evaluation can count it; the fields after `reason` are "" for what
+  the source's lists name but the disk lacks.
+
+  Attributes:
+    path: the source video as the user gave it, relative to the source's root.
+    reason: why, in a few words.
+    video_id, split, dataset, manipulation, compression, identity: as in `Track`.
+    label: "1" = fake, "0" = real.
+  """
+
+  path: str
+  reason: str
+  video_id: str = ""
+  label: str = ""
+  split: str = ""
+  dataset: str = ""
+  manipulation: str = ""
+  compression: str = ""
+  identity: str = ""
+
+
+def write_failures(directory: str | pathlib.Path, failures: list[Failure]) -> None:
+  """Writes `failures.csv`, whole or not at all."""
+  path = pathlib.Path(directory) / FAILURES_FILE
+  partial = path.with_suffix(".partial")
+  with partial.open("w", newline="", encoding="utf-8") as file:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(field.name for field in dataclasses.fields(Failure))
+    writer.writerows(dataclasses.astuple(failure) for failure in failures)
+  partial.replace(path)
+
+
+def read_failures(directory: str | pathlib.Path, split: str) -> list[Failure]:
+  """Reads the failed videos of a split; none if the folder has no `failures.csv`."""
+  path = pathlib.Path(directory) / FAILURES_FILE
+  if not path.is_file():
+    return []
+  with path.open(newline="", encoding="utf-8") as file:
+    failures = [Failure(**row) for row in csv.DictReader(file)]
+  return [failure for failure in failures if failure.split == split]
 
 
 def write_tracks(directory: str | pathlib.Path, tracks: list[Track]) -> None:

@@ -1,8 +1,6 @@
 """Scores every video of a split exactly once, at any number of devices and hosts."""
 
-import csv
 import itertools
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +12,7 @@ from dfdetect_jax.data.loader import long_enough, test_batches
 from dfdetect_jax.data.sampling import test_starts
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video, score_video
 from dfdetect_jax.methods.method import Method
-from dfdetect_jax.schema import FAILURES_FILE, Track, read_tracks
+from dfdetect_jax.schema import Failure, Track, read_failures, read_tracks
 from dfdetect_jax.training.sharding import batch_sharding, replicated
 
 Predictor = Callable[[Any, jax.Array], jax.Array]
@@ -99,10 +97,8 @@ def score_split(
   return rows + (_failures(directory, split) if whole else [])
 
 
-def _known(track_or_row) -> dict[str, str]:
-  names = ("dataset", "manipulation", "compression", "split", "identity")
-  get = track_or_row.get if isinstance(track_or_row, dict) else lambda name: getattr(track_or_row, name)
-  return {name: get(name) or "" for name in names}
+def _known(video: Track | Failure) -> dict[str, str]:
+  return {name: getattr(video, name) for name in ("dataset", "manipulation", "compression", "split", "identity")}
 
 
 def _too_short(short: Sequence[Track], scored: dict[str, list[int]], frames: int) -> list[VideoScore]:
@@ -122,9 +118,4 @@ def _too_short(short: Sequence[Track], scored: dict[str, list[int]], frames: int
 
 def _failures(directory: str, split: str) -> list[VideoScore]:
   """A row for each video of the split for which the build found no face track."""
-  path = pathlib.Path(directory) / FAILURES_FILE
-  if not path.exists():
-    return []
-  with open(path, newline="", encoding="utf-8") as file:
-    rows = [row for row in csv.DictReader(file) if row.get("split") == split]
-  return [failed_video(row["video_id"], int(row["label"]), row["reason"], **_known(row)) for row in rows]
+  return [failed_video(f.video_id, int(f.label), f.reason, **_known(f)) for f in read_failures(directory, split)]
