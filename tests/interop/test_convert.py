@@ -1,6 +1,8 @@
 """ResNet weights from PyTorch in a detector, and back: conversion, start of a run, export, and what is refused."""
 
+import importlib.util
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -10,55 +12,15 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from torch import nn
 
 from configs import dil as dil_config
 from dfdetect_jax import interop, methods
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.interop import convert, export
 
-
-class TorchBottleneck(nn.Module):
-  """torchvision's names: conv1, bn1, …, downsample.0, downsample.1."""
-
-  def __init__(self, inputs, inner, stride, project):
-    super().__init__()
-    self.conv1, self.bn1 = nn.Conv2d(inputs, inner, 1, bias=False), nn.BatchNorm2d(inner)
-    self.conv2, self.bn2 = nn.Conv2d(inner, inner, 3, stride, 1, bias=False), nn.BatchNorm2d(inner)
-    self.conv3, self.bn3 = nn.Conv2d(inner, 4 * inner, 1, bias=False), nn.BatchNorm2d(4 * inner)
-    self.downsample = None
-    if project:
-      self.downsample = nn.Sequential(nn.Conv2d(inputs, 4 * inner, 1, stride, bias=False), nn.BatchNorm2d(4 * inner))
-
-  def forward(self, x):
-    y = torch.relu(self.bn1(self.conv1(x)))
-    y = self.bn3(self.conv3(torch.relu(self.bn2(self.conv2(y)))))
-    return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
-
-
-class TorchResNet(nn.Module):
-  """ResNet-50 as torchvision names it, narrow and cut after two stages like DIL's test size."""
-
-  def __init__(self, classes, width=8, depths=(2, 2)):
-    super().__init__()
-    self.conv1, self.bn1 = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
-    self.maxpool, inputs = nn.MaxPool2d(3, 2, 1), width
-    for k, depth in enumerate(depths, 1):
-      inner, blocks = width * 2 ** (k - 1), []
-      for i in range(depth):
-        blocks.append(TorchBottleneck(inputs, inner, 2 if k > 1 and i == 0 else 1, i == 0))
-        inputs = 4 * inner
-      setattr(self, f"layer{k}", nn.Sequential(*blocks))
-    self.fc = nn.Linear(inputs, classes)
-    # As after training: at their initial values a forgotten BatchNorm would pass.
-    for module in self.modules():
-      if isinstance(module, nn.BatchNorm2d):
-        for values in (module.weight, module.bias, module.running_mean, module.running_var):
-          values.data.uniform_(0.5, 1.5)
-
-  def forward(self, x):
-    x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
-    return self.fc(self.layer2(self.layer1(x)).mean(dim=(2, 3)))
+_spec = importlib.util.spec_from_file_location("torch_resnet", pathlib.Path(__file__).with_name("torch_resnet.py"))
+torch_resnet = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(torch_resnet)
 
 
 def config(**overrides):
@@ -73,11 +35,12 @@ def resnet_only():
 
 @pytest.fixture(scope="module")
 def resnets(tmp_path_factory):
-  """Two PyTorch networks, of one class and of seven, and the files with their weights."""
+  """Two PyTorch networks like DIL's test size, of one class and of seven, and the files with their weights."""
   torch.manual_seed(0)
   folder, networks = tmp_path_factory.mktemp("resnets"), {}
   for classes in (1, 7):
-    networks[classes] = TorchResNet(classes).eval(), folder / f"resnet_{classes}.pth"
+    network = torch_resnet.ResNet(bottleneck=True, depths=(2, 2), width=8, classes=classes)
+    networks[classes] = network.eval(), folder / f"resnet_{classes}.pth"
     torch.save(networks[classes][0].state_dict(), networks[classes][1])
   return networks
 

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
 from dfdetect_jax.methods.dil import neighbours
 
 Dtype = jnp.dtype
@@ -37,9 +38,7 @@ class MotionAttention(nn.Module):
     channels = x.shape[-1]
     squeezed = max(1, channels // self.reduction)
     features = nn.Conv(squeezed, (1, 1), use_bias=False, dtype=self.dtype, name="squeeze")(x)
-    convolved = nn.Conv(
-      squeezed, (3, 3), feature_group_count=squeezed, use_bias=False, dtype=self.dtype, name="depthwise"
-    )(features)
+    convolved = DepthwiseConv(name="depthwise")(features)
     forward, backward = neighbours.differences(features, convolved, axis=-4)
     difference = 0.5 * (forward + backward) if self.bidirectional else forward
 
