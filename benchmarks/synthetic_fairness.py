@@ -300,6 +300,8 @@ def main(argv: list[str]) -> None:
   samples = [s for s in samples if s.crops is not None and len(s.crops) > CLIP]
   single = [frame_features(s.crops[:: max(1, len(s.crops) // 8)]) for s in samples]
   report(results, "single frames, HOG and colour", "frame", samples, cross_validate(single, samples, 0.001))
+  energies = [np.log(np.mean(np.diff(s.crops.astype(np.float32), axis=0) ** 2) + 1e-3)[None] for s in samples]
+  report(results, "frame-difference energy, face only", "time", samples, cross_validate(energies, samples, 0.1))
   changes = [change_features(s.crops) for s in samples]
   report(results, "change on a grid", "time", samples, cross_validate(changes, samples, 0.1))
   if args.steps:

@@ -10,8 +10,8 @@ FaceForensics++, so that everything that reads FaceForensics++ reads it:
   manipulated_sequences/<manipulation>/masks/videos/<target>_<source>.mp4     white where the frame was forged
   splits/{train,val,test}.json                                                pairs of identities
 
-The same options give the same bytes, whatever the number of workers. A run that was stopped goes on when its command is
-run again; --compressions and --manipulations may be added to later.
+The same options give the same bytes, whatever the number of workers (with the same versions of NumPy, OpenCV and PyAV).
+A run that was stopped goes on when its command is run again; --compressions and --manipulations may be added to later.
 
 It is a test bed and a demo. The forgeries are caricatures that change from frame to frame while single frames look
 plausible: no number measured on them says anything about real deepfakes.

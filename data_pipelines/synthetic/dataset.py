@@ -166,7 +166,7 @@ def make_dataset(
       if missing:
         jobs.append(Job(settings, int(target), int(source), missing))
   start = time.perf_counter()
-  workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(jobs)))
+  workers = min(workers or _cores(), max(1, len(jobs)))
   core_seconds = 0.0
   with tqdm(total=sum(len(job.files) for job in jobs), unit="video", disable=not progress, desc="rendering") as bar:
     for job_seconds, count in _run(jobs, workers):
@@ -188,6 +188,11 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[float, int]]:
   with multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread) as pool:
     # Two at a time: the two targets of a pair share the drawing of the two people.
     yield from pool.imap_unordered(make_videos, jobs, chunksize=2)
+
+
+def _cores() -> int:
+  """Cores that this process may use; on a shared machine fewer than there are."""
+  return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _one_thread() -> None:
