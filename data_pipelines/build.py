@@ -202,12 +202,13 @@ def build(args: argparse.Namespace, settings: Settings, listing: Listing, tracks
     print(f"{args.output} is finished already, with the same choices.")
     return 0
   own = part_of(units, args.part)
-  finish.clear_partial(args.output)
+  finish.clear_partial(args.output, own)
   undone = [unit for unit in own if not finish.is_done(args.output, unit)]
   job = Job(str(args.output), settings, root, {video.video_id: video.path for video in listing.videos}, tracks_folder)
   started = time.monotonic()
   frames = _run(job, undone, len(own) - len(undone), sum(len(u.videos) for u in own), args)
   seconds = time.monotonic() - started
+  finish.clear_partial(args.output, own)
   if frames:
     print(f"{frames} face frames in {seconds:.0f} s: {frames / seconds:.1f} frames/s", file=sys.stderr)
   if args.part:

@@ -18,11 +18,12 @@ def is_done(directory: pathlib.Path, unit: Unit) -> bool:
   return note.is_file() and shard.is_file() and UnitNote.read(note).bytes == shard.stat().st_size
 
 
-def clear_partial(directory: pathlib.Path) -> None:
-  """Removes what a killed build left half-written."""
-  for folder in (directory, directory / WORK_FOLDER):
-    for file in folder.glob("*.partial"):
-      file.unlink(missing_ok=True)
+def clear_partial(directory: pathlib.Path, units: list[Unit]) -> None:
+  """Removes what killed workers left half-written of these units, and of no others: parts may share a folder."""
+  for unit in units:
+    for path in (shard_path(directory, unit), note_path(directory, unit)):
+      for partial in path.parent.glob(f"{path.name}.*partial"):
+        partial.unlink(missing_ok=True)
 
 
 def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]:

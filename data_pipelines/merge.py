@@ -53,7 +53,7 @@ def adopt(output: pathlib.Path, part: pathlib.Path) -> None:
       if finish.is_done(output, unit) or not finish.is_done(part, unit):
         continue
       note, target = UnitNote.read(note_path(part, unit)), shard_path(output, unit)
-      partial = target.with_name(f"{target.name}.partial")
+      partial = target.with_name(f"{target.name}.merge.partial")
       shutil.copyfile(shard_path(part, unit), partial)
       if file_sha256(partial) != note.sha256:
         partial.unlink()

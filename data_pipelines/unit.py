@@ -17,6 +17,7 @@ from data_pipelines.decode import BrokenVideo
 from data_pipelines.detectors.detector import Detector
 from data_pipelines.plan import WORK_FOLDER, Settings, Unit, relative_path
 from data_pipelines.sources import Video
+from dfdetect_jax import __version__
 from dfdetect_jax.schema import Failure, Track
 
 
@@ -82,7 +83,7 @@ def shard_path(directory: str | pathlib.Path, unit: Unit) -> pathlib.Path:
 
 def versions() -> dict[str, str]:
   """The programs that a dataset's bytes depend on."""
-  packages = {"av": av.__version__, "opencv": cv2.__version__}
+  packages = {"dfdetect_jax": __version__, "av": av.__version__, "opencv": cv2.__version__}
   return packages | {name: importlib.metadata.version(name) for name in ("jax", "numpy", "array_record")}
 
 

@@ -4,7 +4,7 @@ import argparse
 import collections
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -43,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.sheets:
       for path in contact_sheets(args.directory, args.sheets):
         print(f"contact sheet: {path}")
+    for note in shared_identities(read_tracks(args.directory)):
+      print(f"note: {note}")
   for problem in problems:
     print(f"problem: {problem}")
   print(f"{args.directory}: {f'{len(problems)} problem(s)' if problems else 'sound'}")
@@ -80,16 +82,23 @@ def _damaged_shards(directory: pathlib.Path, metadata: dict) -> Iterator[str]:
 
 
 def _leaks(tracks: list[Track]) -> Iterator[str]:
-  """Videos, pairs and identities that stand in several splits."""
-  for what in ("video_id", "pair", "identity"):
-    splits = collections.defaultdict(set)
-    for track in tracks:
-      value = getattr(track, what)
-      for part in value.split("+") if what == "identity" else [value]:
-        if part:
-          splits[part].add(track.split)
-    for value in sorted(value for value, found in splits.items() if len(found) > 1):
-      yield f"{what} '{value}' is in several splits: {', '.join(sorted(splits[value]))}"
+  for what in ("video_id", "pair"):
+    for value, splits in _in_several_splits((getattr(track, what), track.split) for track in tracks):
+      yield f"{what} '{value}' is in several splits: {splits}"
+
+
+def shared_identities(tracks: list[Track]) -> Iterator[str]:
+  """Persons who appear in several splits: a choice of the dataset's authors, but one to know of."""
+  named = ((person, track.split) for track in tracks for person in track.identity.split("+"))
+  for person, splits in _in_several_splits(named):
+    yield f"identity '{person}' is in several splits: {splits}"
+
+
+def _in_several_splits(named: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+  found = collections.defaultdict(set)
+  for name, split in named:
+    found[name].add(split)
+  return [(name, ", ".join(sorted(splits))) for name, splits in sorted(found.items()) if name and len(splits) > 1]
 
 
 def _wrong_frames(directory: pathlib.Path, shards: list[dict], tracks: list[Track], size: int) -> Iterator[str]:
