@@ -82,7 +82,7 @@ def test_differences():
     ({"stream": "sequence"}, 11_500_705),
     # ResNet-18 with one output instead of 1000: 11,689,512 - 512,487.
     ({"stream": "sequence", "tdm": False}, 11_177_025),
-    ({"width": 32}, 5_529_699),
+    ({"width": 16}, 1_388_747),
     ({"width": 8}, 350_367),
   ],
 )

@@ -17,7 +17,7 @@ STREAMS = ("both", "phase", "sequence")
 
 SIZES = {
   "resnet18": {"width": 64},  # the paper's
-  "small": {"width": 32},
+  "small": {"width": 16},
   "test": {"width": 8},
 }
 
