@@ -69,7 +69,8 @@ def read_frames(path: str | pathlib.Path, max_frames: int = 0, longest: int = 0)
     raise BrokenVideo("empty file (0 bytes)")
   try:
     # `file:` keeps a name with a colon from being taken for a protocol, the white list keeps files from naming others.
-    with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as container:
+    options = {"protocol_whitelist": "file"}
+    with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
       yield from _frames(container, max_frames, longest)
   except (av.error.FFmpegError, OSError, EOFError, ValueError, MemoryError, OverflowError) as error:
     raise BrokenVideo(f"cannot be decoded: {_short(error)}") from error
@@ -91,6 +92,8 @@ def _frames(container: av.container.InputContainer, max_frames: int, longest: in
   if not streams:
     raise BrokenVideo("no video stream (audio only?)" if container.streams.audio else "no video stream")
   stream = streams[0]
+  if stream.codec_context is None:
+    raise BrokenVideo("no decoder for its video stream")
   _check_size(stream.codec_context.width, stream.codec_context.height)
   stream.thread_count = 1  # parallel over videos, not within one
   # explode: damaged data is an error; FFmpeg's default is to paint over it.

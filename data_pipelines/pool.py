@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -42,6 +43,12 @@ def _worker(connection: multiprocessing.connection.Connection, job: Job, work: C
   pin_to_one_cpu_thread()
   from data_pipelines.detectors import detector as detectors
 
+  def send(kind: str, content: object) -> None:
+    try:
+      connection.send((kind, content))
+    except (BrokenPipeError, ConnectionResetError):
+      sys.exit(1)  # the parent is gone; no exception that could be taken for the video's fault
+
   try:
     settings = job.settings
     detector = None if settings.cropped else detectors.create(settings.detector, settings.detector_model)
@@ -52,16 +59,16 @@ def _worker(connection: multiprocessing.connection.Connection, job: Job, work: C
         unit,
         detector,
         skip,
-        starts=lambda index: connection.send(("starts", index)),
-        tick=lambda frames: connection.send(("frames", frames)),
+        starts=lambda index: send("starts", index),
+        tick=lambda frames: send("frames", frames),
       )
-      connection.send(("done", note))
-  except (EOFError, BrokenPipeError, ConnectionResetError):
+      send("done", note)
+  except (EOFError, ConnectionResetError):
     return  # the parent is gone
   except UserError as error:
-    connection.send(("user error", str(error)))
+    send("user error", str(error))
   except Exception:
-    connection.send(("error", traceback.format_exc()))
+    send("error", traceback.format_exc())
 
 
 @dataclasses.dataclass(eq=False)

@@ -12,6 +12,7 @@ import numpy as np
 from array_record.python import array_record_module
 from tensorflow_datasets.proto import tf_example_pb2
 
+from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import FRAME_FEATURES
 
 DATASET_NAME = "faces"
@@ -52,12 +53,18 @@ class ShardWriter:
 
   def write(self, record: bytes) -> None:
     """Appends a record."""
-    self._writer.write(record)
+    try:
+      self._writer.write(record)
+    except Exception as error:
+      raise UserError(f"{self._partial} cannot be written ({error}): is the disk full?") from error
     self.records += 1
 
   def close(self) -> str:
     """Finishes the shard and gives it its name; returns its SHA-256."""
-    self._writer.close()
+    try:
+      self._writer.close()
+    except Exception as error:
+      raise UserError(f"{self._partial} cannot be written ({error}): is the disk full?") from error
     checksum = file_sha256(self._partial)
     self._partial.replace(self._path)
     return checksum

@@ -18,6 +18,7 @@ from data_pipelines.detectors.detector import Detector
 from data_pipelines.plan import WORK_FOLDER, Settings, Unit, relative_path
 from data_pipelines.sources import Video
 from dfdetect_jax import __version__
+from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import Failure, Track
 
 
@@ -135,19 +136,8 @@ def _attempt(job, unit, detector, skip, starts, tick) -> UnitNote:
       written = writer.records
       try:
         tracks += _write_video(job, video, where, detector, writer, tick)
-      # Whatever a file does to a decoder or to us, it shall not stop the other videos; the reason names our own errors.
-      except (
-        BrokenVideo,
-        ArithmeticError,
-        LookupError,
-        MemoryError,
-        OSError,
-        TypeError,
-        ValueError,
-        cv2.error,
-      ) as error:
-        reason = error.reason if isinstance(error, BrokenVideo) else f"unexpected {type(error).__name__}: {error}"
-        reason = " ".join(reason.split())
+      except Exception as error:
+        reason = _reason(error)
         if writer.records > written:
           raise _Spoiled(index, reason) from error
         failures.append(_failure(video, where, reason))
@@ -159,6 +149,20 @@ def _attempt(job, unit, detector, skip, starts, tick) -> UnitNote:
   note = UnitNote(records, path.stat().st_size, sha256, tracks, failures)
   note.write(note_path(job.directory, unit))
   return note
+
+
+def _reason(error: Exception) -> str:
+  """What the failures file says of an error; raises it again if it is no fault of the video.
+
+  Whatever a file does to a decoder or to us, it shall not stop the other videos.
+  """
+  if isinstance(error, BrokenVideo):
+    text = error.reason
+  elif isinstance(error, UserError):
+    raise error
+  else:
+    text = f"unexpected {type(error).__name__}: {error}"
+  return " ".join(text.split())
 
 
 def _failure(video: Video, where: str, reason: str) -> Failure:

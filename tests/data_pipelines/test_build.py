@@ -94,7 +94,7 @@ def test_stored_pictures_are_the_crops_of_the_video(tmp_path, dataset):
     assert features["frame_index"] == k
     if k % 2:
       continue  # the box lies on half a pixel
-    # The box's left edge is at 40 + k/2, its side is 40, the crop's 32: 24 crop pixels in the middle are 30 of the frame.
+    # The box's left edge is at 40 + k/2, its side is 40, the crop's 32: 24 pixels in the crop's middle are 30 of these.
     left = 40 + k // 2
     expected = images[k][35:65, left + 5 : left + 35].mean(axis=(0, 1))
     stored = encoding.decode(features["image"])[4:28, 4:28].mean(axis=(0, 1))
