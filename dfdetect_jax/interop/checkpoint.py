@@ -47,13 +47,14 @@ def save(
   try:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / CONVERSION_FILE).write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n")
+    checkpoints = Checkpoints(directory, keep=1)
+    # Only weights are kept as "best", so the optimizer does not matter.
+    checkpoints.save_best(init_state(method, optax.identity(), jax.random.key(0), variables))
+    checkpoints.close()
+    # Last: a folder without its config is no run, and an interrupted conversion can be made again.
     run_config.save_config(directory, config)
   except OSError as error:
     raise UserError(f"{directory} cannot be written ({error.strerror}): choose another folder.") from error
-  checkpoints = Checkpoints(directory, keep=1)
-  # Only weights are kept as "best", so the optimizer does not matter.
-  checkpoints.save_best(init_state(method, optax.identity(), jax.random.key(0), variables))
-  checkpoints.close()
 
 
 def load(directory: str | pathlib.Path) -> tuple[nn.Module, dict[str, Any]]:

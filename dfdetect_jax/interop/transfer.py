@@ -46,11 +46,17 @@ class Report:
       f"{self.table}: {len(self.loaded)} loaded, {len(self.adapted)} adapted, {len(self.fresh)} fresh; "
       f"{len(self.unused)} of the file's arrays unused, {len(self.problems())} problems"
     ]
-    lines += [f"  adapted {name}: {how}" for name, how in self.adapted.items()]
-    lines += [f"  fresh {name}" for name in self.fresh]
-    lines += [f"  unused {key}: {why}" for key, why in self.unused.items()]
-    lines += [f"  {line}" for line in self.problems()]
-    return "\n".join(lines)
+    lines += _listed("adapted", [f"{name}: {how}" for name, how in self.adapted.items()])
+    lines += _listed("fresh", self.fresh)
+    for why in dict.fromkeys(self.unused.values()):
+      lines += _listed(f"unused ({why})", [key for key, reason in self.unused.items() if reason == why])
+    return "\n".join(lines + _listed("problem", self.problems()))
+
+
+def _listed(what: str, items: Sequence[str], most: int = 12) -> list[str]:
+  """Lines for a person: there may be hundreds, all of which are in the converted folder's record."""
+  rest = [f"  {what}: … and {len(items) - most} more"] if len(items) > most else []
+  return [f"  {what}: {item}" for item in items[:most]] + rest
 
 
 def choose(arrays: Mapping[str, np.ndarray], tables: Sequence[Table], variables: Mapping[str, Any]) -> Table:

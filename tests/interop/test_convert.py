@@ -75,7 +75,7 @@ def test_report_says_what_became_of_each_weight(converted):
   assert {"params/fc/kernel", "params/layer1_0/intra/kernel/phi1/kernel"} <= set(report.fresh)
   assert {k for k in report.unused if "num_batches" not in k} == {"fc.weight", "fc.bias"}
   assert json.loads((folder / "conversion.json").read_text())["loaded"] == report.loaded
-  assert "fresh params/fc/kernel" in str(report) and "unused fc.bias" in str(report)
+  assert "fresh: params/fc/bias" in str(report) and "unused (shape [7], the model's is [1]): fc.bias" in str(report)
 
 
 def test_one_folder_starts_all_variants(converted, resnets):
