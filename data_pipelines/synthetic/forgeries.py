@@ -54,8 +54,8 @@ class Fault:
 
 FAULTS = {
   "Deepfakes": Fault(swaps=True, warp=0.4, tint=0.9, mouth=0.5, boundary=0.04),
-  "Face2Face": Fault(reenacts=True, warp=0.8, tint=0.15, mouth=0.2, opening=0.022, lips=0.45),
-  "FaceSwap": Fault(swaps=True, warp=0.85, tint=0.3, mouth=0.2, boundary=0.02),
+  "Face2Face": Fault(reenacts=True, warp=0.8, tint=0.4, mouth=0.3, opening=0.022, lips=0.45),
+  "FaceSwap": Fault(swaps=True, warp=0.85, tint=0.6, mouth=0.3, boundary=0.02),
   "NeuralTextures": Fault(mouth_only=True, warp=0.8, mouth=1.0, opening=0.035, lips=0.6),
 }
 

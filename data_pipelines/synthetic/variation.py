@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 GRID = 4  # displacement is drawn at GRID x GRID points over the face and interpolated
-TINT, MOUTH_TINT = 7.0, 6.5  # standard deviations: grey levels
+TINT, MOUTH_TINT = 7.5, 7.5  # standard deviations: grey levels
 SHIFT, BEND = 0.024, 0.012  # half head heights: of the whole face, of each point by itself
 _FINE = 24
 _U, _V = (-0.62, 0.62), (-0.40, 1.00)
@@ -46,7 +46,7 @@ def draw_variation(rng: np.random.Generator) -> Variation:
 
 
 def _tint(rng: np.random.Generator, strength: float) -> np.ndarray:
-  return (strength * (0.8 * rng.standard_normal() + 0.6 * rng.standard_normal(3))).astype(np.float32)
+  return (strength * (0.6 * rng.standard_normal() + 0.8 * rng.standard_normal(3))).astype(np.float32)
 
 
 def redraw(kept: Variation, rng: np.random.Generator, warp: float, tint: float, mouth: float) -> Variation:
