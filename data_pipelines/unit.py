@@ -243,10 +243,13 @@ def _find_tracks(
 ) -> list[faces.FaceTrack]:
   settings = job.settings
   options = settings.faces_for(video.split)
+  boxes_from = job.boxes_paths.get(video.boxes_from, "") if settings.target_boxes and video.boxes_from else ""
   known = None
   if settings.detector == "precomputed":
-    known = detector.faces_of(video.video_id, where, pathlib.Path(video.path).name)
+    names = [video.video_id, where, pathlib.Path(video.path).name]
+    if boxes_from:
+      names = [video.boxes_from, relative_path(boxes_from, job.root), pathlib.Path(boxes_from).name, *names]
+    known = detector.faces_of(*names)
     if known is None:
       raise BrokenVideo("no boxes for it in the detections file")
-  boxes_from = job.boxes_paths.get(video.boxes_from, "") if settings.target_boxes and video.boxes_from else ""
   return faces.face_tracks(video.path, options, detector, boxes_from, known, lambda: tick(0))

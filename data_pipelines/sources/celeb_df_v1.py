@@ -5,7 +5,9 @@ import pathlib
 from data_pipelines.sources import Listing, celeb_df_v2
 from data_pipelines.sources.registry import SourceOptions
 
+LISTED = 100  # 38 real, 62 fake
+
 
 def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
   """See `celeb_df_v2.list_videos`."""
-  return celeb_df_v2.list_videos(root, options, dataset="celeb_df_v1")
+  return celeb_df_v2.list_videos(root, options, dataset="celeb_df_v1", listed_videos=LISTED)

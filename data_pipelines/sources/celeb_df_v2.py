@@ -15,26 +15,33 @@ import pathlib
 import re
 
 from data_pipelines.sources import Listing, Video
-from data_pipelines.sources.layout import held_out, require_root
+from data_pipelines.sources.layout import file_names, held_out, read_text, require_root
 from data_pipelines.sources.registry import SourceOptions
 from dfdetect_jax.errors import UserError
 
 LIST = "List_of_testing_videos.txt"
+LISTED = 518  # 178 real, 340 fake
 FOLDERS = {"Celeb-real": 0, "YouTube-real": 0, "Celeb-synthesis": 1}
 
 
-def list_videos(root: pathlib.Path | None, options: SourceOptions, dataset: str = "celeb_df_v2") -> Listing:
+def list_videos(
+  root: pathlib.Path | None, options: SourceOptions, dataset: str = "celeb_df_v2", listed_videos: int = LISTED
+) -> Listing:
   """Lists the videos with their splits; what the test list names and the disk lacks, and what would leak, is missing.
 
   Raises:
-    UserError: another layout, or a test list that contradicts the folders.
+    UserError: another layout, or a test list that is missing, empty or contradicts the folders.
   """
   root = require_root(root, dataset, f"Celeb-real/, YouTube-real/, Celeb-synthesis/ and {LIST}", *FOLDERS)
   listed = _test_list(root / LIST)
   tested_pairs = {_pair(path) for path in listed} - {""}
   tested_people = {frozenset(_people(path)) for path in listed if len(_people(path)) == 2}
-  found = [path.relative_to(root).as_posix() for folder in FOLDERS for path in sorted((root / folder).glob("*.mp4"))]
-  missing = [(path, "listed for the test, no such file") for path in sorted(listed - {*found})]
+  found = [f"{folder}/{name}" for folder in FOLDERS for name in file_names(root / folder)]
+  missing = [(folder, "no such folder") for folder in FOLDERS if not (root / folder).is_dir()]
+  missing += [(path, "listed for the test, no such file") for path in sorted(listed - {*found})]
+  if len(listed) != listed_videos:
+    # A list cut short would put test videos into train: nothing else tells of it.
+    missing.append((LIST, f"names {len(listed)} videos, the authors' {listed_videos}"))
   videos = []
   for path in found:
     people = _people(path)
@@ -52,12 +59,11 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions, dataset: str 
     folder, name = path.split("/")
     label = FOLDERS[folder]
     manipulation = folder if label else "original"
+    video_id = f"{dataset}/{manipulation}/none/{folder}/{name.removesuffix('.mp4')}"
+    where = str(root / path)
     videos.append(
-      Video(
-        f"{dataset}/{manipulation}/none/{folder}/{pathlib.PurePath(name).stem}", str(root / path), label, split,
-        dataset, manipulation, "", _pair(path), "+".join(people),
-      )
-    )  # fmt: skip
+      Video(video_id, where, label, split, dataset, manipulation, pair=_pair(path), identity="+".join(people))
+    )
   return Listing(videos, missing)
 
 
@@ -65,22 +71,21 @@ def _test_list(file: pathlib.Path) -> set[str]:
   """Paths of the test videos.
 
   Raises:
-    UserError: the list is missing, a line is not "flag path", or a flag contradicts the folder.
+    UserError: the list is missing or empty, a line is not "flag path", or a flag contradicts the folder.
   """
-  try:
-    lines = file.read_text(encoding="utf-8-sig").splitlines()
-  except OSError as error:
-    raise UserError(f"{file} is missing: without it nobody can tell the test videos from the others.") from error
   paths = set()
-  for number, line in enumerate(lines, 1):
+  text = read_text(file, "without it nobody can tell the test videos from the others")
+  for number, line in enumerate(text.splitlines(), 1):
     if not line.strip():
       continue
-    match = re.fullmatch(r"([01])\s+(\S+)/(\S+\.mp4)", line.strip())
+    match = re.fullmatch(r"([01])\s+([^\s/]+)/([^\s/]+\.mp4)", line.strip())
     if not match or match[2] not in FOLDERS:
       raise UserError(f"{file}, line {number}: '{line}' is not '<0 or 1> <folder>/<file>.mp4'.")
     if int(match[1]) != 1 - FOLDERS[match[2]]:
       raise UserError(f"{file}, line {number}: flag {match[1]} does not fit {match[2]}; in this list 1 means real.")
     paths.add(f"{match[2]}/{match[3]}")
+  if not paths:
+    raise UserError(f"{file} is empty: without it nobody can tell the test videos from the others.")
   return paths
 
 

@@ -6,15 +6,15 @@
   REALS/original_sequences/youtube/c23/videos/NNN.mp4   REALS is --reals, or ROOT itself
 
 The targets of the forgeries are FaceForensics++'s real videos, and those are the reals: `source_videos` are studio
-recordings that would give the label away. --manipulations names the sets; without it, end_to_end and
-end_to_end_random_level (ST-ILIF's std/rand). Sets other than end_to_end and reenact_postprocess are perturbed; their
-reals must be perturbed alike: see data_pipelines.perturb.
+recordings that would give the label away. A forgery may use its target's face boxes. --manipulations names the sets;
+without it, end_to_end and end_to_end_random_level (ST-ILIF's std/rand). Sets other than end_to_end and
+reenact_postprocess are perturbed; their reals must be perturbed alike: see data_pipelines.perturb.
 """
 
 import pathlib
 
 from data_pipelines.sources import Listing, Video
-from data_pipelines.sources.layout import require_root
+from data_pipelines.sources.layout import file_names, read_text, require_inside, require_root
 from data_pipelines.sources.registry import SourceOptions
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import SPLITS
@@ -40,55 +40,57 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
   unknown = [name for name in options.manipulations if name not in SETS]
   if unknown:
     raise UserError(f"--manipulations={unknown[0]}: '{DATASET}' knows {', '.join(SETS)}.")
+  splits = _splits(root / "lists" / "splits")
+  split_of = {stem.partition("_")[0]: split for stem, split in splits.items()}
   reals = pathlib.Path(options.reals or root) / "original_sequences" / "youtube" / "c23" / "videos"
   videos: list[Video] = []
   missing: list[tuple[str, str]] = []
-  splits = _splits(root / "lists" / "splits")
+  originals: dict[str, str] = {}
+  there = {*file_names(reals)}
   if not reals.is_dir():
     missing.append((str(reals), "no such folder: name FaceForensics++'s root with --reals"))
-  else:
-    for target, split in sorted({name.split("_")[0]: split for name, split in splits.items()}.items()):
-      if not (reals / f"{target}.mp4").is_file():
-        missing.append((f"{target}.mp4 (real, FaceForensics++ c23)", "no such file"))
-        continue
-      videos.append(
-        Video(
-          f"{DATASET}/original/c23/{target}", str(reals / f"{target}.mp4"), 0, split, DATASET, "original", "c23",
-          target, target,
-        )
-      )  # fmt: skip
+  for target, split in sorted(split_of.items()) if reals.is_dir() else []:
+    path = reals / f"{target}.mp4"
+    if path.name not in there:
+      missing.append((str(path), "no such file (real, of FaceForensics++)"))
+      continue
+    originals[target] = f"{DATASET}/original/c23/{target}"
+    videos.append(Video(originals[target], str(path), 0, split, DATASET, "original", "c23", target, target))
   for name in options.manipulations or DEFAULT:
     folder = root / "manipulated_videos" / name
+    where = f"manipulated_videos/{name}"
     if not folder.is_dir():
-      missing.append((f"manipulated_videos/{name}", "no such folder"))
+      missing.append((where, "no such folder"))
       continue
+    there = {*file_names(folder)}
     for stem, split in sorted(splits.items()):
-      target, _, actor = stem.partition("_")
-      if not (folder / f"{stem}.mp4").is_file():
-        missing.append((f"manipulated_videos/{name}/{stem}.mp4", "no such file"))
+      if f"{stem}.mp4" not in there:
+        missing.append((f"{where}/{stem}.mp4", "no such file"))
         continue
-      videos.append(
-        Video(
-          f"{DATASET}/{name}/none/{stem}", str(folder / f"{stem}.mp4"), 1, split, DATASET, name, "", target,
-          f"{target}+{actor}",
-        )
-      )  # fmt: skip
+      target, _, actor = stem.partition("_")
+      video_id, people = f"{DATASET}/{name}/none/{stem}", f"{target}+{actor}"
+      path, boxes = str(folder / f"{stem}.mp4"), originals.get(target, "")
+      videos.append(Video(video_id, path, 1, split, DATASET, name, "", target, people, boxes))
+    if extra := there - {f"{stem}.mp4" for stem in splits}:
+      missing.append((where, f"left out: {len(extra)} videos that no split names"))
   return Listing(videos, missing)
 
 
 def _splits(folder: pathlib.Path) -> dict[str, str]:
-  """Split of every forgery by its file's stem."""
+  """Split of every forgery by its file's stem.
+
+  Raises:
+    UserError: a list is missing or unreadable, or a target (or forgery) stands in two.
+  """
   splits: dict[str, str] = {}
   targets: dict[str, str] = {}
   for split in SPLITS:
     file = folder / f"{split}.txt"
-    try:
-      lines = file.read_text(encoding="utf-8-sig").split()
-    except OSError as error:
-      raise UserError(f"{file} is missing: the authors' lists say which video is for what.") from error
-    for line in lines:
-      stem = pathlib.PurePath(line).stem
-      target = stem.split("_")[0]
-      if splits.setdefault(stem, split) != split or targets.setdefault(target, split) != split:
-        raise UserError(f"{file}: {stem} or its target stands in the {targets[target]} list too.")
+    for line in read_text(file, "the authors' lists say which video is for what").split():
+      require_inside(line, file)
+      stem = line.removesuffix(".mp4")
+      target = stem.partition("_")[0]
+      if targets.setdefault(target, split) != split:
+        raise UserError(f"{file}: the target of {stem} stands in the {targets[target]} list too.")
+      splits[stem] = split
   return splits

@@ -10,11 +10,12 @@ forgeries between a held-out person and another are left out.
 import pathlib
 
 from data_pipelines.sources import Listing, Video
-from data_pipelines.sources.layout import held_out, read_json, require_root
+from data_pipelines.sources.layout import held_out, read_entries, require_root
 from data_pipelines.sources.registry import SourceOptions
 from dfdetect_jax.errors import UserError
 
 DATASET = "dfdc_preview"
+METHODS = ("method_A", "method_B")
 LABELS = {"real": 0, "fake": 1}
 
 
@@ -22,21 +23,27 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
   """Lists what dataset.json names.
 
   Raises:
-    UserError: another layout, or a dataset.json that cannot be read.
+    UserError: another layout, a dataset.json that cannot be read, or an unknown manipulation.
   """
   root = require_root(root, DATASET, "original_videos/, method_A/, method_B/ and dataset.json", "dataset.json")
-  content = read_json(root / "dataset.json")
-  if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
-    raise UserError(f"{root / 'dataset.json'} must map paths to objects with label and set.")
-  originals = {pathlib.PurePath(path).stem for path, entry in content.items() if entry.get("label") == "real"}
+  unknown = [name for name in options.manipulations if name not in METHODS]
+  if unknown:
+    raise UserError(f"--manipulations={unknown[0]}: '{DATASET}' knows {', '.join(METHODS)}.")
+  file = root / "dataset.json"
+  entries = read_entries(file, '{"method_A/…/a.mp4": {"label": "fake", "set": "train"}}')
+  originals = {pathlib.PurePath(path).stem for path, entry in entries.items() if entry.get("label") == "real"}
   videos, missing = [], []
-  for path, entry in sorted(content.items()):
+  for path, entry in sorted(entries.items()):
     label, split = LABELS.get(str(entry.get("label")).lower()), entry.get("set")
     if label is None or split not in ("train", "test"):
       raise UserError(
-        f"{root / 'dataset.json'}: '{path}' has label '{entry.get('label')}' and set '{split}'; expected are real or "
-        "fake, and train or test."
+        f"{file}: '{path}' has label '{entry.get('label')}' and set '{split}'; expected are real or fake, and train or "
+        "test."
       )
+    pure = pathlib.PurePath(path)
+    manipulation = pure.parts[0] if label else "original"
+    if label and options.manipulations and manipulation not in options.manipulations:
+      continue
     people = [str(entry[key]) for key in ("target_id", "swapped_id") if entry.get(key) is not None]
     if split == "train":
       in_val = {held_out(f"{DATASET}/{person}") for person in people or [path]}
@@ -47,12 +54,14 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
     if not (root / path).is_file():
       missing.append((path, "no such file"))
       continue
-    pure = pathlib.PurePath(path)
-    manipulation = pure.parts[0] if label else "original"
-    # A forgery's file name starts with its original's; the longest such name is meant.
-    pair = max((o for o in originals if pure.stem == o or pure.stem.startswith(o + "_")), key=len, default="")
     video_id = f"{DATASET}/{manipulation}/none/{pure.with_suffix('').as_posix()}"
-    videos.append(
-      Video(video_id, str(root / path), label, split, DATASET, manipulation, pair=pair, identity="+".join(people))
-    )
+    pair, identity = _original(pure.stem, originals), "+".join(people)
+    videos.append(Video(video_id, str(root / path), label, split, DATASET, manipulation, pair=pair, identity=identity))
   return Listing(videos, missing)
+
+
+def _original(stem: str, originals: set[str]) -> str:
+  """The longest beginning of a file's name, up to some "_", that is an original's name; "" if none is."""
+  words = stem.split("_")
+  beginnings = ("_".join(words[:n]) for n in range(len(words), 0, -1))
+  return next((name for name in beginnings if name in originals), "")

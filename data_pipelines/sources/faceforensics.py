@@ -5,16 +5,18 @@
   ROOT/splits/{train,val,test}.json    pairs of ids; where absent, the authors' 360/70/70 pairs as shipped here
 
 `raw` may be called `c0`. A pair [a, b] of a split gives the real videos a and b and the forgeries a_b and b_a. A
-forgery may use the face boxes of its target. Without --manipulations these are the four of the papers: DeepFakeDetection (DFD,
-other people, no split: all of it is test) and FaceShifter come in only when named.
+forgery may use the face boxes of its target. Without --manipulations these are the four of the papers: FaceShifter and
+DeepFakeDetection come in only when named. DeepFakeDetection (DFD) has other people and real videos of its own
+(`actors`); its authors divide it nowhere, and all of it is test. Without --compression, all that are there.
 """
 
+import collections
 import csv
 import pathlib
 import re
 
 from data_pipelines.sources import Listing, Video
-from data_pipelines.sources.layout import read_json, require_root
+from data_pipelines.sources.layout import file_names, read_json, require_root
 from data_pipelines.sources.registry import SourceOptions
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import SPLITS
@@ -48,11 +50,12 @@ def read_pairs(root: pathlib.Path) -> dict[str, list[tuple[str, str]]]:
   for split, file in files.items():
     content = read_json(file)
     if not isinstance(content, list) or not all(
-      isinstance(pair, list) and len(pair) == 2 and all(isinstance(i, str) for i in pair) for pair in content
+      isinstance(pair, list) and len(pair) == 2 and all(isinstance(i, str) and re.fullmatch(r"\w+", i) for i in pair)
+      for pair in content
     ):
       raise UserError(f'{file} must be a list of pairs of ids in quotes, such as [["071", "054"]]: ids are strings.')
     pairs[split] = [tuple(pair) for pair in content]
-    for identity in {i for pair in pairs[split] for i in pair}:
+    for identity in sorted({i for pair in pairs[split] for i in pair}):
       if where.setdefault(identity, split) != split:
         raise UserError(
           f"{file}: id {identity} stands in the {where[identity]} split too; splits must not share people."
@@ -61,7 +64,7 @@ def read_pairs(root: pathlib.Path) -> dict[str, list[tuple[str, str]]]:
 
 
 def list_videos(root: pathlib.Path | None, options: SourceOptions, dataset: str = "faceforensics") -> Listing:
-  """Lists what the splits name and the disk has; what is absent of a folder that is there is reported.
+  """Lists what the splits name and the disk has. What is absent of a compression that is there is reported.
 
   Raises:
     UserError: another layout, unknown manipulations or compressions.
@@ -77,38 +80,28 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions, dataset: str 
     if unknown:
       raise UserError(f"--{flag}={unknown[0]}: '{dataset}' knows {', '.join(known)}.")
   wanted = options.manipulations or PAPERS
+  bases = {name: root / "manipulated_sequences" / name for name in wanted}
+  if {*wanted} - {DFD}:
+    bases = {"youtube": root / "original_sequences" / "youtube", **bases}
+  if DFD in wanted:
+    bases = {"actors": root / "original_sequences" / "actors", **bases}
   pairs = read_pairs(root)
   videos: list[Video] = []
   missing: list[tuple[str, str]] = []
   for compression in options.compression or COMPRESSIONS:
-    real = _folder(root / "original_sequences" / "youtube", compression)
-    if real is None and options.compression:
-      missing.append((f"original_sequences/youtube/{compression}", "no such folder"))
-    for split, members in pairs.items():
-      for target, source in sorted({*members, *((b, a) for a, b in members)}):
-        original = f"{dataset}/original/{compression}/{target}"
-        if real is not None:
-          path = real / f"{target}.mp4"
-          video = Video(original, str(path), 0, split, dataset, "original", compression, target, target)
-          _add(video, root, videos, missing)
-        for manipulation in (m for m in wanted if m != DFD):
-          fake = _folder(root / "manipulated_sequences" / manipulation, compression)
-          if fake is None:
-            continue
-          name = f"{target}_{source}"
-          video_id = f"{dataset}/{manipulation}/{compression}/{name}"
-          boxes = original if real is not None and (real / f"{target}.mp4").is_file() else ""
-          video = Video(
-            video_id, str(fake / f"{name}.mp4"), 1, split, dataset, manipulation, compression, target,
-            f"{target}+{source}", boxes,
-          )  # fmt: skip
-          _add(video, root, videos, missing)
-    for manipulation in wanted:
-      asked = options.manipulations or options.compression
-      if asked and _folder(root / "manipulated_sequences" / manipulation, compression) is None:
-        missing.append((f"manipulated_sequences/{manipulation}/{compression}", "no such folder"))
-    if DFD in wanted:
-      videos += _deep_fake_detection(root, compression)
+    folders = {name: _folder(base, compression) for name, base in bases.items()}
+    there = {name: folder for name, folder in folders.items() if folder is not None}
+    if not there and not options.compression:
+      continue  # nobody asked for this compression
+    missing += [
+      (f"{bases[name].relative_to(root).as_posix()}/{compression}/videos", "no such folder")
+      for name in folders
+      if name not in there
+    ]
+    of_actors = {name: there.pop(name) for name in ("actors", DFD) if name in there}
+    for listing in (_of_pairs(root, dataset, compression, there, pairs), _of_actors(compression, of_actors)):
+      videos += listing.videos
+      missing += listing.missing
   if not videos:
     raise UserError(
       f"--root={root} holds no video that the splits name; expected are files such as "
@@ -121,34 +114,64 @@ def _folder(base: pathlib.Path, compression: str) -> pathlib.Path | None:
   return next((f for name in COMPRESSIONS[compression] if (f := base / name / "videos").is_dir()), None)
 
 
-def _add(video: Video, root: pathlib.Path, videos: list[Video], missing: list[tuple[str, str]]) -> None:
-  if pathlib.Path(video.path).is_file():
-    videos.append(video)
-  else:
-    missing.append((pathlib.Path(video.path).relative_to(root).as_posix(), "no such file"))
+def _of_pairs(
+  root: pathlib.Path,
+  dataset: str,
+  compression: str,
+  folders: dict[str, pathlib.Path],
+  pairs: dict[str, list[tuple[str, str]]],
+) -> Listing:
+  """The videos that the splits name: a target's real one ("youtube") beside the forgeries of it."""
+  files = {name: {*file_names(folder)} for name, folder in folders.items()}
+  named: dict[str, set[str]] = {name: set() for name in folders}
+  videos, missing = [], []
+  for split, members in pairs.items():
+    sources = collections.defaultdict(set)
+    for a, b in members:
+      sources[a].add(b)
+      sources[b].add(a)
+    for target in sorted(sources):
+      original = f"{dataset}/original/{compression}/{target}"
+      boxes = original if f"{target}.mp4" in files.get("youtube", ()) else ""
+      for name, folder in folders.items():
+        for source in sorted(sources[target]) if name != "youtube" else [""]:
+          stem = f"{target}_{source}" if source else target
+          path = folder / f"{stem}.mp4"
+          named[name].add(path.name)
+          if path.name not in files[name]:
+            missing.append((path.relative_to(root).as_posix(), "no such file"))
+          elif not source:
+            videos.append(Video(original, str(path), 0, split, dataset, "original", compression, target, target))
+          else:
+            video_id = f"{dataset}/{name}/{compression}/{stem}"
+            people = f"{target}+{source}"
+            videos.append(Video(video_id, str(path), 1, split, dataset, name, compression, target, people, boxes))
+  for name, folder in folders.items():
+    if extra := sorted(files[name] - named[name]):
+      missing.append((folder.relative_to(root).as_posix(), f"left out: {len(extra)} videos that no split names"))
+  return Listing(videos, missing)
 
 
-def _deep_fake_detection(root: pathlib.Path, compression: str) -> list[Video]:
-  """DFD: `<actor>__<scene>.mp4` and `<target>_<source>__<scene>__<id>.mp4`; the authors divide it nowhere."""
+def _of_actors(compression: str, folders: dict[str, pathlib.Path]) -> Listing:
+  """DFD: real `<actor>__<scene>.mp4`, forged `<target>_<source>__<scene>__<id>.mp4`; all of it is test."""
   videos = []
-  real = _folder(root / "original_sequences" / "actors", compression)
   originals = {}
-  for path in sorted(real.glob("*.mp4")) if real else []:
-    originals[path.stem] = f"dfd/original/{compression}/{path.stem}"
-    actor = path.stem.split("__")[0]
-    videos.append(
-      Video(originals[path.stem], str(path), 0, "test", "dfd", "original", compression, path.stem, f"actor{actor}")
-    )
-  fake = _folder(root / "manipulated_sequences" / DFD, compression)
-  for path in sorted(fake.glob("*.mp4")) if fake else []:
-    match = re.fullmatch(r"(\d+)_(\d+)__(.+)__\w+", path.stem)
-    target, source, scene = match.groups() if match else ("", "", "")
-    pair = f"{target}__{scene}" if match else ""
-    identity = f"actor{target}+actor{source}" if match else ""
-    videos.append(
-      Video(
-        f"dfd/{DFD}/{compression}/{path.stem}", str(path), 1, "test", "dfd", DFD, compression, pair, identity,
-        originals.get(pair, ""),
-      )
-    )  # fmt: skip
-  return videos
+  for folder in [folders["actors"]] if "actors" in folders else []:
+    for name in file_names(folder):
+      stem = name.removesuffix(".mp4")
+      originals[stem] = f"dfd/original/{compression}/{stem}"
+      person = f"actor{stem.split('__')[0]}"
+      videos.append(Video(originals[stem], str(folder / name), 0, "test", "dfd", "original", compression, stem, person))
+  for folder in [folders[DFD]] if DFD in folders else []:
+    for name in file_names(folder):
+      stem = name.removesuffix(".mp4")
+      match = re.fullmatch(r"(\d+)_(\d+)__(.+)__\w+", stem)
+      pair = f"{match[1]}__{match[3]}" if match else ""
+      people = f"actor{match[1]}+actor{match[2]}" if match else ""
+      videos.append(
+        Video(
+          f"dfd/{DFD}/{compression}/{stem}", str(folder / name), 1, "test", "dfd", DFD, compression, pair, people,
+          originals.get(pair, ""),
+        )
+      )  # fmt: skip
+  return Listing(videos)

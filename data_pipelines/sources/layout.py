@@ -1,4 +1,4 @@
-"""What several dataset layouts need: a root that exists, small JSON files, a share held out for validation."""
+"""What several dataset layouts need: a root that exists, lists that can be read, a share held out for validation."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ def require_root(root: pathlib.Path | None, source: str, expected: str, *names: 
     root: what the user gave as --root.
     source: name of the source, for the message.
     expected: what the root should hold, for the message.
-    names: files or folders of which at least one must be there.
+    names: files or folders of which at least one must be there; none = any folder will do.
 
   Raises:
     UserError: it does not.
@@ -26,10 +26,41 @@ def require_root(root: pathlib.Path | None, source: str, expected: str, *names: 
     raise UserError(f"the source '{source}' needs --root=DIR, a folder with {expected}.")
   if not root.is_dir():
     raise UserError(f"--root={root} is not a folder; '{source}' expects one with {expected}.")
-  if not any((root / name).exists() for name in names):
-    inside = ", ".join(sorted(p.name for p in root.iterdir())[:8]) or "nothing"
-    raise UserError(f"--root={root} is not laid out as '{source}': it holds {inside}; expected is {expected}.")
+  if names and not any((root / name).exists() for name in names):
+    raise wrong_root(root, source, expected)
   return root
+
+
+def wrong_root(root: pathlib.Path, source: str, expected: str) -> UserError:
+  """The error that tells what a folder holds and what it should hold."""
+  inside = ", ".join(sorted(p.name for p in root.iterdir())[:8]) or "nothing"
+  return UserError(f"--root={root} is not laid out as '{source}': it holds {inside}; expected is {expected}.")
+
+
+def file_names(folder: pathlib.Path) -> list[str]:
+  """Names of the videos (.mp4) in a folder, sorted; none if there is no such folder, and no hidden files.
+
+  Copying through macOS leaves a `._NAME.mp4` beside every file, which is no video.
+  """
+  return sorted(p.name for p in folder.glob("*.mp4") if not p.name.startswith("."))
+
+
+def read_text(path: pathlib.Path, why: str) -> str:
+  """Reads a dataset's list, with or without byte order mark.
+
+  Args:
+    path: the list.
+    why: what the list is needed for, for the message.
+
+  Raises:
+    UserError: it is missing or no text.
+  """
+  try:
+    return path.read_text(encoding="utf-8-sig")
+  except FileNotFoundError as error:
+    raise UserError(f"{path} is missing: {why}.") from error
+  except (OSError, UnicodeDecodeError) as error:
+    raise UserError(f"{path} cannot be read as text ({error}): download it again.") from error
 
 
 def read_json(path: pathlib.Path) -> Any:
@@ -39,9 +70,34 @@ def read_json(path: pathlib.Path) -> Any:
     UserError: it is missing or broken.
   """
   try:
-    return json.loads(path.read_text(encoding="utf-8-sig"))
-  except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    return json.loads(read_text(path, "it says which video is what"))
+  except (ValueError, RecursionError) as error:
     raise UserError(f"{path} cannot be read as JSON ({error}): download it again.") from error
+
+
+def read_entries(path: pathlib.Path, example: str) -> dict[str, dict]:
+  """Reads a JSON file that maps the names of videos to what is known about them.
+
+  Raises:
+    UserError: it is missing, broken, something else, or a name leads out of the dataset.
+  """
+  content = read_json(path)
+  if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
+    raise UserError(f"{path} must map names of videos to objects, such as {example}.")
+  for name in content:
+    require_inside(name, path)
+  return content
+
+
+def require_inside(name: str, where: pathlib.Path) -> None:
+  """Checks that the name of a video in a downloaded list stays below the dataset's folder.
+
+  Raises:
+    UserError: it is empty, absolute, or climbs with `..`.
+  """
+  pure = pathlib.PurePath(name)
+  if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in name:
+    raise UserError(f"{where}: '{name}' is not the name of a video below the dataset's folder.")
 
 
 def held_out(key: str, share: float = VAL_SHARE) -> bool:

@@ -2,11 +2,12 @@
 
   ROOT/{real,fake}[ _]{train,test}/N.tar.gz     sequence folders of PNG face crops; "real_train" or "real train"
 
-An archive holds the face sequences of one source video. There is no validation split: a tenth of the training archives
-is held out. The crops are used as they are.
+An archive holds the face sequences of one source video: --max-tracks=0 takes all of them, not only the longest. There
+is no validation split: a tenth of the training archives is held out. The crops are used as they are.
 """
 
 import pathlib
+import re
 
 from data_pipelines.sources import Listing, Video
 from data_pipelines.sources.layout import held_out, require_root
@@ -14,11 +15,11 @@ from data_pipelines.sources.registry import SourceOptions
 
 DATASET = "wild_deepfake"
 CROPPED = True
-SUFFIXES = (".tar.gz", ".tgz", ".tar")
+ARCHIVE = re.compile(r"\.(tar\.gz|tgz|tar)$")
 
 
 def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
-  """Lists the archives (or, unpacked, the folders) of each split.
+  """Lists the archives (or, where an archive is gone, the folder that it was unpacked to) of each split.
 
   Raises:
     UserError: another layout.
@@ -36,13 +37,21 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
     if folder is None:
       missing.append((names[0], "no such folder"))
       continue
-    fake = int(label == "fake")
-    manipulation = "fake" if fake else "original"
-    for path in sorted(p for p in folder.iterdir() if p.is_dir() or p.name.endswith(SUFFIXES)):
-      name = path.name.split(".")[0]
+    manipulation = "fake" if label == "fake" else "original"
+    for name, path in sorted(_archives(folder).items()):
       # Real and fake archives of one number are different videos; nothing says which were made of which.
       part = "val" if split == "train" and held_out(f"{DATASET}/{label}/{name}") else split
-      videos.append(
-        Video(f"{DATASET}/{manipulation}/none/{split}/{name}", str(path), fake, part, DATASET, manipulation)
-      )
+      video_id = f"{DATASET}/{manipulation}/none/{split}/{name}"
+      videos.append(Video(video_id, str(path), int(label == "fake"), part, DATASET, manipulation))
   return Listing(videos, missing)
+
+
+def _archives(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+  """Archives and unpacked folders by name; the archive where there are both, for it is surely whole."""
+  found: dict[str, pathlib.Path] = {}
+  for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
+    if path.is_dir():
+      found.setdefault(path.name, path)
+    elif ARCHIVE.search(path.name):
+      found[ARCHIVE.sub("", path.name)] = path
+  return found

@@ -1,7 +1,10 @@
 """Small videos that tests write themselves, and boxes for them, so that no face need be found to test the road."""
 
 import csv
+import itertools
+import json
 import pathlib
+import random
 from collections.abc import Callable, Sequence
 
 import av
@@ -94,3 +97,130 @@ def dataset(tmp_path) -> Callable[..., list[str]]:
     ]
 
   return make
+
+
+def place(root: pathlib.Path, *names: str) -> pathlib.Path:
+  """Puts empty files into a folder: listing a dataset decodes nothing."""
+  for name in names:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).touch()
+  return root
+
+
+def write(path: pathlib.Path, text: str) -> None:
+  """Writes a text file and the folders above it."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(text)
+
+
+def make_faceforensics(root: pathlib.Path) -> pathlib.Path:
+  """A train, a val and a test pair, c23 whole, `raw` called c0 with reals only, DFD and FaceShifter beside."""
+  for a, b in (("071", "054"), ("720", "672"), ("953", "974")):
+    place(root, *(f"original_sequences/youtube/c23/videos/{i}.mp4" for i in (a, b)))
+    place(root, f"original_sequences/youtube/c0/videos/{a}.mp4")
+    for manipulation in ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter"):
+      base = f"manipulated_sequences/{manipulation}/c23/videos"
+      place(root, f"{base}/{a}_{b}.mp4", f"{base}/{b}_{a}.mp4")
+  place(root, "original_sequences/actors/c23/videos/01__walking_outside_cafe_disgusted.mp4")
+  dfd = "manipulated_sequences/DeepFakeDetection/c23/videos"
+  place(
+    root, f"{dfd}/01_02__walking_outside_cafe_disgusted__YVGY8LOK.mp4", f"{dfd}/03_04__exit_phone_room__AB12CD34.mp4"
+  )
+  (root / "original_sequences/youtube/c23/videos/054.mp4").unlink()  # its forgeries are still there
+  return root
+
+
+def make_celeb_df(root: pathlib.Path, seed: int = 0, people: int = 30) -> pathlib.Path:
+  """Thirty people, three videos each, every video swapped with four others; a tenth of all is test."""
+  rng = random.Random(seed)
+  reals = [(person, number) for person in range(people) for number in range(3)]
+  paths = [f"Celeb-real/id{p}_{n:04d}.mp4" for p, n in reals] + [f"YouTube-real/{n:05d}.mp4" for n in range(40)]
+  paths += [
+    f"Celeb-synthesis/id{p}_id{q}_{n:04d}.mp4"
+    for p, n in reals
+    for q in rng.sample([*range(p), *range(p + 1, people)], 4)
+  ]
+  place(root, *paths)
+  tested = rng.sample(paths, len(paths) // 10)
+  # One is real, and the last line does not end: the authors' own list.
+  write(root / "List_of_testing_videos.txt", "\n".join(f"{int('real' in p)} {p}" for p in tested))
+  return root
+
+
+def make_dfdc(root: pathlib.Path, parts=(0, 1, 9, 10), test: str = "labels.csv") -> pathlib.Path:
+  """Training parts of a real video and two fakes, one of whose originals is absent; test labels in either form."""
+  for part in parts:
+    folder = root / f"dfdc_train_part_{part}"
+    entries = {
+      f"real{part}.mp4": {"label": "REAL", "split": "train"},
+      f"fake{part}.mp4": {"label": "FAKE", "split": "train", "original": f"real{part}.mp4"},
+      f"orphan{part}.mp4": {"label": "FAKE", "split": "train", "original": "gone.mp4"},
+      "gone.mp4": {"label": "REAL", "split": "train", "original": None},
+    }
+    place(folder, f"real{part}.mp4", f"fake{part}.mp4", f"orphan{part}.mp4")
+    write(folder / "metadata.json", json.dumps(entries))
+  if test == "labels.csv":
+    place(root / "test", "x.mp4", "y.mp4")
+    write(root / "test/labels.csv", "filename,label\nx.mp4,1\ny.mp4,0\nz.mp4,1")
+  elif test:
+    place(root / "test/videos", "x.mp4", "y.mp4")
+    write(
+      root / "test/metadata.json", json.dumps({n: {"is_fake": int(n != "y.mp4")} for n in ("x.mp4", "y.mp4", "z.mp4")})
+    )
+  return root
+
+
+def make_dfdc_preview(root: pathlib.Path) -> pathlib.Path:
+  """Sixty training and six test people, each swapped with the next, by the two methods."""
+  entries = {}
+  for split, people in (("train", range(100, 160)), ("test", range(200, 206))):
+    for person in people:
+      for take in "AB":
+        entries[f"original_videos/{person}/{person}_{take}_001.mp4"] = {
+          "label": "real", "set": split, "target_id": person, "swapped_id": None, "augmentations": [],
+        }  # fmt: skip
+      other = person + 1 if person + 1 in people else people[0]
+      for method in ("method_A", "method_B"):
+        entries[f"{method}/{person}/{other}/{person}_A_001_0_5.mp4"] = {
+          "label": "fake", "set": split, "target_id": person, "swapped_id": other,
+        }  # fmt: skip
+  place(root, *entries)
+  write(root / "dataset.json", json.dumps(entries))
+  (root / "original_videos/100/100_A_001.mp4").unlink()
+  return root
+
+
+def make_deeper_forensics(root: pathlib.Path, reals: bool = True) -> pathlib.Path:
+  """Two targets per split, the default sets and one more, reals in FaceForensics++'s layout below the same root."""
+  names = {"train": ("000_M101", "001_W004"), "val": ("002_M102", "003_W005"), "test": ("004_M103", "005_W006")}
+  for split, stems in names.items():
+    write(root / f"lists/splits/{split}.txt", "\n".join(f"{stem}.mp4" for stem in stems))
+    for name in ("end_to_end", "end_to_end_random_level", "end_to_end_level_5"):
+      place(root, *(f"manipulated_videos/{name}/{stem}.mp4" for stem in stems))
+    place(root, f"source_videos/{stems[0][4:]}/BlendShape/front.mp4")
+    if reals:
+      place(root, *(f"original_sequences/youtube/c23/videos/{stem[:3]}.mp4" for stem in stems))
+  return root
+
+
+def make_wild_deepfake(root: pathlib.Path, gap: str = "_") -> pathlib.Path:
+  for label, split in itertools.product(("real", "fake"), ("train", "test")):
+    place(root, *(f"{label}{gap}{split}/{n}.tar.gz" for n in range(60 if split == "train" else 3)))
+  return root
+
+
+MINIATURES = {
+  "faceforensics": make_faceforensics,
+  "celeb_df_v1": make_celeb_df,
+  "celeb_df_v2": make_celeb_df,
+  "dfdc": make_dfdc,
+  "dfdc_preview": make_dfdc_preview,
+  "deeper_forensics": make_deeper_forensics,
+  "wild_deepfake": make_wild_deepfake,
+}
+
+
+@pytest.fixture
+def miniature() -> Callable[..., pathlib.Path]:
+  """`miniature(source, root, …)` lays out a dataset in its authors' way, of empty files; see the functions above."""
+  return lambda source, root, **options: MINIATURES[source](root, **options)

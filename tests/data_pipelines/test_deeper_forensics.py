@@ -1,0 +1,75 @@
+"""DeeperForensics' layout: its reals are elsewhere."""
+
+import pathlib
+
+import pytest
+
+from data_pipelines import build
+from data_pipelines.sources import registry
+from dfdetect_jax.errors import UserError
+
+
+def listing(source: str, root: pathlib.Path, **options):
+  return registry.load(source).list_videos(root, registry.SourceOptions(**options))
+
+
+def by_id(found) -> dict:
+  assert len({v.video_id for v in found.videos}) == len(found.videos)
+  return {v.video_id: v for v in found.videos}
+
+
+def write(path: pathlib.Path, text: str) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(text)
+
+
+def place(root: pathlib.Path, *names: str) -> None:
+  for name in names:
+    write(root / name, "")
+
+
+def dry_run(capsys, *argv: str) -> str:
+  assert build.main([*argv, "--dry-run"]) == 0
+  return capsys.readouterr().out
+
+
+def test_deeper_forensics_reals_are_the_targets(tmp_path, miniature):
+  """Guards the label: reals are FaceForensics++'s targets, wherever they lie, and never `source_videos`."""
+  root = miniature("deeper_forensics", tmp_path / "df")
+  videos = by_id(listing("deeper_forensics", root))
+  assert not any("source_videos" in v.path for v in videos.values())
+  assert {v.manipulation for v in videos.values()} == {"original", "end_to_end", "end_to_end_random_level"}
+  fake, real = videos["deeper_forensics/end_to_end/none/004_M103"], videos["deeper_forensics/original/c23/004"]
+  assert (fake.label, fake.split, fake.pair, fake.identity) == (1, "test", "004", "004+M103")
+  assert (real.label, real.split, real.pair, real.identity) == (0, "test", "004", "004")
+  assert fake.boxes_from == real.video_id
+  apart = miniature("deeper_forensics", tmp_path / "apart", reals=False)
+  assert listing("deeper_forensics", apart, reals=str(root)).videos[0].path.startswith(str(root))
+  level = listing("deeper_forensics", root, manipulations=("end_to_end_level_5",))
+  assert {v.manipulation for v in level.videos} == {"original", "end_to_end_level_5"}
+
+
+def test_deeper_forensics_without_the_reals_says_where_they_are(tmp_path, miniature, capsys):
+  """Guards the usual download, which has no real videos: counted, and told with the option that names them."""
+  root = miniature("deeper_forensics", tmp_path, reals=False)
+  place(root, "manipulated_videos/end_to_end/999_M199.mp4")
+  text = dry_run(capsys, "--source=deeper_forensics", f"--root={root}")
+  assert "real" not in {line.split()[1] for line in text.splitlines()[1:7]}
+  assert "--reals" in text and "left out: 1 videos that no split names" in text
+  (root / "manipulated_videos/end_to_end/004_M103.mp4").unlink()
+  missing = dict(listing("deeper_forensics", root, manipulations=("end_to_end", "reenact_postprocess")).missing)
+  assert missing["manipulated_videos/end_to_end/004_M103.mp4"] == "no such file"
+  assert missing["manipulated_videos/reenact_postprocess"] == "no such folder"
+
+
+def test_deeper_forensics_lists_that_contradict_are_refused(tmp_path, miniature):
+  """Guards against a target in two splits, a missing list, and an unknown set."""
+  root = miniature("deeper_forensics", tmp_path)
+  with pytest.raises(UserError, match="end_to_end_level_1"):
+    listing("deeper_forensics", root, manipulations=("end_to_end_level_6",))
+  write(root / "lists/splits/val.txt", "000_M150.mp4")
+  with pytest.raises(UserError, match="000_M150 stands in the train list too"):
+    listing("deeper_forensics", root)
+  (root / "lists/splits/val.txt").unlink()
+  with pytest.raises(UserError, match="val.txt is missing"):
+    listing("deeper_forensics", root)
