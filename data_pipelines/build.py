@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 
 from tqdm import tqdm
 
@@ -176,7 +177,40 @@ def summary_of_listing(listing: Listing) -> str:
   return "\n".join(lines)
 
 
-def build(args: argparse.Namespace, settings: Settings, listing: Listing, tracks_folder: str = "") -> int:
+def run_here(job: Job, own: list[Unit], undone: list[Unit], args: argparse.Namespace) -> int:
+  """Builds units with worker processes of this machine, under a progress bar.
+
+  Args:
+    job: what every worker knows.
+    own: the units asked for; `undone` are those of them that are not built yet.
+    args: the command line, with `workers` and `timeout`.
+
+  Returns:
+    Number of frames written.
+  """
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+  frames = failures = 0
+  videos, left = (sum(len(unit.videos) for unit in units) for units in (own, undone))
+  if left < videos:
+    print(f"going on: {videos - left} of {videos} videos are done", file=sys.stderr)
+  with tqdm(total=videos, initial=videos - left, unit="video", smoothing=0.1, disable=not undone) as bar:
+    for news in Pool(job, args.workers or cores, args.timeout).run(undone):
+      frames += news.frames
+      if news.unit is not None:
+        failures += len(news.note.failures)
+        bar.update(len(news.unit.videos))
+      rate = frames / max(bar.format_dict["elapsed"], 1e-3)
+      bar.set_postfix_str(f"{rate:.0f} frames/s, {failures} failed", refresh=False)
+  return frames
+
+
+def build(
+  args: argparse.Namespace,
+  settings: Settings,
+  listing: Listing,
+  tracks_folder: str = "",
+  run: Callable[[Job, list[Unit], list[Unit], argparse.Namespace], int] = run_here,
+) -> int:
   """Builds what is not built yet, and finishes the dataset unless only a part was asked for.
 
   Args:
@@ -184,6 +218,7 @@ def build(args: argparse.Namespace, settings: Settings, listing: Listing, tracks
     settings: see `settings_of`.
     listing: the videos.
     tracks_folder: where face tracks are kept for further builds of the same videos, "" = nowhere.
+    run: what builds the units, like `run_here`.
 
   Returns:
     Exit status: 1 if no video gave a track.
@@ -206,7 +241,7 @@ def build(args: argparse.Namespace, settings: Settings, listing: Listing, tracks
   undone = [unit for unit in own if not finish.is_done(args.output, unit)]
   job = Job(str(args.output), settings, root, {video.video_id: video.path for video in listing.videos}, tracks_folder)
   started = time.monotonic()
-  frames = _run(job, undone, len(own) - len(undone), sum(len(u.videos) for u in own), args)
+  frames = run(job, own, undone, args)
   seconds = time.monotonic() - started
   finish.clear_partial(args.output, own)
   if frames:
@@ -246,25 +281,6 @@ def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: lis
   lines.append(f"{len(failures)} without a track" + (f", see {directory / FAILURES_FILE}:" if failures else ""))
   lines += [f"  {count} × {reason}" for reason, count in reasons.most_common(8)]
   return "\n".join(lines)
-
-
-def _run(job: Job, undone: list[Unit], done: int, videos: int, args: argparse.Namespace) -> int:
-  """Runs the pool under a progress bar; returns the number of frames written."""
-  workers = args.workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count()))
-  frames = failures = 0
-  left = sum(len(unit.videos) for unit in undone)
-  if done:
-    print(f"going on: {videos - left} of {videos} videos are done", file=sys.stderr)
-  with tqdm(total=videos, initial=videos - left, unit="video", smoothing=0.1, disable=not undone) as bar:
-    for news in Pool(job, workers, args.timeout).run(undone):
-      frames += news.frames
-      if news.unit is not None:
-        failures += len(news.note.failures)
-        bar.update(len(news.unit.videos))
-      bar.set_postfix_str(
-        f"{frames / max(bar.format_dict['elapsed'], 1e-3):.0f} frames/s, {failures} failed", refresh=False
-      )
-  return frames
 
 
 def _first_frames(text: str) -> tuple[int, dict[str, int]]:

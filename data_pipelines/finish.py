@@ -18,6 +18,11 @@ def is_done(directory: pathlib.Path, unit: Unit) -> bool:
   return note.is_file() and shard.is_file() and UnitNote.read(note).bytes == shard.stat().st_size
 
 
+def records_of(directory: pathlib.Path, unit: Unit) -> int:
+  """Number of frames in a finished unit."""
+  return UnitNote.read(note_path(directory, unit)).records
+
+
 def clear_partial(directory: pathlib.Path, units: list[Unit]) -> None:
   """Removes what killed workers left half-written of these units, and of no others: parts may share a folder."""
   for unit in units:
