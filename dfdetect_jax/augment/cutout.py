@@ -1,0 +1,29 @@
+"""Random cutout: a black square, at the same place in all frames of a clip (DeVries & Taylor, 2017)."""
+
+import jax
+import jax.numpy as jnp
+
+
+def random_cutout(key: jax.Array, clips: jax.Array, side: tuple[float, float] = (0.1, 0.4)) -> jax.Array:
+  """Blackens a square that lies wholly within the frame.
+
+  Args:
+    key: random key.
+    clips: `[B, T, H, W, C]`, any dtype.
+    side: smallest and largest side of the square as a share of the frame's, drawn uniformly per clip; the place is
+      uniform too.
+
+  Returns:
+    Clips of the same shape and dtype.
+  """
+  batch, _, height, width, _ = clips.shape
+  side_key, place_key = jax.random.split(key)
+  share = jax.random.uniform(side_key, (batch, 1), minval=side[0], maxval=side[1])
+  place = jax.random.uniform(place_key, (2, batch, 1)) * (1 - share)[None]
+
+  def inside(start: jax.Array, length: int) -> jax.Array:
+    centre = (jnp.arange(length, dtype=jnp.float32)[None] + 0.5) / length
+    return (centre >= start) & (centre < start + share)
+
+  square = inside(place[0], height)[:, None, :, None, None] & inside(place[1], width)[:, None, None, :, None]
+  return jnp.where(square, jnp.zeros((), clips.dtype), clips)

@@ -1,0 +1,58 @@
+"""FTCN: Exploring Temporal Coherence for More General Video Face Forgery Detection (Zheng et al., ICCV 2021)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from dfdetect_jax.augment.flip import random_flip
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.layers.temporal_conv import FORMS
+from dfdetect_jax.methods.ftcn import model
+from dfdetect_jax.methods.method import ClipSpec, Method
+
+
+@dataclasses.dataclass(frozen=True)
+class FtcnMethod(Method):
+  """Binary cross-entropy of one clip.
+
+  Attributes:
+    flip: whether training clips are mirrored at random, all frames alike (decision).
+  """
+
+  flip: bool = True
+
+  def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
+    """Flips clips `[B, T, H, W, 3]` left to right at random."""
+    return random_flip(rng, clips) if self.flip else clips
+
+
+def build(config: ml_collections.ConfigDict) -> FtcnMethod:
+  """Builds FTCN from `config.model` (`size`, and any field of `model.FTCN`), `config.objective` and `config.clips`.
+
+  Raises:
+    UserError: the settings contradict each other.
+  """
+  spec = clip_spec(config)
+  settings = model_settings(config, model.SIZES)
+  return FtcnMethod(model=model.FTCN(frames=spec.frames, **settings), clip_spec=spec, **config.objective)
+
+
+def clip_spec(config: ml_collections.ConfigDict) -> ClipSpec:
+  """The clips of `config.clips`, checked against what FTCN takes; also SDR's."""
+  spec = ClipSpec(**config.clips)
+  if spec.snippets or spec.test_snippets:
+    raise UserError(f"{config.method} has no snippets: clips.snippets is {spec.snippets or spec.test_snippets}.")
+  model.check_clips(spec.shape(train=True), spec.frames)
+  return spec
+
+
+def model_settings(config: ml_collections.ConfigDict, sizes: dict[str, dict]) -> dict:
+  """The model's fields but `frames`: those of the named size, then those that the config sets; also SDR's."""
+  settings = dict(config.model)
+  size = settings.pop("size")
+  for name, value, choices in (("size", size, tuple(sizes)), ("form", settings["form"], FORMS)):
+    if value not in choices:
+      raise UserError(f"{config.method}: model.{name} is '{value}', it must be one of {', '.join(choices)}.")
+  return {**sizes[size], **settings, "remat": config.remat, "dtype": jnp.dtype(config.dtype)}

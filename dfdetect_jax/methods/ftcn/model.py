@@ -1,0 +1,215 @@
+"""FTCN, the fully temporal convolution network, and its temporal transformer (Zheng et al., ICCV 2021).
+
+A 3-D ResNet-50 (I3D) whose spatial kernels are all 1×1, cut after its fourth stage: every pixel is filtered over time
+alone, and space is seen by max-pools only, so that the network cannot lean on texture. The transformer then looks
+across the T/2 time tokens. Parameter names map onto the authors' checkpoint's keys (`dfdetect_jax/interop/ftcn.py`).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.imagenet import normalize
+from dfdetect_jax.layers.temporal_conv import TemporalConv
+from dfdetect_jax.layers.transformer import Block
+from dfdetect_jax.methods.ftcn.pooling import max_pool_2, max_pool_3, max_pool_time
+
+Dtype = jnp.dtype
+
+# width: channels of the stem (res2-res4 give 4, 8 and 16 times that); depths: bottlenecks in res2, res3, res4; layers,
+# heads, mlp: of the transformer.
+SIZES = {
+  "paper": {"width": 64, "depths": (3, 4, 6), "layers": 1, "heads": 16, "mlp": 2048},
+  "small": {"width": 16, "depths": (3, 4, 6), "layers": 1, "heads": 4, "mlp": 512},
+  "test": {"width": 4, "depths": (1, 2, 2), "layers": 1, "heads": 4, "mlp": 32},
+}
+
+
+class Stem(nn.Module):
+  """Conv 5×1×1 → BN → max-pool 1×2×2 → ReLU → max-pool 1×3×3 s2: `[B, T, H, W, 3]` to `[B, T, H/4, W/4, width]`."""
+
+  width: int
+  form: str = "conv2d"
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    x = TemporalConv(self.width, 5, self.form, self.dtype, name="conv")(x)
+    x = max_pool_2(BatchNorm(name="bn")(x, train))
+    return max_pool_3(nn.relu(x))
+
+
+class Bottleneck(nn.Module):
+  """ReLU(x + c(b(a(x)))) with convolutions a: t×1×1, b and c: 1×1×1, BatchNorm after each.
+
+  Attributes:
+    inner: channels of a and b; c has four times as many.
+    kernel: temporal kernel t of a.
+    project: whether the shortcut is a 1×1×1 convolution with BatchNorm (the first block of a stage).
+    pool: whether b's BatchNorm and the shortcut's are followed by a max-pool 1×2×2, which replaces I3D's stride.
+    form: how temporal convolutions are computed, see `layers.temporal_conv`.
+    dtype: compute dtype; parameters and statistics stay float32.
+  """
+
+  inner: int
+  kernel: int
+  project: bool = False
+  pool: bool = False
+  form: str = "conv2d"
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """Maps `[B, T, H, W, C]` to `[B, T, H, W, 4·inner]`, H and W halved where it pools."""
+    y = TemporalConv(self.inner, self.kernel, self.form, self.dtype, name="a")(x)
+    y = nn.relu(BatchNorm(name="a_bn")(y, train))
+    y = self._pointwise(self.inner, "b")(y)
+    y = BatchNorm(name="b_bn")(y, train)
+    y = nn.relu(max_pool_2(y) if self.pool else y)
+    y = self._pointwise(4 * self.inner, "c")(y)
+    y = BatchNorm(scale_init=nn.initializers.zeros, name="c_bn")(y, train)
+    if self.project:
+      x = self._pointwise(4 * self.inner, "branch1")(x)
+      x = BatchNorm(name="branch1_bn")(x, train)
+      x = max_pool_2(x) if self.pool else x
+    return nn.relu(x + y)
+
+  def _pointwise(self, features: int, name: str) -> nn.Dense:
+    init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+    return nn.Dense(features, use_bias=False, kernel_init=init, dtype=self.dtype, name=name)
+
+
+class Trunk(nn.Module):
+  """The convolutional part: clips to time tokens. SDR's spatial perturbation branch is one of these.
+
+  Attributes:
+    width: channels of the stem.
+    depths: bottlenecks in res2, res3, res4.
+    form: how temporal convolutions are computed, see `layers.temporal_conv`.
+    remat: recompute each block's activations in the backward pass. The stem's map alone is 392 MiB per 32×224² clip
+      in float32.
+    dtype: compute dtype; parameters, statistics and the output stay float32.
+  """
+
+  width: int
+  depths: tuple[int, int, int]
+  form: str = "conv2d"
+  remat: bool = False
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
+    """Maps clips `[B, T, H, W, 3]` on the 0-255 scale to float32 tokens `[B, T/2, 16·width]`, averaged over space."""
+    stem, bottleneck = (nn.remat(m, static_argnums=(2,)) if self.remat else m for m in (Stem, Bottleneck))
+    x = stem(self.width, self.form, self.dtype, name="stem")(normalize(clips).astype(self.dtype), train)
+    for stage, depth in enumerate(self.depths):
+      for i in range(depth):
+        x = bottleneck(
+          inner=self.width * 2**stage,
+          # Kernels of 3 frames in all of res2, in every other block of res3 and res4.
+          kernel=1 if stage > 0 and i % 2 else 3,
+          project=i == 0,
+          pool=stage > 0 and i == 0,
+          form=self.form,
+          dtype=self.dtype,
+          name=f"res{stage + 2}_{i}",
+        )(x, train)
+      if stage == 0:
+        x = max_pool_time(x)
+    return jnp.mean(x.astype(jnp.float32), axis=(2, 3))
+
+
+class TimeTransformer(nn.Module):
+  """CLS token and learned positions on the time tokens, pre-LN transformer, logit from CLS.
+
+  Attributes:
+    layers, heads, mlp: number of blocks, heads in each, hidden width of their MLPs.
+    dropout: on the embedding, the attention's output and in the MLP.
+    dtype: compute dtype; parameters, the residual's last LayerNorm and the logit are float32.
+  """
+
+  layers: int
+  heads: int
+  mlp: int
+  dropout: float = 0.1
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, tokens: jax.Array, train: bool = False) -> jax.Array:
+    """Maps tokens `[B, N, E]` to the logit of "fake", float32 `[B]`. N is fixed by the positions' parameter."""
+    batch, count, width = tokens.shape
+    normal = nn.initializers.normal(1.0)
+    cls_token = self.param("cls_token", normal, (1, 1, width))
+    positions = self.param("pos_embedding", normal, (1, count + 1, width))
+    x = (
+      jnp.concatenate([jnp.broadcast_to(cls_token, (batch, 1, width)), tokens.astype(jnp.float32)], axis=1) + positions
+    )
+    x = nn.Dropout(self.dropout, deterministic=not train)(x.astype(self.dtype))
+    for i in range(self.layers):
+      x = Block(
+        self.heads, self.mlp, qkv_bias=False, dropout=self.dropout, epsilon=1e-5, dtype=self.dtype, name=f"layers_{i}"
+      )(x, train)
+    x = nn.LayerNorm(epsilon=1e-5, name="norm")(x[:, 0].astype(jnp.float32))
+    return nn.Dense(1, name="out")(x)[:, 0]
+
+
+class FTCN(nn.Module):
+  """The fully temporal convolution network with its temporal transformer.
+
+  Attributes:
+    frames: T; the positions are T/2 learned vectors, so that a trained network takes no other number.
+    width, depths, form, remat: see `Trunk`.
+    layers, heads, mlp, dropout: see `TimeTransformer`.
+    dtype: compute dtype; parameters, statistics and the outputs stay float32.
+
+  Reference: Zheng et al., Exploring Temporal Coherence for More General Video Face Forgery Detection, ICCV 2021.
+  """
+
+  frames: int
+  width: int
+  depths: tuple[int, int, int]
+  layers: int
+  heads: int
+  mlp: int
+  dropout: float = 0.1
+  form: str = "conv2d"
+  remat: bool = False
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    """Classifies clips.
+
+    Args:
+      clips: RGB `[B, T, H, W, 3]`, uint8 or float on the 0-255 scale; H and W multiples of 16.
+      train: batch statistics in BatchNorm, and dropout (needs the rng `dropout`).
+
+    Returns:
+      `logit` float32 `[B]`; `features` float32 `[B, T/2, 16·width]`, the time tokens.
+
+    Raises:
+      UserError: the clips do not fit the model.
+    """
+    if clips.ndim != 5:
+      raise UserError(f"FTCN: clips of shape {clips.shape}; they must be [B, T, H, W, 3].")
+    check_clips(clips.shape[1:], self.frames)
+    tokens = Trunk(self.width, self.depths, self.form, self.remat, self.dtype, name="trunk")(clips, train)
+    head = TimeTransformer(self.layers, self.heads, self.mlp, self.dropout, self.dtype, name="head")
+    return {"logit": head(tokens, train), "features": tokens}
+
+
+def check_clips(shape: tuple[int, ...], frames: int) -> None:
+  """Refuses clips of `shape` (T, H, W, 3) that FTCN cannot take, before anything is compiled.
+
+  Raises:
+    UserError: with the numbers that do not fit.
+  """
+  t, height, width, _ = shape
+  if t % 2:
+    raise UserError(f"FTCN: clips of {t} frames; the number must be even, because a pool merges them two by two.")
+  if t != frames:
+    raise UserError(f"FTCN: clips of {t} frames, but the model's positions are for {frames}: set clips.frames alike.")
+  if height % 16 or width % 16:
+    raise UserError(f"FTCN: clips of {height}×{width} px; height and width must be multiples of 16 (four poolings).")

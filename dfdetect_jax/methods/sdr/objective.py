@@ -1,0 +1,61 @@
+"""SDR's training: perturbed views, three losses (§II-A, §II-C, Eq. 6)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from dfdetect_jax.augment.tpa import perturbed_views
+from dfdetect_jax.methods.method import Method, accuracy, binary_cross_entropy
+from dfdetect_jax.methods.sdr.contrastive import contrastive_loss
+from dfdetect_jax.methods.sdr.trfi import mutual_information_loss
+
+
+@dataclasses.dataclass(frozen=True)
+class SdrMethod(Method):
+  """SDR with the objective of Eq. 6, L = α·L_CE + β·(L_MI + L_heads) + γ·L_con.
+
+  L_heads is the mean cross-entropy of TRFI's predictive heads. Without it nothing would tie their distributions to the
+  label, and agreeing would be trivial; that it goes with L_MI is our decision.
+
+  Attributes:
+    alpha, beta, gamma: weights (lost in the paper's text; 1, 1, 0.1 are our decisions); γ = 0 takes the contrastive
+      loss away (Table III).
+    temperature: of L_MI's distributions (decision).
+    tau: temperature of the contrastive loss (decision).
+    tpa: temporally-preserved augmentation; False draws its parameters per frame (Table III).
+  """
+
+  alpha: float = 1.0
+  beta: float = 1.0
+  gamma: float = 0.1
+  temperature: float = 1.5
+  tau: float = 0.1
+  tpa: bool = True
+
+  def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
+    """Makes of clips `[B, T, H, W, 3]` the branches' views `[B, N, T, H, W, 3]`."""
+    return perturbed_views(rng, clips, self.model.branches, preserve_time=self.tpa)
+
+  def loss(self, params, model_state, teacher, batch, rng):
+    """See `Method.loss`; the batch holds `clip` uint8 `[B, T, H, W, 3]` and `label`."""
+    del teacher
+    augment_rng, dropout_rng = jax.random.split(rng)
+    views, label = self.augment(augment_rng, batch["clip"]), batch["label"]
+    outputs, new_state = self.model.apply(
+      {"params": params, **model_state}, views, train=True, mutable=list(model_state), rngs={"dropout": dropout_rng}
+    )
+    heads = jnp.concatenate([outputs["joint_logit"][:, None], outputs["left_out_logits"]], axis=1)
+    metrics = {
+      "cross_entropy": binary_cross_entropy(outputs["logit"], label),
+      "mutual_information": mutual_information_loss(
+        outputs["joint_logit"], outputs["left_out_logits"], self.temperature
+      ),
+      "heads": binary_cross_entropy(heads, jnp.broadcast_to(label[:, None], heads.shape)),
+      "accuracy": accuracy(outputs["logit"], label),
+    }
+    loss = self.alpha * metrics["cross_entropy"] + self.beta * (metrics["mutual_information"] + metrics["heads"])
+    if self.gamma:
+      metrics["contrastive"] = contrastive_loss(jnp.mean(outputs["features"], axis=2), label, self.tau)
+      loss = loss + self.gamma * metrics["contrastive"]
+    return loss, (metrics, new_state)
