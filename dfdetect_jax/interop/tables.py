@@ -1,8 +1,10 @@
 """Which kinds of weight files each method can start from."""
 
+import dataclasses
+
 import ml_collections
 
-from dfdetect_jax.interop import resnet, vit
+from dfdetect_jax.interop import ftcn, resnet, vit
 from dfdetect_jax.interop.table import Table
 
 
@@ -15,6 +17,19 @@ def tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
     return (vit.dip(model.units, model.spatial, model.temporal),)
   if config.method == "st_ilif":
     return (resnet.st_ilif(),)
+  if config.method == "ftcn":
+    return (ftcn.table(), resnet.ftcn())
+  if config.method == "sdr":
+    return (_for_branches(ftcn.table()), _for_branches(resnet.ftcn()))
   if config.method == "baselines":
     return (resnet.i3d() if model.network == "i3d_r50" else resnet.table("torchvision ResNet", "resnet/"),)
   return ()
+
+
+def _for_branches(table: Table) -> Table:
+  """FTCN's table for SDR, each of whose branches starts as FTCN's trunk (and which is FTCN where TRFI is off)."""
+  entries = [
+    dataclasses.replace(e, pattern=e.pattern.replace("trunk/", r"(?:branch\d*|trunk)/")) for e in table.entries
+  ]
+  # One array for several branches: files that SDR writes keep our names.
+  return dataclasses.replace(table, entries=tuple(entries), export=False)
