@@ -6,6 +6,7 @@ together in a track stood together in the video.
 
 import collections
 import dataclasses
+import io
 import pathlib
 import re
 import tarfile
@@ -14,12 +15,14 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from data_pipelines import encoding
 from data_pipelines.decode import BrokenVideo
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-MOST_BYTES = 2**30  # of encoded pictures in memory per archive
+MOST_BYTES = 2**30  # of an archive's members, which are held in memory
+MOST_PIXELS = 2**24  # of a face crop, before the decoder reserves memory for it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,8 +45,13 @@ class CropSequence:
     """
     for number, data in enumerate(self.pictures):
       try:
+        with Image.open(io.BytesIO(data)) as header:
+          if header.width * header.height > MOST_PIXELS:
+            raise BrokenVideo(f"absurd picture {self.first + number}: {header.width}x{header.height} pixels")
         image = encoding.decode(data)
-      except ValueError as error:
+      except Image.DecompressionBombError as error:
+        raise BrokenVideo(f"absurd picture {self.first + number}: {error}") from error
+      except (ValueError, OSError, SyntaxError) as error:
         raise BrokenVideo(f"picture {self.first + number} is damaged") from error
       shrinks = image.shape[0] > size
       yield cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
@@ -110,11 +118,13 @@ def _archive(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
         name = pathlib.PurePosixPath(member.name)
         if name.is_absolute() or ".." in name.parts:
           raise BrokenVideo(f"unsafe archive: a member is called '{member.name}'")
+        if member.issym() or member.islnk():
+          raise BrokenVideo(f"unsafe archive: '{member.name}' is a link")
+        total += member.size  # of every member: what is skipped is unpacked as well
+        if total > MOST_BYTES:
+          raise BrokenVideo(f"absurd archive: more than {MOST_BYTES >> 20} MiB in it")
         if not member.isfile() or name.suffix.lower() not in PICTURES or name.name.startswith("."):
           continue
-        total += member.size
-        if total > MOST_BYTES:
-          raise BrokenVideo(f"absurd archive: more than {MOST_BYTES >> 20} MiB of pictures")
         yield str(name), archive.extractfile(member).read()
   except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
     raise BrokenVideo(f"damaged archive: {error}") from error

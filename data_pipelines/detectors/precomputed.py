@@ -32,7 +32,7 @@ class Precomputed:
     read = _read_json if path.suffix.lower() == ".json" else _read_csv
     try:
       self._videos = read(path)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, csv.Error) as error:
       raise UserError(
         f"{path}: not a file of boxes as data_pipelines/detectors/precomputed.py tells: {error}"
       ) from error
