@@ -42,7 +42,7 @@ VARIANTS = {
   "table6_stages_1_3": {"model.stages": (1, 2, 3)},
   "table6_all": {},
   "small": {
-    "model.size": "small", "clips.size": 64, "batch_size": 8, "total_steps": 1000, "eval_every": 100,
+    "model.size": "small", "clips.size": 64, "batch_size": 8, "total_steps": 600, "eval_every": 100,
     "checkpoint_every": 100, "log_every": 25, "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 50,
   },
   "test": {

@@ -96,7 +96,7 @@ def test_start_names_each_weight_that_does_not_fit(converted):
   """Guards the refusal of weights of another size, with every path and both shapes."""
   method = methods.build(config(**{"model.size": "small"}))
   shapes = jax.eval_shape(method.init, jax.random.key(0))
-  with pytest.raises(UserError, match=r"params/conv1/kernel: saved \[7, 7, 3, 8\], needed \[7, 7, 3, 24\]") as error:
+  with pytest.raises(UserError, match=r"params/conv1/kernel: saved \[7, 7, 3, 8\], needed \[7, 7, 3, 16\]") as error:
     interop.initial_variables(converted[0], method, shapes, jax.random.key(0))
   assert "batch_stats/layer2_1/bn3/var" in str(error.value)
 
