@@ -11,11 +11,14 @@ import argparse
 import json
 import pathlib
 
+import jax
+
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.evaluation import metrics
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.evaluation.scores import write_scores
 from dfdetect_jax.evaluation.statistics import bootstrap_intervals
+from dfdetect_jax.training import distributed
 from dfdetect_jax.training.restore import restore_run
 
 
@@ -36,15 +39,19 @@ def main(argv: list[str] | None = None) -> None:
   failed = "videos that cannot be scored count as 0.5 (half, default) or are left out (exclude); they are listed"
   parser.add_argument("--failed", default="half", choices=("half", "exclude"), help=failed)
   parser.add_argument("--batch-size", type=int, help="clips per forward pass (default: the config's)")
+  distributed.add_arguments(parser)
   args = parser.parse_args(argv)
   with exit_on_user_error("evaluate"):
+    distributed.initialize(args.coordinator, args.num_processes, args.process_id)
     run = restore_run(args.workdir, args.step, args.weights)
     output = pathlib.Path(args.output or pathlib.Path(args.workdir) / f"{args.split}_{pathlib.Path(args.data).name}")
     scores = score_split(
       make_predictor(run.method, run.mesh), run.variables, run.method, args.data, args.split, mesh=run.mesh,
       batch_size=args.batch_size or run.config.eval_batch_size, over_tracks=args.tracks or run.config.tracks,
-      workers=run.config.workers, prefetch=run.config.prefetch,
+      workers=run.config.workers, prefetch=run.config.prefetch, progress=jax.process_index() == 0,
     )  # fmt: skip
+    if jax.process_index():
+      return  # every process knows all scores; one writes them
     summary = metrics.summarise(scores, args.failed, intervals=bootstrap_intervals)
     summary["run"] = {
       "workdir": str(args.workdir), "step": run.step, "method": run.config.method, "weights": run.weights,
@@ -65,7 +72,7 @@ def _readable(summary: dict, output: pathlib.Path) -> str:
   lines = [f"{video['n']} videos ({video['real']} real, {video['fake']} fake), step {summary['run']['step']}"]
   for name in metrics.METRICS:
     if video.get(name) is None:
-      lines.append(f"  {name:18} undefined: {video['undefined'].get(name, '')}")
+      lines.append(f"  {name:18} {video['undefined'].get(name, 'undefined')}")
     else:
       interval = video["intervals"].get(name)
       spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""

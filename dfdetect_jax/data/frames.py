@@ -11,6 +11,10 @@ import tensorflow_datasets as tfds
 from dfdetect_jax.errors import UserError
 
 
+class Unreadable(UserError):
+  """A record is damaged or missing."""
+
+
 class FrameReader:
   """Decoded frames of one split, by record index. Opens its files on first use, so that it can be sent to a worker.
 
@@ -40,12 +44,12 @@ class FrameReader:
       uint8 RGB `[count, size, size, 3]`.
 
     Raises:
-      UserError: a record cannot be read or decoded.
+      Unreadable: a record cannot be read or decoded.
     """
     try:
       records = self._source.__getitems__(list(range(first, first + count)))
     except Exception as error:  # the reader's own errors name neither folder nor split
-      raise UserError(
+      raise Unreadable(
         f"records {first} to {first + count - 1} of split '{self.split}' in {self.directory} cannot be read ({error}): "
         f"check the shards with 'python -m data_pipelines.verify {self.directory}'."
       ) from error
@@ -54,7 +58,7 @@ class FrameReader:
   def _decode(self, encoded: bytes, index: int) -> np.ndarray:
     frame = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
     if frame is None:
-      raise UserError(
+      raise Unreadable(
         f"record {index} of split '{self.split}' in {self.directory} is not an image: check the shards with "
         f"'python -m data_pipelines.verify {self.directory}'."
       )

@@ -1,13 +1,14 @@
 """Batches of clips, each a pure function of its global index: any number of hosts or workers gives the same ones."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import grain
 import jax
 import numpy as np
+from absl import flags
 
-from dfdetect_jax.data.frames import FrameReader
+from dfdetect_jax.data.frames import FrameReader, Unreadable
 from dfdetect_jax.data.sampling import test_starts, train_starts
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import ClipSpec
@@ -84,22 +85,41 @@ class _Draw:
 
 @dataclasses.dataclass(frozen=True)
 class _Read:
-  """Reads this process's rows of a batch of planned examples."""
+  """Reads this process's rows of a batch of planned examples.
+
+  A row with a damaged record is replaced by the next readable row of the batch, which is the same one however many
+  processes share it. What was damaged is told beside the arrays, one message a line.
+  """
 
   reader: FrameReader
   spec: ClipSpec
   rows: np.ndarray
+  replace: bool = False
 
   def clip(self, clip: Clip) -> np.ndarray:
     snippets = [self.reader.read(clip.track.first + start, self.spec.frames) for start in clip.starts]
     return np.stack(snippets) if self.spec.snippets else snippets[0]
 
-  def __call__(self, batch: list[dict[str, Clip]]) -> dict[str, np.ndarray]:
-    mine = [batch[row] for row in self.rows]
-    arrays = {name: np.stack([self.clip(example[name]) for example in mine]) for name in mine[0]}
-    if "clip" in arrays:
-      arrays["label"] = np.array([example["clip"].track.label for example in mine], np.int32)
+  def example(self, planned: dict[str, Clip]) -> dict[str, np.ndarray]:
+    arrays = {name: self.clip(clip) for name, clip in planned.items()}
+    if "clip" in planned:
+      arrays["label"] = np.int32(planned["clip"].track.label)
     return arrays
+
+  def __call__(self, batch: list[dict[str, Clip]]) -> tuple[dict[str, np.ndarray], str]:
+    rows, damage = [], []
+    for row in self.rows:
+      for shift in range(len(batch)):
+        try:
+          rows.append(self.example(batch[(row + shift) % len(batch)]))
+          break
+        except Unreadable as error:
+          if not self.replace:
+            raise
+          damage.append(str(error))
+      else:
+        raise Unreadable(f"not one example of a batch of {len(batch)} can be read: {damage[-1]}")
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, "\n".join(damage)
 
 
 def local_rows(sharding: jax.sharding.Sharding, batch_size: int) -> np.ndarray:
@@ -119,6 +139,8 @@ def to_device(arrays: dict[str, np.ndarray], sharding: jax.sharding.Sharding, ba
 def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator:
   """Reads ahead in order, in threads (no workers) or in worker processes."""
   if workers:
+    if not flags.FLAGS.is_parsed():
+      flags.FLAGS.mark_as_parsed()  # grain reads a flag of its own, also in programs that parse none
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
     buffer = max(1, prefetch // workers)
     dataset = dataset.to_iter_dataset(options).mp_prefetch(grain.MultiprocessingOptions(workers, buffer))
@@ -143,6 +165,7 @@ def train_batches(
   unpaired: str = "random",
   workers: int = 0,
   prefetch: int = 4,
+  on_unreadable: Callable[[str], None] | None = None,
 ) -> Iterator[dict[str, jax.Array]]:
   """The training batches of the given steps; batch s is the same however the run came to s.
 
@@ -156,6 +179,7 @@ def train_batches(
     sharding: of a global batch along its leading axis.
     unpaired: see `examples`.
     workers, prefetch: reading processes and batches read ahead.
+    on_unreadable: told of each damaged clip, which another one of the batch replaces; without it, damage raises.
 
   Yields:
     `clip` uint8 `[B, (U,) T, H, W, 3]` and `label` int32 `[B]`, or the four clips of a triplet.
@@ -169,10 +193,12 @@ def train_batches(
     .repeat()
     .random_map(_Draw(made, spec))
     .batch(batch_size, batch_fn=list)
-    .map(_Read(reader, spec, local_rows(sharding, batch_size)))
+    .map(_Read(reader, spec, local_rows(sharding, batch_size), on_unreadable is not None))
   )
   # Slicing by step, not a saved iterator state: right for any number of hosts and workers.
-  for arrays in _iterate(dataset[steps.start : steps.stop], workers, prefetch):
+  for arrays, damage in _iterate(dataset[steps.start : steps.stop], workers, prefetch):
+    for message in damage.splitlines():
+      on_unreadable(message)
     yield to_device(arrays, sharding, batch_size)
 
 
@@ -204,7 +230,7 @@ def test_batches(
     .batch(batch_size, batch_fn=list)
     .map(_Read(reader, spec, local_rows(sharding, batch_size)))
   )
-  for step, arrays in enumerate(_iterate(dataset, workers, prefetch)):
+  for step, (arrays, _) in enumerate(_iterate(dataset, workers, prefetch)):
     yield (
       to_device({"clip": arrays["clip"]}, sharding, batch_size)["clip"],
       owner[step * batch_size : (step + 1) * batch_size],

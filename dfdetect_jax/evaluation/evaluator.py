@@ -13,6 +13,7 @@ from dfdetect_jax.data.sampling import test_starts
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video, score_video
 from dfdetect_jax.methods.method import Method
 from dfdetect_jax.schema import Failure, Track, read_failures, read_tracks
+from dfdetect_jax.training import distributed
 from dfdetect_jax.training.sharding import batch_sharding, replicated
 
 Predictor = Callable[[Any, jax.Array], jax.Array]
@@ -72,6 +73,8 @@ def score_split(
   with tqdm.tqdm(total=total, desc=f"scoring {split}", unit="clip", disable=not progress, mininterval=1.0) as bar:
     pending = None
     for batch in itertools.chain(batches, [None]):
+      if batch is not None and pending is None:
+        distributed.meet("first batch to score")
       # One batch is computed while the scores of the one before are fetched.
       done, pending = pending, None if batch is None else (predict(variables, batch[0]), batch[1])
       if done is not None:

@@ -1,8 +1,10 @@
 """Checkpoints of a run: `checkpoints/` holds the latest whole states, `best/` the weights that validation preferred."""
 
+import contextlib
 import pathlib
 import shutil
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -32,7 +34,12 @@ def _items(state: TrainState) -> dict[str, Any]:
 def _manager(directory: pathlib.Path, keep: int) -> ocp.CheckpointManager:
   # Handlers are named so that the metadata of items can be read before anything is restored.
   handlers = {name: ocp.StandardCheckpointHandler() for name in (*WEIGHTS, "opt_state", "run")}
-  options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+  options = ocp.CheckpointManagerOptions(
+    max_to_keep=keep,
+    create=True,
+    # Processes meet at barriers named by step alone: two managers that write the same step would meet each other's.
+    multiprocessing_options=ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=directory.name),
+  )
   return ocp.CheckpointManager(directory, options=options, item_handlers=handlers)
 
 
@@ -100,13 +107,19 @@ class Checkpoints:
     self._best = _manager(self._workdir / BEST, 1)
 
   def save(self, state: TrainState) -> None:
-    """Starts writing the whole state under its step."""
-    _save(self._latest, int(state.step), _items(state))
+    """Starts writing the whole state under its step.
+
+    Raises:
+      UserError: this checkpoint, or the one before it, cannot be written.
+    """
+    with self._written():
+      _save(self._latest, int(state.step), _items(state))
 
   def save_best(self, state: TrainState) -> None:
     """Starts writing the weights as the best so far."""
     items = _items(state)
-    _save(self._best, int(state.step), {name: items[name] for name in WEIGHTS if name in items})
+    with self._written():
+      _save(self._best, int(state.step), {name: items[name] for name in WEIGHTS if name in items})
 
   def latest(self) -> int | None:
     """Step of the latest checkpoint that is whole, None if there is none."""
@@ -158,12 +171,34 @@ class Checkpoints:
     self._latest.reload()
 
   def wait(self) -> None:
-    """Returns when everything is on disk."""
-    self._latest.wait_until_finished()
-    self._best.wait_until_finished()
+    """Returns when everything is on disk.
+
+    Raises:
+      UserError: something cannot be written.
+    """
+    with self._written():
+      self._latest.wait_until_finished()
+      self._best.wait_until_finished()
+
+  @contextlib.contextmanager
+  def _written(self) -> Iterator[None]:
+    """Tells a full disk in a sentence. What was being written keeps a temporary name and never counts."""
+    try:
+      yield
+    except Exception as error:
+      text = str(error)
+      if not any(sign in text for sign in ("No space left", "Disk quota", "RESOURCE_EXHAUSTED", "Errno 28", "ENOSPC")):
+        raise
+      good = max((int(p.name) for p in (self._workdir / CHECKPOINTS).glob("[0-9]*") if p.name.isdigit()), default=None)
+      raise UserError(
+        f"a checkpoint cannot be written: no space left for {self._workdir}. "
+        + (f"The last good one is of step {good}; make" if good is not None else "Make")
+        + " room and give the same command to go on."
+      ) from error
 
   def close(self) -> None:
     """Waits and lets go of the threads that write."""
+    self.wait()
     self._latest.close()
     self._best.close()
 

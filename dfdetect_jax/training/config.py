@@ -22,6 +22,7 @@ def base_config() -> ml_collections.ConfigDict:
   config.dtype = "float32"  # compute dtype, or "bfloat16"; parameters, statistics and losses stay float32
   config.remat = False  # recompute activations in the backward pass: less memory, about a third more time
   config.batch_size = 16  # examples per step over all devices and hosts
+  config.skip_nonfinite = 0  # steps in a row whose NaN or infinite gradient is skipped; 0 = the first one stops the run
   config.accumulate = 1  # cut each batch into so many equal parts and add up their gradients
   config.total_steps = 0  # optimizer steps; 0 = as many as `epochs` takes
   config.epochs = 0.0  # passes over the training tracks (each gives `clips.train_clips` clips), if total_steps is 0
@@ -50,6 +51,8 @@ def base_config() -> ml_collections.ConfigDict:
   config.data = ""  # dataset folder made by data_pipelines.build; --data says the same
   config.workers = 2  # processes that read clips; 0 reads in threads of the main process
   config.prefetch = 4  # batches read ahead
+  config.data_timeout = 600.0  # seconds without a batch after which a run stops instead of hanging; 0 = never
+  config.max_unreadable = 10  # training clips that may be unreadable (each is replaced and reported) before a run stops
   config.unpaired = "random"  # triplets of a real video without its own forgery: "random" forgery, or "drop" the video
 
   config.log_every = 50  # steps between metric lines

@@ -12,38 +12,44 @@ The order in which things happen is part of what makes a run repeatable:
 import math
 import pathlib
 import shutil
+import sys
 
 import jax
 import ml_collections
 import numpy as np
 
 from dfdetect_jax import methods
+from dfdetect_jax.data.deadline import Deadline
 from dfdetect_jax.data.loader import examples, long_enough, train_batches
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.evaluation.metrics import summarise
 from dfdetect_jax.schema import DATASET_FILE, read_tracks
-from dfdetect_jax.training import run_config
+from dfdetect_jax.training import distributed, run_config
 from dfdetect_jax.training.checkpoints import CHECKPOINTS, Checkpoints
 from dfdetect_jax.training.metrics_writer import MetricsWriter
-from dfdetect_jax.training.optimizers import make_optimizer
 from dfdetect_jax.training.preemption import Preempted, StopSignal
+from dfdetect_jax.training.profile import Trace
+from dfdetect_jax.training.program import make_program
 from dfdetect_jax.training.progress import ProgressLine
-from dfdetect_jax.training.sharding import batch_sharding, make_mesh, replicated, state_sharding
-from dfdetect_jax.training.state import TrainState, init_state
-from dfdetect_jax.training.step import make_train_step
+from dfdetect_jax.training.sharding import batch_sharding
+from dfdetect_jax.training.state import TrainState
+from dfdetect_jax.training.throughput import flops_per_step
 
 
 class Diverged(UserError):
   """The loss is not a number any more."""
 
 
-def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | pathlib.Path) -> TrainState:
+def train_and_evaluate(
+  config: ml_collections.ConfigDict, workdir: str | pathlib.Path, profile: tuple[int, int] | None = None
+) -> TrainState:
   """Trains a method, going on from the workdir's latest checkpoint if there is one.
 
   Args:
     config: see `dfdetect_jax.training.config.base_config`.
     workdir: folder of the run: config.json, metrics.jsonl, tensorboard/, checkpoints/, best/.
+    profile: first and last step of which a trace is written to `workdir/profile`.
 
   Returns:
     The state after the last step.
@@ -57,37 +63,27 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | pathlib
   workdir = pathlib.Path(workdir)
   say = print if lead else lambda *_, **__: None
 
-  # Mesh, method, data.
-  mesh = make_mesh(config.mesh)
-  method = methods.build(config)
-  spec = method.clip_spec
+  # Data, then mesh and method.
+  spec = methods.build(config).clip_spec
   tracks, short = long_enough(read_tracks(config.data, "train"), spec)
   epoch = len(examples(tracks, spec, config.unpaired))
   total_steps = config.total_steps or math.ceil(config.epochs * epoch / config.batch_size)
   if total_steps <= 0:
     raise UserError("the run has no length: set config.total_steps or config.epochs.")
   validate = any(t.split == "val" and t.frames >= spec.frames for t in read_tracks(config.data))
-  rows = batch_sharding(mesh, config.batch_size)
+  program = make_program(config, total_steps)
+  mesh, method = program.mesh, program.method
   batch_sharding(mesh, config.eval_batch_size, "eval_batch_size")
   _claim_workdir(workdir, config, lead)
   if lead:  # how faces were found and cut: prediction must do the same to a new video
     shutil.copyfile(pathlib.Path(config.data) / DATASET_FILE, workdir / DATASET_FILE)
 
-  # State.
-  key = jax.random.key(config.seed)
-  init_key, run_key = jax.random.split(key)
-  shapes = jax.eval_shape(method.init, init_key)
-  optimizer, schedule = make_optimizer(config.optimizer, shapes["params"], total_steps)
-  make_state = lambda variables: init_state(method, optimizer, init_key, variables)  # noqa: E731
-  variables = _initial_variables(config, method, shapes)
-  abstract = jax.eval_shape(make_state, variables)
-  sharding = state_sharding(mesh, abstract)
-  abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, sharding)
+  # State, and the step: compiled once.
   checkpoints = Checkpoints(workdir, config.checkpoint_keep)
-  state = checkpoints.restore(abstract)
+  state = checkpoints.restore(program.abstract)
   resumed = state is not None
   if state is None:
-    state = jax.jit(make_state, out_shardings=sharding)(variables)
+    state = program.initial_state(_initial_variables(config, method))
   step = int(state.step)
   parameters = sum(x.size for x in jax.tree.leaves(state.params))
   say(
@@ -95,16 +91,10 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | pathlib
     f"(data {mesh.shape['data']}, fsdp {mesh.shape['fsdp']}); {len(tracks)} training tracks"
     + (f" ({len(short)} left out, shorter than {spec.frames} frames)" if short else "")
     + f", {epoch} examples an epoch; "
-    + (f"goes on at step {step} of {total_steps}." if resumed else f"{total_steps} steps.")
+    + (f"goes on at step {step} of {total_steps}." if resumed else f"{total_steps} steps."),
+    flush=True,
   )
-
-  # Compiled once; the state is donated, so that old and new never lie side by side.
-  train_step = jax.jit(
-    make_train_step(method, optimizer, config.accumulate),
-    in_shardings=(sharding, rows, replicated(mesh)),
-    out_shardings=(sharding, replicated(mesh)),
-    donate_argnums=0,
-  )
+  train_step = program.compile_step()
   predict = make_predictor(method, mesh)
 
   def evaluate(state: TrainState) -> dict[str, float]:
@@ -116,33 +106,58 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | pathlib
     return {name: value for name, value in figures.items() if isinstance(value, float)}
 
   writer = MetricsWriter(workdir, step, active=lead)
-  progress = ProgressLine(step, total_steps, config.batch_size * (4 if spec.example == "triplet" else 1))
+  clips = config.batch_size * len(program.batch_shapes().keys() - {"label"})
+  progress = ProgressLine(step, total_steps, clips, mesh.size, flops_per_step(train_step))
   pending: list[tuple[int, dict[str, jax.Array]]] = []
+  unreadable: list[str] = []
+  skipped = in_a_row = 0
+  first = True
 
   def settle() -> dict[str, float]:
-    """Fetches the metrics of the steps since the last time; stops at the first that is not finite."""
+    """Fetches the metrics of the steps since the last time; stops at, or counts, those that are not finite."""
+    nonlocal skipped, in_a_row
     fetched = [(s, {k: float(v) for k, v in m.items()}) for s, m in jax.device_get(pending)]
     pending.clear()
     for s, metrics in fetched:
-      if not all(np.isfinite(v) for v in (metrics["loss"], metrics["grad_norm"])):
+      in_a_row = 0 if np.isfinite(metrics["loss"]) and np.isfinite(metrics["grad_norm"]) else in_a_row + 1
+      if in_a_row > config.skip_nonfinite:
         last = checkpoints.latest()
         saved = f"the last good checkpoint is {workdir / CHECKPOINTS / str(last)}" if last else "nothing was saved yet"
         raise Diverged(
-          f"the loss is {metrics['loss']} (gradient norm {metrics['grad_norm']}) at step {s}; {saved}. Lower "
-          "optimizer.learning_rate, lengthen its warm-up, or set optimizer.clip_norm."
+          f"the loss is {metrics['loss']} (gradient norm {metrics['grad_norm']}) at step {s}"
+          + (f", the {in_a_row}th in a row" if in_a_row > 1 else "")
+          + f"; {saved}. Lower optimizer.learning_rate, lengthen its warm-up, or set optimizer.clip_norm."
         )
-    progress.losses += [metrics["loss"] for _, metrics in fetched]
+      if in_a_row:
+        skipped += 1
+        say(f"WARNING: step {s} is not finite (loss {metrics['loss']}) and was skipped.", file=sys.stderr, flush=True)
+      else:
+        progress.losses.append(metrics["loss"])
     return fetched[-1][1] if fetched else {}
 
+  def damaged(message: str) -> None:
+    """Counts training clips that cannot be read."""
+    unreadable.append(message)
+    print(f"WARNING: a clip was replaced: {message}", file=sys.stderr, flush=True)
+    if len(unreadable) > config.max_unreadable:
+      raise UserError(f"{len(unreadable)} clips could not be read (config.max_unreadable): {message}")
+
   batches = train_batches(
-    config.data, tracks, spec, batch_size=config.batch_size, seed=config.seed, steps=range(step, total_steps), sharding=rows,
-    unpaired=config.unpaired, workers=config.workers, prefetch=config.prefetch,
+    config.data, tracks, spec, batch_size=config.batch_size, seed=config.seed, steps=range(step, total_steps),
+    sharding=program.rows, unpaired=config.unpaired, workers=config.workers, prefetch=config.prefetch,
+    on_unreadable=damaged,
   )  # fmt: skip
-  with StopSignal() as stop:
-    try:
+  batches = Deadline(batches, config.data_timeout)
+  trace = Trace(workdir, profile if lead else None)
+  try:
+    with StopSignal() as stop, trace, distributed.fail_together(Diverged, Preempted):
       while step < total_steps:
         batch = progress.waiting(batches)
-        state, metrics = train_step(state, batch, run_key)
+        if first:
+          distributed.meet("first batch")
+          first = False
+        trace.before(step)
+        state, metrics = train_step(state, batch, program.run_key)
         step += 1
         pending.append((step, metrics))
         last = step == total_steps
@@ -151,8 +166,12 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | pathlib
 
         if step % config.log_every == 0 or last:
           scalars = settle()
-          scalars["learning_rate"] = float(schedule(step - 1)) * float(state.progress.rate_scale)
+          scalars["learning_rate"] = float(program.schedule(step - 1)) * float(state.progress.rate_scale)
+          if config.skip_nonfinite:
+            scalars["skipped"] = float(skipped)
           speed = progress.line(step, scalars, say)
+          if unreadable:
+            speed["data/unreadable"] = float(len(unreadable))
           writer.write(step, {f"train/{k}": v for k, v in scalars.items()} | speed)
 
         if validate and (last or (config.eval_every and step % config.eval_every == 0)):
@@ -160,7 +179,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | pathlib
           with progress.paused():
             figures = evaluate(state)
             writer.write(step, {f"val/{k}": v for k, v in figures.items()})
-            state, improved = _judge(state, step, figures.get(config.select_metric), config.optimizer, sharding)
+            state, improved = _judge(state, step, figures.get(config.select_metric), config.optimizer, program.sharding)
             if improved:
               checkpoints.save_best(state)
             shown = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
@@ -168,17 +187,16 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | pathlib
 
         if save:
           settle()
-          with progress.paused():
+          with progress.saving():
             checkpoints.save(state)
         if stopped and not last:
           checkpoints.wait()
           say(f"told to stop: saved step {step}; the same command goes on from there.", flush=True)
           raise Preempted
-    finally:
-      batches.close()
-      checkpoints.wait()
-      checkpoints.close()
-      writer.close()
+  finally:
+    batches.close()
+    writer.close()
+    checkpoints.close()
   return state
 
 
@@ -213,10 +231,11 @@ def _claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict, lea
       ) from error
 
 
-def _initial_variables(config: ml_collections.ConfigDict, method: methods.Method, shapes):
+def _initial_variables(config: ml_collections.ConfigDict, method: methods.Method):
   """Weights to start from, None for random ones."""
   if not config.init:
     return None
   from dfdetect_jax import interop  # only runs that start from converted weights need it
 
+  shapes = jax.eval_shape(method.init, jax.random.key(0))
   return interop.initial_variables(config.init, method, shapes, jax.random.key(config.seed))

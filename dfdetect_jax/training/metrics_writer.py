@@ -1,10 +1,13 @@
 """Metrics of a run: `metrics.jsonl`, one object a line, and TensorBoard event files beside it."""
 
+import contextlib
 import json
 import pathlib
 from collections.abc import Mapping
 
 import tensorboardX
+
+from dfdetect_jax.errors import UserError
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -32,18 +35,26 @@ class MetricsWriter:
     self._board = tensorboardX.SummaryWriter(str(pathlib.Path(workdir) / "tensorboard"), purge_step=step + 1)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
-    """Writes the scalars of one step."""
+    """Writes the scalars of one step.
+
+    Raises:
+      UserError: the disk is full or gone.
+    """
     if not self._active:
       return
-    self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+    try:
+      self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+    except OSError as error:
+      raise UserError(f"{self._file.name} cannot be written ({error.strerror}): make room and start again.") from error
     for name, value in scalars.items():
       self._board.add_scalar(name, value, step)
 
   def close(self) -> None:
-    """Flushes both files."""
+    """Flushes both files, as far as a full disk lets it."""
     if self._active:
-      self._file.close()
-      self._board.close()
+      for file in (self._file, self._board):
+        with contextlib.suppress(OSError):
+          file.close()
 
 
 def _step_of(line: str, broken: int) -> int:

@@ -6,6 +6,8 @@ import time
 
 import numpy as np
 
+from dfdetect_jax.training import throughput
+
 
 class ProgressLine:
   """Speed and time left, without the time spent on validation and checkpoints.
@@ -14,11 +16,16 @@ class ProgressLine:
     step: the run goes on from here.
     total: length of the run in steps.
     clips: clips that a step looks at.
+    devices: that share them.
+    flops: operations of a step on each device, 0 if unknown.
   """
 
-  def __init__(self, step: int, total: int, clips: int):
-    self._total, self._clips = total, clips
-    self._step, self._since, self._waited, self._paused = step, time.monotonic(), 0.0, 0.0
+  def __init__(self, step: int, total: int, clips: int, devices: int = 1, flops: float = 0.0):
+    self._total, self._clips, self._devices, self._flops = total, clips, devices, flops
+    self._restart(step)
+
+  def _restart(self, step: int) -> None:
+    self._step, self._since, self._waited, self._paused, self._saved = step, time.monotonic(), 0.0, 0.0, 0.0
     self.losses: list[float] = []
 
   def waiting(self, batches):
@@ -35,6 +42,14 @@ class ProgressLine:
     yield
     self._paused += time.monotonic() - start
 
+  @contextlib.contextmanager
+  def saving(self):
+    """A block that writes a checkpoint: its time is told apart."""
+    start = time.monotonic()
+    with self.paused():
+      yield
+    self._saved += time.monotonic() - start
+
   def line(self, step: int, scalars: dict[str, float], say) -> dict[str, float]:
     """Prints the progress line and returns the speeds for the metrics file."""
     seconds = max(1e-9, time.monotonic() - self._since - self._paused)
@@ -43,10 +58,15 @@ class ProgressLine:
     speed = {
       "speed/steps_per_second": steps / seconds,
       "speed/clips_per_second": steps * self._clips / seconds,
+      "speed/clips_per_second_per_device": steps * self._clips / seconds / self._devices,
+      "speed/step_seconds": seconds / steps,
       "speed/data_wait": self._waited / seconds,
+      "speed/checkpoint_seconds": self._saved,
+      **self._use(steps / seconds),
     }
+    loss = np.mean(self.losses) if self.losses else math.nan  # every step since the last line may have been skipped
     say(
-      f"step {step}/{self._total}  loss {np.mean(self.losses):.4f}  accuracy {scalars.get('accuracy', math.nan):.3f}  "
+      f"step {step}/{self._total}  loss {loss:.4f}  accuracy {scalars.get('accuracy', math.nan):.3f}  "
       f"{speed['speed/clips_per_second']:.1f} clips/s  {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
       + (
         f"  (waited for data {100 * speed['speed/data_wait']:.0f} % of the time)"
@@ -55,5 +75,14 @@ class ProgressLine:
       ),
       flush=True,
     )
-    self._step, self._since, self._waited, self._paused, self.losses = step, time.monotonic(), 0.0, 0.0, []
+    self._restart(step)
     return speed
+
+  def _use(self, steps_per_second: float) -> dict[str, float]:
+    """How well a device is used, as far as it can be known."""
+    rate, peak, memory = self._flops * steps_per_second, throughput.peak_flops(), throughput.peak_memory()
+    return (
+      ({"speed/tflops_per_device": rate / 1e12} if rate else {})
+      | ({"speed/mfu": rate / peak} if rate and peak else {})
+      | ({"speed/peak_memory_bytes": float(memory)} if memory else {})
+    )

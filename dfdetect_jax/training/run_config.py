@@ -11,7 +11,8 @@ CONFIG_FILE = "config.json"
 
 # Fields that may change when a run goes on: how long, how often and where, but not what is computed.
 MAY_CHANGE = (
-  "total_steps", "epochs", "data", "workers", "prefetch", "log_every", "eval_every", "eval_batch_size",
+  "total_steps", "epochs", "data", "workers", "prefetch", "data_timeout", "max_unreadable",
+  "log_every", "eval_every", "eval_batch_size",
   "checkpoint_every", "checkpoint_keep", "mesh", "remat",
 )  # fmt: skip
 

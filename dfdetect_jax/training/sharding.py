@@ -1,5 +1,7 @@
 """The device mesh, and which device holds which part of the state."""
 
+from collections.abc import Sequence
+
 import jax
 import ml_collections
 import numpy as np
@@ -11,23 +13,26 @@ from dfdetect_jax.errors import UserError
 FSDP_MIN_SIZE = 2**14
 
 
-def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh:
-  """The mesh with axes `data` and `fsdp` over all devices of all processes.
+def make_mesh(config: ml_collections.ConfigDict, devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
+  """The mesh with axes `data` and `fsdp`.
 
   Args:
     config: `data` and `fsdp`, devices along each axis; -1 for `data` means all that `fsdp` leaves.
+    devices: all devices of all processes if None.
 
   Raises:
     UserError: the sizes do not multiply to the number of devices.
   """
-  count = jax.device_count()
+  count = jax.device_count() if devices is None else len(devices)
   data = count // config.fsdp if config.data == -1 else config.data
   if data * config.fsdp != count:
     raise UserError(
       f"mesh.data={config.data} x mesh.fsdp={config.fsdp} does not fit {count} devices: their product must be {count}."
     )
   # Linen's layers need Auto axes; jax.make_mesh defaults to Explicit ones.
-  return jax.make_mesh((data, config.fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto))
+  return jax.make_mesh(
+    (data, config.fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto), devices=devices
+  )
 
 
 def batch_sharding(mesh: jax.sharding.Mesh, batch_size: int, what: str = "batch_size") -> NamedSharding:

@@ -13,7 +13,9 @@ from dfdetect_jax.training.state import TrainState
 StepFn = Callable[[TrainState, dict[str, jax.Array], jax.Array], tuple[TrainState, dict[str, jax.Array]]]
 
 
-def make_train_step(method: Method, optimizer: optax.GradientTransformation, accumulate: int = 1) -> StepFn:
+def make_train_step(
+  method: Method, optimizer: optax.GradientTransformation, accumulate: int = 1, skip_nonfinite: bool = False
+) -> StepFn:
   """Builds the step as a pure function; the loop compiles it with its shardings.
 
   Args:
@@ -21,6 +23,7 @@ def make_train_step(method: Method, optimizer: optax.GradientTransformation, acc
     optimizer: its optimizer.
     accumulate: the batch is cut into so many equal parts whose gradients are averaged. Losses that compare examples
       and batch statistics then see one part at a time.
+    skip_nonfinite: a step whose loss or gradient is NaN or infinite leaves everything but the step count as it was.
 
   Returns:
     (state, batch, key of the run) -> (new state, scalar metrics). Metrics are `loss`, `grad_norm` and the method's own.
@@ -59,9 +62,11 @@ def make_train_step(method: Method, optimizer: optax.GradientTransformation, acc
     teacher = state.teacher
     if teacher is not None:
       teacher = optax.incremental_update(params, teacher, 1 - method.ema_decay)
-    metrics["grad_norm"] = optax.global_norm(grads)
-    return state.replace(
-      step=state.step + 1, params=params, model_state=model_state, teacher=teacher, opt_state=opt_state
-    ), metrics
+    metrics["grad_norm"] = optax.tree.norm(grads)
+    new_state = state.replace(params=params, model_state=model_state, teacher=teacher, opt_state=opt_state)
+    if skip_nonfinite:
+      finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
+      new_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new_state, state)
+    return new_state.replace(step=state.step + 1), metrics
 
   return train_step

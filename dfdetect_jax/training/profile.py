@@ -1,0 +1,39 @@
+"""A trace of chosen steps for xprof (`xprof WORKDIR/profile`)."""
+
+import pathlib
+
+import jax
+
+
+class Trace:
+  """Records steps FIRST to LAST, 1 being the run's first; does nothing without them.
+
+  Args:
+    workdir: folder of the run; the trace goes to `profile/` in it.
+    steps: first and last step, both included; None records nothing.
+  """
+
+  def __init__(self, workdir: str | pathlib.Path, steps: tuple[int, int] | None):
+    self._folder, self._steps, self._running = pathlib.Path(workdir) / "profile", steps, False
+
+  def __enter__(self):
+    return self
+
+  def before(self, done: int) -> None:
+    """Starts or stops the trace before the step that follows `done` steps."""
+    if self._steps is None:
+      return
+    first, last = self._steps
+    if not self._running and first <= done + 1 <= last:
+      jax.profiler.start_trace(str(self._folder))
+      self._running = True
+    elif self._running and done >= last:
+      self._stop()
+
+  def _stop(self) -> None:
+    self._running = False
+    jax.profiler.stop_trace()
+
+  def __exit__(self, *_):
+    if self._running:
+      self._stop()

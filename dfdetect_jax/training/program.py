@@ -1,0 +1,109 @@
+"""What a run computes, by shapes alone: mesh, method, optimizer, state and the compiled step. No data is read here."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from dfdetect_jax import methods
+from dfdetect_jax.training.optimizers import make_optimizer
+from dfdetect_jax.training.sharding import batch_sharding, make_mesh, replicated, state_sharding
+from dfdetect_jax.training.state import TrainState, init_state
+from dfdetect_jax.training.step import make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """The computation of a run on given devices.
+
+  Attributes:
+    config: of the run.
+    mesh: devices.
+    method: the detector.
+    optimizer, schedule: see `make_optimizer`.
+    abstract: shapes, dtypes and shardings of the state.
+    rows: sharding of a batch along its leading axis.
+    run_key: key that the randomness of all steps follows from, whole on every device.
+  """
+
+  config: ml_collections.ConfigDict
+  mesh: jax.sharding.Mesh
+  method: methods.Method
+  optimizer: optax.GradientTransformation
+  schedule: optax.Schedule
+  abstract: TrainState
+  rows: jax.sharding.NamedSharding
+  run_key: jax.Array
+
+  @property
+  def sharding(self) -> TrainState:
+    """Shardings of the state."""
+    return jax.tree.map(lambda x: x.sharding, self.abstract)
+
+  def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes, dtypes and shardings of a training batch."""
+    spec, size = self.method.clip_spec, self.config.batch_size
+    clip = jax.ShapeDtypeStruct((size, *spec.shape(train=True)), jnp.uint8, sharding=self.rows)
+    if spec.example == "triplet":
+      return dict.fromkeys(("anchor", "positive", "negative", "forged"), clip)
+    return {"clip": clip, "label": jax.ShapeDtypeStruct((size,), jnp.int32, sharding=self.rows)}
+
+  def initial_state(self, variables: Any = None) -> TrainState:
+    """The state before the first step, each part made where it belongs.
+
+    Args:
+      variables: of the model, to start from; None for random ones.
+    """
+    init = lambda v: init_state(self.method, self.optimizer, _keys(self.config)[0], v)  # noqa: E731
+    return jax.jit(init, out_shardings=self.sharding)(variables)
+
+  def compile_step(self) -> jax.stages.Compiled:
+    """Compiles the step for these devices: (state, batch, key) -> (state, metrics), the old state donated.
+
+    Compiled ahead of time, it cannot compile again in the middle of a run: arguments of another shape are an error.
+    """
+    whole = replicated(self.mesh)
+    step = make_train_step(
+      self.method, self.optimizer, self.config.accumulate, skip_nonfinite=self.config.skip_nonfinite > 0
+    )
+    jitted = jax.jit(
+      step, in_shardings=(self.sharding, self.rows, whole), out_shardings=(self.sharding, whole), donate_argnums=0
+    )
+    return jitted.lower(self.abstract, self.batch_shapes(), self.run_key).compile()
+
+
+def make_program(
+  config: ml_collections.ConfigDict, total_steps: int, devices: Sequence[jax.Device] | None = None
+) -> Program:
+  """Lays out a run on devices.
+
+  Args:
+    config: see `dfdetect_jax.training.config.base_config`.
+    total_steps: length of the run; schedules need it.
+    devices: all devices of all processes if None.
+
+  Raises:
+    UserError: the config contradicts itself or does not fit the devices.
+  """
+  mesh = make_mesh(config.mesh, devices)
+  method = methods.build(config)
+  init_key, _ = _keys(config)
+  shapes = jax.eval_shape(method.init, init_key)
+  optimizer, schedule = make_optimizer(config.optimizer, shapes["params"], total_steps)
+  abstract = jax.eval_shape(lambda: init_state(method, optimizer, init_key))
+  abstract = jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, state_sharding(mesh, abstract)
+  )
+  rows = batch_sharding(mesh, config.batch_size)
+  # Keys cannot be put onto other processes' devices, but each process can make them there.
+  run_key = jax.jit(lambda: _keys(config)[1], out_shardings=replicated(mesh))()
+  return Program(config, mesh, method, optimizer, schedule, abstract, rows, run_key)
+
+
+def _keys(config: ml_collections.ConfigDict) -> tuple[jax.Array, jax.Array]:
+  """Key of the initialisation, key of the steps."""
+  return tuple(jax.random.split(jax.random.key(config.seed)))

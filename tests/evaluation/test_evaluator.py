@@ -1,0 +1,75 @@
+"""Scoring a split: every video once, the same at any device count and batch size."""
+
+import jax
+import numpy as np
+import pytest
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
+from dfdetect_jax.training.config import base_config
+from dfdetect_jax.training.sharding import make_mesh
+
+
+@pytest.fixture(scope="module")
+def scoring(toy, toy_dataset):
+  """Scores the test split with random weights."""
+  method = toy.build(toy.get_config())
+  variables = method.init(jax.random.key(0))
+
+  def score(devices=8, batch_size=8, method=method, directory=toy_dataset, split="test", **options):
+    mesh = make_mesh(base_config().mesh, jax.devices()[:devices])
+    predict = make_predictor(method, mesh)
+    rows = score_split(
+      predict, variables, method, str(directory), split, mesh=mesh, batch_size=batch_size, progress=False, **options
+    )
+    return rows, predict
+
+  return score
+
+
+def test_every_video_is_scored_once(scoring):
+  """Guards against videos scored twice or lost: 8 videos, one too short for a clip, one without a face."""
+  rows, _ = scoring()
+  ids = [row.video_id for row in rows]
+  assert len(ids) == len(set(ids)) == 10
+  failed = {row.video_id: row.reason for row in rows if row.status != "ok"}
+  assert failed == {
+    "toy/original/c23/test004": "face track of 3 frames is shorter than a clip of 4",
+    "toy/DF/c23/lost": "no face",
+  }
+  assert {row.label for row in rows if "/DF/" in row.video_id} == {1}
+
+
+@pytest.mark.parametrize("devices, batch_size", [(1, 1), (1, 5), (8, 16), (4, 4)])
+def test_devices_and_batches_do_not_change_scores(scoring, devices, batch_size):
+  """Guards padding and sharding at test: the same score for each video, in the same order."""
+  expected, _ = scoring()
+  found, _ = scoring(devices, batch_size)
+  assert [row.video_id for row in found] == [row.video_id for row in expected]
+  for a, b in zip(expected, found, strict=True):
+    assert (a.score is None) == (b.score is None)
+    if a.score is not None:
+      assert b.score == pytest.approx(a.score, abs=1e-6)
+
+
+def test_scores_are_means_over_clips_then_over_tracks(scoring):
+  """Guards the video score against a hand-made one: clips averaged in a track, the larger or mean track counts."""
+  top, mean = (scoring(over_tracks=over)[0] for over in ("max", "mean"))
+  for rows, over in ((top, max), (mean, np.mean)):
+    for row in rows:
+      if row.status == "ok":
+        assert [len(clips) for clips in row.clip_scores] == [2] * row.tracks
+        assert row.score == pytest.approx(over([np.mean(clips) for clips in row.clip_scores]), abs=1e-9)
+  assert sum(row.tracks == 2 for row in top) == 2
+
+
+def test_the_prediction_compiles_once(scoring):
+  """Guards against a compilation per video or for the last, padded batch."""
+  _, predict = scoring()
+  assert predict._cache_size() == 1
+
+
+def test_a_batch_that_does_not_fit_the_devices(scoring):
+  """Guards the message for an evaluation batch that cannot be cut up."""
+  with pytest.raises(UserError, match="eval_batch_size=12 cannot be cut"):
+    scoring(batch_size=12)

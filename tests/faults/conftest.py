@@ -1,0 +1,29 @@
+"""Real runs of the toy method as one process, to be hurt."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def toy_run(toy_dataset):
+  """Starts a training run on one device; gives the running process, in a group of its own."""
+
+  def start(workdir, *flags, data=toy_dataset):
+    command = [sys.executable, str(ROOT / "tests" / "toy_method.py"), "train", f"--workdir={workdir}", f"--data={data}"]
+    return subprocess.Popen(
+      [*command, f"--config={ROOT / 'tests' / 'toy_method.py'}", *flags],
+      cwd=ROOT,
+      env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "JAX_NUM_CPU_DEVICES": "1"},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+      start_new_session=True,
+    )
+
+  return start

@@ -1,0 +1,124 @@
+"""Any mesh computes the same; FSDP holds its share and no more."""
+
+import importlib
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.methods import METHODS
+from dfdetect_jax.training import dry_run, sharding
+from dfdetect_jax.training.config import base_config, override
+from dfdetect_jax.training.program import make_program
+
+MESHES = ((1, 1), (2, 1), (4, 1), (8, 1), (1, 8), (4, 2))  # (data, fsdp)
+CONFIGS = [
+  path.stem
+  for path in sorted((pathlib.Path(__file__).resolve().parents[2] / "configs").glob("*.py"))
+  if path.stem in METHODS
+]
+
+
+def first_step(config, data, fsdp):
+  """Metrics of the first step, the gradient's moments, and what the layout keeps on each device."""
+  config = override(config, {"mesh.data": data, "mesh.fsdp": fsdp})
+  program = make_program(config, 10, jax.devices()[: data * fsdp])
+  rng = np.random.default_rng(0)
+
+  def draw(x):
+    if x.dtype == jnp.uint8:
+      return rng.integers(0, 256, x.shape).astype(np.uint8)
+    return (np.arange(x.shape[0]) % 2).astype(np.int32)
+
+  shapes = program.batch_shapes()
+  batch = {name: jax.device_put(draw(shapes[name]), shapes[name].sharding) for name in sorted(shapes)}
+  state, metrics = program.compile_step()(program.initial_state(), batch, program.run_key)
+  return jax.device_get(metrics), jax.device_get(state.opt_state), program
+
+
+def compare(config, meshes, rtol):
+  """Loss and gradients of the first step on each mesh against one device."""
+  metrics, moments, _ = first_step(config, 1, 1)
+  # Scaled by the largest: a gradient that is zero but for rounding has no relative precision.
+  scale = max(np.abs(x).max() for x in jax.tree.leaves(moments) if x.dtype == np.float32)
+  for data, fsdp in meshes:
+    found, other, _ = first_step(config, data, fsdp)
+    for name in metrics:
+      np.testing.assert_allclose(found[name], metrics[name], rtol=rtol, atol=1e-6, err_msg=f"{name} on {data}x{fsdp}")
+    for a, b in zip(jax.tree.leaves(moments), jax.tree.leaves(other), strict=True):
+      np.testing.assert_allclose(b, a, rtol=rtol, atol=rtol * scale)
+
+
+def test_loss_and_gradients_do_not_depend_on_the_mesh(toy_config, monkeypatch):
+  """Guards data parallelism and FSDP, BatchNorm's statistics and dropout included: float32 reduction error only."""
+  monkeypatch.setattr(sharding, "FSDP_MIN_SIZE", 16)
+  compare(toy_config, MESHES[1:], 2e-5)
+
+
+@pytest.mark.slow  # each method is compiled three times
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_method_computes_the_same_on_eight_devices(name, monkeypatch):
+  """Guards each method against couplings between examples that break when a batch or a parameter is cut up."""
+  monkeypatch.setattr(sharding, "FSDP_MIN_SIZE", 256)
+  config = importlib.import_module(f"configs.{name}").get_config("test").unlock()
+  compare(override(config, {"batch_size": 8}), ((8, 1), (2, 4)), 1e-3)
+
+
+@pytest.mark.parametrize("fsdp", [2, 8])
+def test_fsdp_keeps_its_share_of_the_state(toy_config, monkeypatch, fsdp):
+  """Guards memory: parameters, teacher and optimizer are cut alike, to their part plus what cannot be cut."""
+  monkeypatch.setattr(sharding, "FSDP_MIN_SIZE", 16)
+  config = override(toy_config, {"model.width": 512, "mesh.data": 8 // fsdp, "mesh.fsdp": fsdp})
+  abstract = make_program(config, 10).abstract
+  whole = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(abstract))
+  assert dry_run.bytes_per_device(abstract) <= whole / fsdp * 1.05
+  kernel = abstract.params["Dense_0"]["kernel"].sharding.spec
+  assert kernel == PartitionSpec(None, "fsdp")
+  assert abstract.teacher["Dense_0"]["kernel"].sharding.spec == kernel
+  assert abstract.opt_state[0].mu["Dense_0"]["kernel"].sharding.spec == kernel
+
+
+def test_the_paper_sized_model_is_cut_to_an_eighth():
+  """Guards the figure for DIP-B on eight devices: parameters and optimizer at most 1/8 of the whole plus 5 %."""
+  config = importlib.import_module("configs.dip").get_config().unlock()
+  abstract = make_program(override(config, {"mesh.fsdp": 8}), 10).abstract
+  held = (abstract.params, abstract.opt_state)
+  whole = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(held))
+  assert whole > 3 * 4 * 80e6
+  assert dry_run.bytes_per_device(held) <= whole / 8 * 1.05
+
+
+def test_which_dimension_is_cut():
+  """Guards the rule: the largest dimension that divides, none for small leaves or where nothing divides."""
+  mesh = sharding.make_mesh(override(base_config(), {"mesh.fsdp": 4}).mesh)
+  shapes = {"a": (256, 512), "b": (512, 254), "c": (257, 255), "d": (16, 16), "e": (3, 3, 128, 64)}
+  tree = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+  found = {name: s.spec for name, s in sharding.state_sharding(mesh, tree).items()}
+  assert found == {
+    "a": PartitionSpec(None, "fsdp"),
+    "b": PartitionSpec("fsdp", None),
+    "c": PartitionSpec(),
+    "d": PartitionSpec(),
+    "e": PartitionSpec(None, None, "fsdp", None),
+  }
+
+
+def test_meshes_that_do_not_fit():
+  """Guards the messages for a mesh or a batch that the devices cannot carry."""
+  with pytest.raises(UserError, match="does not fit 8 devices"):
+    sharding.make_mesh(override(base_config(), {"mesh.fsdp": 3}).mesh)
+  mesh = sharding.make_mesh(base_config().mesh)
+  with pytest.raises(UserError, match="batch_size=12 cannot be cut into equal parts for 8 devices"):
+    sharding.batch_sharding(mesh, 12)
+
+
+def test_dry_run_reports_what_a_step_needs(toy_config):
+  """Guards --dry_run: parameters, memory and operations from the compiled step, without data."""
+  text = dry_run.report(override(toy_config, {"data": "", "mesh.fsdp": 2}))
+  assert text.startswith("toy: 817 parameters\ndevices: 8 x cpu, mesh data 4 x fsdp 2\n")
+  for part in ("state per device: ", "memory per device: ", "work per step: ", "nothing was trained"):
+    assert part in text
