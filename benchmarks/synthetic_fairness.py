@@ -253,8 +253,7 @@ def draw(results: dict, path: pathlib.Path) -> None:
   )
   axes.invert_yaxis()
   axes.set_title(
-    "What tells the rendered forgeries apart: shortcuts (grey), single frames (orange), change over time (blue)",
-    fontsize=9,
+    "rendered forgeries told by shortcuts (grey), single frames (orange), change over time (blue)", fontsize=9
   )
   figure.savefig(path, dpi=130)
 

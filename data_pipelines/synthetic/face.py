@@ -203,4 +203,4 @@ def _paint_mouth(image, view, face, wearer, expression, u, y):
   _blend(inner, tooth.astype(np.float32), row * smoothstep(opened, 0.012, 0.035))
   _blend(part, inner, gap * depth)
   line = np.exp(-(((f - 0.5 * (upper_in + lower_in)) / (0.009 + 0.25 * soft)) ** 2)) * smoothstep(np.abs(s), 1.06, 0.9)
-  _blend(part, part * 0.38, line * (1 - depth) * 0.9)
+  _blend(part, part * 0.30, line * (1 - depth) * 0.9)

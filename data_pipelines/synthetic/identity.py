@@ -74,7 +74,7 @@ def draw_identity(seed: int, number: int) -> Identity:
   hair = HAIR[rng.integers(0, 3 if dark else len(HAIR))] * rng.uniform(0.8, 1.15)
   style = str(rng.choice(["bald", "short", "short", "short", "bob", "long", "long"]))
   masculine = style in ("bald", "short")
-  lip = skin * np.array([0.86, 0.62, 0.64]) + rng.normal(0, 5, 3)
+  lip = skin * np.array([0.80, 0.52, 0.54]) + rng.normal(0, 5, 3)
   if not masculine and rng.random() < 0.5:
     lip = lip * [0.95, 0.75, 0.78] + [18, 0, 4]
   return Identity(
@@ -120,7 +120,7 @@ def draw_identity(seed: int, number: int) -> Identity:
     mouth=np.array(
       [
         rng.uniform(0.56, 0.62),
-        rng.uniform(0.19, 0.245),
+        rng.uniform(0.20, 0.255),
         rng.uniform(0.030, 0.052),
         rng.uniform(0.045, 0.072),
         rng.uniform(0.004, 0.014),

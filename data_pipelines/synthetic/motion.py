@@ -100,16 +100,16 @@ def draw_camera(seed: int, number: int, frames: int) -> Camera:
   elevation = rng.uniform(0.15, 0.8) + 0.12 * track(rng, frames, 0.3)
   light = np.stack([np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], -1)
   warmth = rng.normal(0, 0.06)
-  key = rng.uniform(0.55, 0.85) * np.array([1 + warmth, 1, 1 - warmth])
+  key = rng.uniform(0.50, 0.70) * np.array([1 + warmth, 1, 1 - warmth])
   return Camera(
     shake=shake,
     tilt=0.002 * slow * track(rng, frames, 0.8) + 0.0008 * fast * rng.standard_normal(frames),
     gain=np.clip(1 + level[:, None] + white, 0.6, 1.4),
     blur=np.clip(rng.uniform(0.3, 1.0) + log_uniform(rng, 0.02, 0.35) * track(rng, frames, 1.2), 0, 1.8),
-    noise=log_uniform(rng, 1.5, 8.0),
+    noise=log_uniform(rng, 1.5, 6.5),
     light=light,
     key=key,
-    ambient=rng.uniform(0.38, 0.56) * np.array([1 - 0.6 * warmth, 1, 1 + 0.6 * warmth]),
+    ambient=rng.uniform(0.42, 0.54) * np.array([1 - 0.6 * warmth, 1, 1 + 0.6 * warmth]),
     scale=rng.uniform(0.92, 1.10),
     place=np.array([rng.uniform(-0.10, 0.10), rng.uniform(-0.02, 0.03)]),
   )
