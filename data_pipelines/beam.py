@@ -1,38 +1,37 @@
-"""The build on an Apache Beam runner, for clusters: `python -m data_pipelines.beam --source=NAME … --output=DIR`.
+"""The build on an Apache Beam runner, for clusters: `python -m data_pipelines.beam --source=NAME … --output=DIR -- …`.
 
-The options are those of data_pipelines.build; all others go to Beam (`--runner=…`, `--direct_num_workers=…`, …). The
-workers must see the videos and the output folder under the same paths. A stopped job goes on like any other build.
+The options are those of data_pipelines.build; what follows `--` goes to Beam (`--runner=…`, `--direct_num_workers=…`,
+…). The workers must see the videos and the output folder under the same paths. A stopped job goes on like any other
+build, with Beam or without.
 """
 
 import argparse
+import importlib.util
+import pathlib
 import sys
 from collections.abc import Iterator
 
 from data_pipelines import build, finish
-from data_pipelines.detectors import detector as detectors
 from data_pipelines.plan import Unit
-from data_pipelines.pool import pin_to_one_cpu_thread
-from data_pipelines.unit import Job, build_unit
+from data_pipelines.pool import Pool, pin_to_one_cpu_thread
+from data_pipelines.unit import Job
 from dfdetect_jax.errors import UserError, exit_on_user_error
-
-try:
-  import apache_beam
-  from apache_beam.options.pipeline_options import PipelineOptions
-except ImportError:
-  apache_beam = None
 
 
 def main(argv: list[str] | None = None) -> int:
   """Parses the command line and builds; returns the exit status (1 if no video gave a track)."""
+  argv = sys.argv[1:] if argv is None else argv
+  end = argv.index("--") if "--" in argv else len(argv)
   parser = build.parser()
   parser.prog = "python -m data_pipelines.beam"
   parser.epilog = __doc__
-  args, beam_options = parser.parse_known_args(argv)
+  args = parser.parse_args(argv[:end])
   with exit_on_user_error("data_pipelines.beam"):
-    if apache_beam is None:
+    if importlib.util.find_spec("apache_beam") is None:
       raise UserError("Apache Beam is not installed: pip install 'dfdetect_jax[beam]'.")
-    if args.part:
-      raise UserError("--part cuts a job for machines without a scheduler; Beam divides the work itself.")
+    if args.part or args.workers:
+      raise UserError("--part and --workers divide a job by hand; Beam's own options after -- do it here.")
+    _make_absolute(args)
     settings = build.settings_of(args)
     listing = build.listing_of(args, settings)
     if args.dry_run:
@@ -40,31 +39,43 @@ def main(argv: list[str] | None = None) -> int:
       return 0
     if args.output is None:
       raise UserError("--output=DIR is missing: the folder to write the shards to.")
-
-    def run_on_beam(job: Job, own: list[Unit], undone: list[Unit], args: argparse.Namespace) -> int:
-      with apache_beam.Pipeline(options=PipelineOptions(beam_options)) as pipeline:
-        units = pipeline | "Units" >> apache_beam.Create(undone)
-        units | "Spread" >> apache_beam.Reshuffle() | "Build" >> apache_beam.ParDo(_build_function(job))
-      return sum(finish.records_of(args.output, unit) for unit in undone)
-
-    return build.build(args, settings, listing, run=run_on_beam)
+    return build.build(args, settings, listing, run=_on_beam(argv[end + 1 :]))
 
 
-def _build_function(job: Job) -> "apache_beam.DoFn":
-  """Beam's wrapper of `build_unit`: one detector per worker, units that are done already are left alone."""
+def _make_absolute(args: argparse.Namespace) -> None:
+  """Names every file and folder by its absolute path: workers run in other current folders."""
+  for name in ("output", "root", "manifest", "detections", "detector_model", "reals"):
+    given = getattr(args, name)
+    if given and (name == "output" or pathlib.Path(given).exists()):
+      setattr(args, name, type(given)(pathlib.Path(given).resolve()))
+
+
+def _on_beam(options: list[str]):
+  """A `run` for `build.build`: one unit is one element of a pipeline with these options of Beam's."""
+  import apache_beam
+  from apache_beam.options.pipeline_options import PipelineOptions
 
   class BuildUnit(apache_beam.DoFn):
-    def setup(self):
-      pin_to_one_cpu_thread()
-      settings = job.settings
-      self._detector = None if settings.cropped else detectors.create(settings.detector, settings.detector_model)
+    """Builds a unit in a process of its own, so that a crash or a hang costs one video and not Beam's worker."""
+
+    def __init__(self, job: Job, timeout: float):
+      self._job, self._timeout = job, timeout
 
     def process(self, unit: Unit) -> Iterator[int]:
-      if not finish.is_done(job.directory, unit):  # Beam may run an element twice
-        build_unit(job, unit, self._detector)
+      if not finish.is_done(pathlib.Path(self._job.directory), unit):  # Beam may run an element twice
+        for _ in Pool(self._job, 1, self._timeout).run([unit]):
+          pass
       yield 1
 
-  return BuildUnit()
+  def run(job: Job, own: list[Unit], undone: list[Unit], args: argparse.Namespace) -> int:
+    if undone:
+      print(f"{len(undone)} of {len(own)} shards to build; Beam's runner shows the progress", file=sys.stderr)
+      with apache_beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+        units = pipeline | "Units" >> apache_beam.Create(undone)
+        units | "Spread" >> apache_beam.Reshuffle() | "Build" >> apache_beam.ParDo(BuildUnit(job, args.timeout))
+    return sum(finish.records_of(args.output, unit) for unit in undone)
+
+  return run
 
 
 if __name__ == "__main__":
