@@ -43,9 +43,10 @@ VARIANTS = {
   "table8_no_tempo": {"objective.temporal": False},
   "table8_original": {},
   "small": {
-    "model.size": "small", "model.units": 2, "model.spatial": 2, "model.layers": 2, "clips.frames": 8, "clips.size": 64,
-    "batch_size": 8, "total_steps": 1500, "eval_every": 250, "checkpoint_every": 250, "log_every": 25,
-    "optimizer.learning_rate": 5e-4, "optimizer.warmup_steps": 100, "eval_batch_size": 32,
+    "model.size": "small", "model.units": 1, "model.spatial": 1, "model.temporal": 2, "model.layers": 2,
+    "model.temporal_init": "difference", "clips.frames": 8, "clips.size": 64, "batch_size": 16, "total_steps": 400,
+    "eval_every": 100, "checkpoint_every": 100, "log_every": 25, "optimizer.learning_rate": 1e-3,
+    "optimizer.warmup_steps": 50, "optimizer.schedule": "cosine", "eval_batch_size": 32,
   },
   "test": {
     "model.size": "test", "model.units": 1, "model.spatial": 1, "model.layers": 1, "clips.frames": 8, "clips.size": 64,
@@ -63,6 +64,7 @@ def get_config(arg: str | None = None):
   config.model.units = 3
   config.model.spatial = 3  # SA blocks per unit
   config.model.temporal = 1  # TA blocks per unit
+  config.model.temporal_init = "zero"  # for image weights; or difference, for training from scratch
   config.model.pooling = "mean"  # or max
   config.model.layers = 6  # DiCA layers
   config.model.dica = True

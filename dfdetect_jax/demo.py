@@ -3,8 +3,8 @@
   python -m dfdetect_jax.demo [--output=demo]
 
 Makes a small set of rendered talking heads and four forgeries of each, builds face-track shards, trains a small DIP,
-evaluates it on people it has never seen, writes a report, and judges one real and one forged video. Every step is one of
-the commands that you would type yourself, and is printed; run the demo again and it goes on where it was stopped.
+evaluates it on people it has never seen, writes a report, and judges one real and one forged video. Every step is one
+of the commands that you would type yourself, and is printed; run the demo again and it goes on where it was stopped.
 
 It shows that everything works together. Its figures say nothing about real deepfakes.
 """

@@ -127,9 +127,8 @@ def _span(track: FaceTrack, starts: np.ndarray, frames: int) -> dict:
   """Frames and seconds of the video between which a clip's frames lie."""
   first, last = int(track.first_frame + starts[0]), int(track.first_frame + starts[-1] + frames - 1)
   fps = track.fps or 25.0  # a stream without timestamps; any player assumes a rate
-  return {
-    "first_frame": first, "last_frame": last, "start_second": round(first / fps, 3), "end_second": round((last + 1) / fps, 3),
-  }  # fmt: skip
+  seconds = {"start_second": round(first / fps, 3), "end_second": round((last + 1) / fps, 3)}
+  return {"first_frame": first, "last_frame": last} | seconds
 
 
 def readable(result: dict) -> str:

@@ -50,7 +50,8 @@ class SelfAttention(nn.Module):
     heads: number of heads; each has width E / heads.
     qkv_bias: whether the query, key and value projections have a bias (ViT: yes, FTCN's transformer: no).
     dropout: rate on the output.
-    out_init: initialiser of the output projection's kernel.
+    out_init: initialiser of the output projection's kernel, `[E, E]`.
+    qkv_init: initialiser of the query, key and value projections' kernel, `[E, 3E]`.
     dtype: compute dtype; parameters stay float32.
   """
 
@@ -58,6 +59,7 @@ class SelfAttention(nn.Module):
   qkv_bias: bool = True
   dropout: float = 0.0
   out_init: Callable = nn.initializers.xavier_uniform()
+  qkv_init: Callable = nn.initializers.xavier_uniform()
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -67,7 +69,7 @@ class SelfAttention(nn.Module):
     qkv = nn.DenseGeneral(
       (3, self.heads, width // self.heads),
       use_bias=self.qkv_bias,
-      kernel_init=nn.initializers.xavier_uniform(),
+      kernel_init=self.qkv_init,
       dtype=self.dtype,
       name="qkv",
     )(x)
@@ -98,7 +100,7 @@ class Block(nn.Module):
   """x + Attention(LN(x)), then x + MLP(LN(x)).
 
   Attributes:
-    heads, qkv_bias, dropout, out_init, dtype: see `SelfAttention`.
+    heads, qkv_bias, dropout, out_init, qkv_init, dtype: see `SelfAttention`.
     mlp: hidden width of the MLP.
     epsilon: of the LayerNorms (ViT: 1e-6, PyTorch's default: 1e-5).
   """
@@ -109,13 +111,16 @@ class Block(nn.Module):
   dropout: float = 0.0
   epsilon: float = 1e-6
   out_init: Callable = nn.initializers.xavier_uniform()
+  qkv_init: Callable = nn.initializers.xavier_uniform()
   dtype: Dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     """Maps `[..., N, E]` to the same shape."""
     y = LayerNorm(epsilon=self.epsilon, name="norm1")(x)
-    y = SelfAttention(self.heads, self.qkv_bias, self.dropout, self.out_init, self.dtype, name="attention")(y, train)
+    y = SelfAttention(
+      self.heads, self.qkv_bias, self.dropout, self.out_init, self.qkv_init, self.dtype, name="attention"
+    )(y, train)
     x = x + y
     y = LayerNorm(epsilon=self.epsilon, name="norm2")(x)
     return x + Mlp(self.mlp, self.dropout, self.dtype, name="mlp")(y, train)

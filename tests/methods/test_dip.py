@@ -10,7 +10,8 @@ import pytest
 from configs import dip as card
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.methods.dip import losses, model
+from dfdetect_jax.layers.transformer import SelfAttention
+from dfdetect_jax.methods.dip import encoder, losses, model
 
 TINY = dict(patch=8, width=16, heads=2, mlp=24, units=2, spatial=1, temporal=1, layers=1, k_n=3)
 CLIP = (3, 32, 32, 3)
@@ -66,7 +67,7 @@ def counted_by_hand(e, mlp, patch, frames, size, units=3, per_unit=4, layers=6):
 
 @pytest.mark.parametrize(
   ("size", "count"),
-  [("b", 170_871_558), ("s", 42_968_454), ("ti", 10_867_398), ("small", 3_306_630), ("test", 236_838)],
+  [("b", 170_871_558), ("s", 42_968_454), ("ti", 10_867_398), ("small", 866_886), ("test", 236_838)],
 )
 def test_parameter_counts(size, count):
   """Guards the named sizes at the paper's T = 16 and 224 px."""
@@ -298,3 +299,15 @@ def test_predict_is_a_probability_and_ignores_the_batch(tiny):
   score = predict({"params": params}, first)
   np.testing.assert_allclose(score, 1 / (1 + np.exp(-apply({"params": params}, first)["logit"])), rtol=1e-5)
   np.testing.assert_allclose(predict({"params": params}, other.at[1].set(first[1]))[1], score[1], rtol=1e-5)
+
+
+def test_temporal_attention_may_start_as_a_difference():
+  """Guards `temporal_init=difference`: uniform attention then takes each token's mean over time away, no more."""
+  x = jax.random.normal(jax.random.key(0), (2, 5, 8))
+  attention = SelfAttention(2, **encoder.TEMPORAL_INITS["difference"])
+  params = attention.init(jax.random.key(1), x)["params"]
+  kernel = params["qkv"]["kernel"]
+  params["qkv"]["kernel"] = kernel.at[:, :2].set(0.0)  # no queries, no keys: attention is uniform
+  out = attention.apply({"params": params}, x)
+  expected = -np.mean(np.asarray(x, np.float64), axis=1, keepdims=True)
+  np.testing.assert_allclose(out, np.broadcast_to(expected, x.shape), atol=1e-6)

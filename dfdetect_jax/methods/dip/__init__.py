@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.methods.dip import diffusion, model, objective
+from dfdetect_jax.methods.dip import diffusion, encoder, model, objective
 from dfdetect_jax.methods.method import ClipSpec
 
 
@@ -22,7 +22,11 @@ def build(config: ml_collections.ConfigDict) -> objective.DipMethod:
   spec = ClipSpec(example="triplet", **config.clips)
   if spec.size % settings["patch"]:
     raise UserError(f"DIP: clips of {spec.size} px cannot be cut into patches of {settings['patch']} px.")
-  for name, choices in (("pooling", ("mean", "max")), ("diffusion_path", diffusion.PATHS)):
+  for name, choices in (
+    ("pooling", ("mean", "max")),
+    ("diffusion_path", diffusion.PATHS),
+    ("temporal_init", tuple(encoder.TEMPORAL_INITS)),
+  ):
     if settings[name] not in choices:
       raise UserError(f"DIP: model.{name} is '{settings[name]}', it must be one of {', '.join(choices)}.")
   if settings["k_n"] < 1 or settings["k_n"] % 2 == 0:

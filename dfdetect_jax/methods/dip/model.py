@@ -17,7 +17,7 @@ SIZES = {
   "ti": dict(patch=16, width=192, heads=3, mlp=768),
   "s": dict(patch=16, width=384, heads=6, mlp=1536),
   "b": dict(patch=16, width=768, heads=12, mlp=3072),
-  "small": dict(patch=8, width=128, heads=4, mlp=256),
+  "small": dict(patch=16, width=64, heads=4, mlp=128),
   "test": dict(patch=16, width=32, heads=2, mlp=64),
 }
 
@@ -28,6 +28,7 @@ class DIP(nn.Module):
   Attributes:
     patch, width, heads, mlp: of the ViT blocks (see `SIZES`); DiCA uses the same heads and MLP.
     units, spatial, temporal: STE's units and its SA:TA ratio (Tables IV, V).
+    temporal_init: how temporal attention starts, `zero` or `difference` (see `encoder.TEMPORAL_INITS`).
     pooling: directional pooling, `mean` (default) or `max` (§III-B allows both).
     layers: DiCA layers (§III-C2: six).
     dica: cross-attention between the directions; False: self-attention in each (Table VII).
@@ -45,6 +46,7 @@ class DIP(nn.Module):
   units: int = 3
   spatial: int = 3
   temporal: int = 1
+  temporal_init: str = "zero"
   pooling: str = "mean"
   layers: int = 6
   dica: bool = True
@@ -68,8 +70,8 @@ class DIP(nn.Module):
       `cosine` `[B, 2, L, L]`: ½(1 + cos(Z_d, Z_d)) and `diffusion_similarity` `[B, 2, L, L]`: exp(-τ₂ D_dd).
     """
     z = encoder.SpatioTemporalEncoder(
-      self.patch, self.width, self.heads, self.mlp, self.units, self.spatial, self.temporal, self.scan, self.remat,
-      self.dtype, name="ste",
+      self.patch, self.width, self.heads, self.mlp, self.units, self.spatial, self.temporal, self.temporal_init,
+      self.scan, self.remat, self.dtype, name="ste",
     )(clips, train)  # fmt: skip
     z_h, z_v = encoder.directional_pooling(z, self.pooling)
     length = z_h.shape[-2] - 1
