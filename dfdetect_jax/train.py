@@ -3,6 +3,8 @@
   python -m dfdetect_jax.train --config=configs/dip.py --workdir=runs/dip --data=shards/ffpp_c23
   python -m dfdetect_jax.train --config=configs/dip.py:small --workdir=runs/small --data=shards/mine --config.seed=1
 
+  python -m dfdetect_jax.train --config=configs/dip.py --dry_run --config.mesh.fsdp=8
+
 --config names a file in configs/ and, after a colon, one of its variants; the file's first lines say which table of the
 paper it is, what it needs and what to expect. Any field can be set with --config.FIELD=VALUE. The same command goes on
 with a run that was stopped, from the latest checkpoint in its workdir.
@@ -21,6 +23,11 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with a variant after a colon.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics, config.")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Compile the step, say what it needs, and stop.")
+_PROFILE = flags.DEFINE_string("profile", None, "FIRST:LAST: trace these steps to WORKDIR/profile (for xprof).")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, where no cluster is detected.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the job, where no cluster is detected.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, where no cluster is detected.")
 _DATA = flags.DEFINE_string("data", None, "Dataset folder made by data_pipelines.build (sets config.data).")
 
 
@@ -30,30 +37,55 @@ def _parse(argv: list[str]):
   try:
     rest = flags.FLAGS(argv)
   except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-    raise UserError(f"{error}\n(--help shows how to call this program)") from error
+    told = error.args[0] if isinstance(error, KeyError) and error.args else error  # str() of a KeyError is quoted
+    raise UserError(f"{str(told).strip()}\n(--help shows how to call this program)") from error
   if len(rest) > 1:
     raise UserError(f"unexpected argument '{rest[1]}': fields are set as --config.FIELD=VALUE.")
-  for flag in (_CONFIG, _WORKDIR):
-    if not flag.value:
-      raise UserError(f"--{flag.name} is missing. For example: --config=configs/dip.py:small --workdir=runs/dip")
+  if not _CONFIG.value:
+    raise UserError("--config is missing. For example: --config=configs/dip.py:small --workdir=runs/dip")
   config = _CONFIG.value
-  if _DATA.value:
-    config.data = _DATA.value
-  if not config.data:
-    raise UserError("--data is missing: the dataset folder that data_pipelines.build made.")
-  return config, _WORKDIR.value
+  try:
+    config.data = _DATA.value or config.data  # a file that could not be loaded tells so at its first use
+  except OSError as error:
+    raise UserError(str(error)) from error
+  if not _DRY_RUN.value:
+    if not _WORKDIR.value:
+      raise UserError("--workdir is missing: the folder of the run, for example --workdir=runs/dip")
+    if not config.data:
+      raise UserError("--data is missing: the dataset folder that data_pipelines.build made.")
+  return config
+
+
+def _profiled() -> tuple[int, int] | None:
+  """The steps to trace."""
+  if _PROFILE.value is None:
+    return None
+  first, _, last = _PROFILE.value.partition(":")
+  if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
+    raise UserError(f"--profile={_PROFILE.value} must be FIRST:LAST, two steps, for example --profile=20:25")
+  return int(first), int(last)
 
 
 def main(argv: list[str] | None = None) -> None:
   """Parses flags and trains; see the module's docstring."""
   with exit_on_user_error("train"):
     if {"--help", "-h", "-help"} & set(sys.argv if argv is None else argv):
-      print(f"{__doc__}\nFlags:\n  --config=FILE[:VARIANT]\n  --workdir=DIR\n  --data=DIR\n  --config.FIELD=VALUE")
+      print(f"{__doc__}\nFlags:\n  --config=FILE[:VARIANT]\n  --config.FIELD=VALUE")
+      for flag in (_WORKDIR, _DATA, _DRY_RUN, _PROFILE, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID):
+        print(f"  --{flag.name}: {flags.FLAGS[flag.name].help}")
       return
-    config, workdir = _parse(sys.argv if argv is None else argv)
-    from dfdetect_jax.training.loop import train_and_evaluate  # --help and mistakes need not wait for it
+    config, profile = _parse(sys.argv if argv is None else argv), _profiled()
+    from dfdetect_jax.training import distributed  # --help and mistakes need not wait for jax
 
-    train_and_evaluate(config, workdir)
+    distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    if _DRY_RUN.value:
+      from dfdetect_jax.training import dry_run
+
+      print(dry_run.report(config))
+      return
+    from dfdetect_jax.training.loop import train_and_evaluate
+
+    train_and_evaluate(config, _WORKDIR.value, profile)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,6 @@ def toy_dataset(tmp_path_factory) -> pathlib.Path:
   Splits train (8 pairs), val (3), test (4); tracks of 16 to 31 frames, two videos with two tracks, one of 3 frames
   in each split, and a test video for which no face was found.
   """
-  import csv
   import json
 
   import cv2
@@ -80,10 +79,8 @@ def toy_dataset(tmp_path_factory) -> pathlib.Path:
     records[split] = lengths
   shards.write_tfds_metadata(directory, 64, records)
   schema.write_tracks(directory, tracks)
-  with open(directory / schema.FAILURES_FILE, "w", newline="") as file:
-    rows = csv.writer(file)
-    rows.writerow(schema.FAILURES_COLUMNS)
-    rows.writerow(["lost.mp4", "no face", "toy/DF/c23/lost", "1", "test", "toy", "DF", "c23", "person_lost"])
+  lost = schema.Failure("lost.mp4", "no face", "toy/DF/c23/lost", "1", "test", "toy", "DF", "c23", "person_lost")
+  schema.write_failures(directory, [lost])
   (directory / schema.DATASET_FILE).write_text(json.dumps({"schema_version": schema.SCHEMA_VERSION}))
   return directory
 

@@ -30,7 +30,8 @@ class Toy(nn.Module):
     x = jnp.abs(jnp.diff(x, axis=-4))
     x = x.reshape(*x.shape[:-3], 4, x.shape[-3] // 4, 4, x.shape[-2] // 4, 3).mean(axis=(-6, -4, -2))
     x = x.reshape(x.shape[0], -1)
-    x = nn.Dense(self.width, dtype=self.dtype)(x)
+    # No bias: before BatchNorm its gradient is rounding noise, which Adam would blow up to full steps.
+    x = nn.Dense(self.width, use_bias=False, dtype=self.dtype)(x)
     x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)(x)
     x = nn.Dropout(0.1, deterministic=not train)(nn.relu(x))
     return {"logit": nn.Dense(1, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)}

@@ -15,9 +15,10 @@ def toy_run(toy_dataset):
   """Starts a training run on one device; gives the running process, in a group of its own."""
 
   def start(workdir, *flags, data=toy_dataset):
-    command = [sys.executable, str(ROOT / "tests" / "toy_method.py"), "train", f"--workdir={workdir}", f"--data={data}"]
+    toy = str(ROOT / "tests" / "toy_method.py")
+    command = [sys.executable, toy, "train", f"--config={toy}", f"--workdir={workdir}", f"--data={data}", *flags]
     return subprocess.Popen(
-      [*command, f"--config={ROOT / 'tests' / 'toy_method.py'}", *flags],
+      command,
       cwd=ROOT,
       env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "JAX_NUM_CPU_DEVICES": "1"},
       stdout=subprocess.PIPE,

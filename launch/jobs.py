@@ -1,0 +1,65 @@
+"""Writes what a scheduler needs to train on several machines: a script or a manifest, to be read and submitted.
+
+  python -m launch.jobs slurm --nodes=2 --gpus=8 -- --config=configs/dip.py --workdir=/shared/runs/dip --data=/shared/df
+
+Targets: slurm, gke_jobset, tpu_vm, skypilot. The words after -- are flags of dfdetect_jax.train. What they agree on: a
+job that was told to stop has saved its state and leaves with status 75; it is started again with the same command, and
+goes on. Any other status but 0 is a failure and is not retried (a mistake would be repeated for ever).
+"""
+
+import argparse
+import pathlib
+import shlex
+import string
+
+from dfdetect_jax.training.preemption import EXIT_PREEMPTED
+
+TEMPLATES = pathlib.Path(__file__).parent / "templates"
+TARGETS = {"slurm": "slurm.sh", "gke_jobset": "gke_jobset.yaml", "tpu_vm": "tpu_vm.sh", "skypilot": "skypilot.yaml"}
+
+
+class _Template(string.Template):
+  """Placeholders are written `%{name}`, so that the shell keeps its dollars; a percent sign is `%%`."""
+
+  delimiter = "%"
+
+
+def render(target: str, train_flags: list[str], **settings: str | int) -> str:
+  """Fills in the template of a target.
+
+  Args:
+    target: a name in `TARGETS`.
+    train_flags: flags of dfdetect_jax.train.
+    settings: `name`, `nodes`, `gpus`, `image`, `accelerator`, `zone`, `hours`.
+
+  Returns:
+    A bash script or YAML documents.
+  """
+  template = _Template((TEMPLATES / TARGETS[target]).read_text())
+  return template.substitute(
+    settings,
+    command=shlex.join(["python", "-m", "dfdetect_jax.train", *train_flags]),
+    status=EXIT_PREEMPTED,
+  )
+
+
+def main() -> None:
+  """Parses flags and prints; see the module's docstring."""
+  parser = argparse.ArgumentParser(
+    "python -m launch.jobs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("target", choices=sorted(TARGETS))
+  parser.add_argument("--name", default="dfdetect", help="of the job (default: dfdetect)")
+  parser.add_argument("--nodes", type=int, default=1, help="machines (default: 1)")
+  parser.add_argument("--gpus", type=int, default=8, help="GPUs of each machine (default: 8)")
+  parser.add_argument("--image", default="dfdetect_jax:latest", help="container image, see launch/Dockerfile")
+  parser.add_argument("--accelerator", default="v5litepod-16", help="TPU slice, or SkyPilot's name of a GPU")
+  parser.add_argument("--zone", default="us-west4-a", help="of the TPU (default: us-west4-a)")
+  parser.add_argument("--hours", type=int, default=24, help="time limit (default: 24)")
+  parser.add_argument("train_flags", nargs="+", help="after --: flags of dfdetect_jax.train")
+  settings = vars(parser.parse_args())
+  print(render(settings.pop("target"), settings.pop("train_flags"), **settings), end="")
+
+
+if __name__ == "__main__":
+  main()

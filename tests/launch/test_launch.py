@@ -1,0 +1,82 @@
+"""Launch files: the recipes in launch/README.md run, give what is stored, and parse."""
+
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+RECIPES = re.findall(r"```bash recipe\n(.*?)\n```", (ROOT / "launch" / "README.md").read_text(), re.S)
+NAMES = ["local.txt", "slurm.sh", "gke_jobset.yaml", "tpu_vm.sh", "skypilot.yaml"]
+
+
+def run(recipe):
+  words = shlex.split(recipe)
+  assert words[0] == "python"
+  done = subprocess.run([sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True)
+  return done.stdout
+
+
+@pytest.mark.parametrize("name, recipe", list(zip(NAMES, RECIPES, strict=True)), ids=NAMES)
+def test_a_recipe_gives_what_is_stored(name, recipe):
+  """Guards every launch file against unnoticed change: delete a golden file and run again to accept a new one."""
+  output = run(recipe)
+  if not (GOLDEN / name).exists():
+    (GOLDEN / name).write_text(output)
+    pytest.fail(f"{name} was missing: written anew, look at it")
+  assert output == (GOLDEN / name).read_text()
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith(".sh")])
+def test_scripts_parse(name):
+  """Guards against a script that bash, or shellcheck where there is one, refuses."""
+  subprocess.run(["bash", "-n", GOLDEN / name], check=True)
+  if shutil.which("shellcheck"):
+    subprocess.run(["shellcheck", GOLDEN / name], check=True)
+
+
+def test_the_jobset_restarts_on_the_right_status():
+  """Guards the manifest's structure: indexed pods, restart on 75, time to save, rights that jax's detection needs."""
+  parts = {part["kind"]: part for part in yaml.safe_load_all((GOLDEN / "gke_jobset.yaml").read_text())}
+  assert parts.keys() == {"ServiceAccount", "Role", "RoleBinding", "JobSet"}
+  policy = parts["JobSet"]["spec"]["failurePolicy"]
+  assert policy["maxRestarts"] == 0 and policy["rules"][0]["action"] == "RestartJobSetAndIgnoreMaxRestarts"
+  [job] = parts["JobSet"]["spec"]["replicatedJobs"]
+  spec = job["template"]["spec"]
+  assert spec["completionMode"] == "Indexed" and spec["parallelism"] == spec["completions"] == 4
+  assert spec["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [75]
+  pod = spec["template"]["spec"]
+  assert pod["serviceAccountName"] == parts["ServiceAccount"]["metadata"]["name"]
+  assert pod["terminationGracePeriodSeconds"] >= 60
+  [container] = pod["containers"]
+  assert container["args"][0].startswith("exec python -m dfdetect_jax.train --config=")
+  assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+  assert {r for rule in parts["Role"]["rules"] for r in rule["resources"]} == {"pods", "services", "jobs"}
+
+
+def test_the_sky_task_recovers():
+  """Guards the managed job: spot, recovery on 75, and our own flags where SkyPilot is not detected by jax."""
+  task = yaml.safe_load((GOLDEN / "skypilot.yaml").read_text())
+  assert task["resources"]["use_spot"] and task["resources"]["job_recovery"]["recover_on_exit_codes"] == [75]
+  assert "--process_id=" in task["run"] and task["num_nodes"] == 2
+  script = subprocess.run(["bash", "-n"], input=task["run"], text=True)
+  assert script.returncode == 0
+
+
+def test_slurm_requeues_only_when_told_to_stop(tmp_path):
+  """Guards the batch script by running it with stand-ins for srun and scontrol: status 75 requeues, 1 does not."""
+  for status, requeued in ((75, True), (1, False), (0, False)):
+    folder = tmp_path / str(status)
+    folder.mkdir()
+    for name, body in (("srun", f"exit {status}"), ("scontrol", f'echo "$@" > {folder}/requeued')):
+      (folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+      (folder / name).chmod(0o755)
+    done = subprocess.run(["bash", GOLDEN / "slurm.sh"], env={"PATH": f"{folder}:/usr/bin:/bin", "SLURM_JOB_ID": "7"})
+    assert done.returncode == status
+    assert (folder / "requeued").exists() == requeued

@@ -1,0 +1,116 @@
+"""Two and four real processes: one run, the same numbers, written once; a death or a stop reaches them all."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from dfdetect_jax.training.restore import restore_run
+
+pytestmark = pytest.mark.slow  # each starts processes that import the library
+
+
+def finish(job, timeout=240):
+  """Output and exit status of a job."""
+  try:
+    output = job.communicate(timeout=timeout)[0]
+  finally:
+    if job.poll() is None:
+      job.terminate()
+      job.wait(timeout=90)
+  return output, job.returncode
+
+
+def metrics_of(workdir):
+  lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+  return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def alone(toy_job, tmp_path_factory):
+  """The run of one process with four devices."""
+  workdir = tmp_path_factory.mktemp("alone")
+  output, status = finish(toy_job("train", workdir, processes=1, devices=4))
+  assert status == 0, output
+  return workdir
+
+
+@pytest.mark.parametrize("processes, devices", [(2, 2), (4, 1)])
+def test_processes_train_and_evaluate_as_one(toy, toy_job, alone, tmp_path, processes, devices):
+  """Guards multi-process runs: the same batches and parameters as one process with as many devices, metrics and scores
+  written once, every video scored once.
+  """
+  output, status = finish(toy_job("train", tmp_path / "run", processes=processes, devices=devices))
+  assert status == 0, output
+  assert output.count("step 20/20") == 1
+  one, several = metrics_of(alone), metrics_of(tmp_path / "run")
+  assert [m["step"] for m in several] == [m["step"] for m in one]
+  for a, b in zip(one, several, strict=True):
+    for name in a:
+      assert b[name] == pytest.approx(a[name], rel=1e-4, abs=1e-5), name
+  expected, found = restore_run(alone, "latest").variables, restore_run(tmp_path / "run", "latest").variables
+  for a, b in zip(*map(jax.tree.leaves, (expected, found)), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+  scores = []
+  for workdir, count in ((alone, 1), (tmp_path / "run", processes)):
+    flags = ("--step=latest", f"--output={tmp_path / str(count)}")
+    output, status = finish(toy_job("evaluate", workdir, *flags, processes=count, devices=devices))
+    assert status == 0, output
+    with open(tmp_path / str(count) / "scores.csv", newline="") as file:
+      scores.append({row["video_id"]: row for row in csv.DictReader(file)})
+    assert output.count("Scores and figures are in") == 1
+  assert scores[0].keys() == scores[1].keys() and len(scores[0]) == 10
+  for video, row in scores[0].items():
+    if row["score"]:
+      assert float(scores[1][video]["score"]) == pytest.approx(float(row["score"]), abs=1e-5)
+
+
+def test_a_stop_reaches_all_processes_and_the_run_goes_on(toy_job, alone, tmp_path):
+  """Guards preemption: SIGTERM saves off the interval at one step for all, exits 75, and the run goes on."""
+  flags = ("--config.total_steps=4000", "--config.checkpoint_every=100000", "--config.eval_every=0")
+  job = toy_job("train", tmp_path, *flags, devices=2)
+  wait_for_step(job, tmp_path, 5)
+  job.send_signal(signal.SIGTERM)
+  output, status = finish(job)
+  assert status == 75, output
+  [saved] = [int(p.name) for p in (tmp_path / "checkpoints").iterdir()]
+  assert f"told to stop: saved step {saved}" in output
+  output, status = finish(toy_job("train", tmp_path, f"--config.total_steps={saved + 5}", devices=2))
+  assert status == 0 and f"goes on at step {saved} of" in output, output
+
+
+def test_a_process_that_dies_takes_the_job_down(toy_job, tmp_path):
+  """Guards against a job that hangs for ever because one of its processes was killed: a minute at most."""
+  flags = ("--config.total_steps=1000000", "--config.checkpoint_every=1000000", "--config.eval_every=0")
+  job = toy_job("train", tmp_path, *flags)
+  wait_for_step(job, tmp_path, 5)
+  children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True, check=True).stdout.split()
+  [victim] = [
+    pid for pid in map(int, children) if b"--process_id=1" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+  ]
+  start = time.monotonic()
+  os.kill(victim, signal.SIGKILL)
+  _, status = finish(job, timeout=90)
+  assert status not in (0, None)
+  assert time.monotonic() - start < 75
+
+
+def wait_for_step(job, workdir, step, seconds=200):
+  """Returns once the run has written metrics of a step."""
+  deadline = time.monotonic() + seconds
+  while time.monotonic() < deadline:
+    assert job.poll() is None, job.communicate()[0]
+    path = workdir / "metrics.jsonl"
+    if path.exists() and any(f'"step": {step},' in line for line in path.read_text().splitlines()):
+      return
+    time.sleep(0.2)
+  job.terminate()
+  raise AssertionError(f"step {step} was not reached in {seconds} s")
