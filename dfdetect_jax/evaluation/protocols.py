@@ -219,15 +219,42 @@ def check_no_leak(first: Sequence[Track], second: Sequence[Track], names: tuple[
   """
   leaks = find_leaks(first, second)
   if leaks:
-    told = []
-    for kind in dict.fromkeys(leak.kind for leak in leaks):
-      of_kind = [leak for leak in leaks if leak.kind == kind]
-      one = of_kind[0]
-      told.append(f"{len(of_kind)} of kind '{kind}' (such as {one.shared}: '{one.first}' and '{one.second}')")
-    raise UserError(
-      f"{names[0]} and {names[1]} share what they must not: {'; '.join(told)}. A figure on such a split is worthless: "
-      "correct the split column of the manifest (or the split files) and build the shards again."
-    )
+    raise UserError(_told(leaks, names))
+
+
+def check_splits(tracks: Sequence[Track]) -> list[str]:
+  """Checks a dataset before anything is trained on it.
+
+  Args:
+    tracks: all tracks of the dataset.
+
+  Returns:
+    Warnings: splits that share a person (in other videos), which makes the figures on them too good.
+
+  Raises:
+    UserError: a video id stands for two videos, or two splits share a video, a file or the forgeries of one video.
+  """
+  check_ids(tracks)
+  warnings = []
+  for names in (("train", "val"), ("train", "test"), ("val", "test")):
+    leaks = find_leaks(*([t for t in tracks if t.split == name] for name in names))
+    if any(leak.kind != "identity" for leak in leaks):
+      raise UserError(_told(leaks, names))
+    if leaks:
+      warnings.append(_told(leaks, names))
+  return warnings
+
+
+def _told(leaks: Sequence[Leak], names: tuple[str, str]) -> str:
+  told = []
+  for kind in dict.fromkeys(leak.kind for leak in leaks):
+    of_kind = [leak for leak in leaks if leak.kind == kind]
+    one = of_kind[0]
+    told.append(f"{len(of_kind)} of kind '{kind}' (such as {one.shared}: '{one.first}' and '{one.second}')")
+  return (
+    f"{names[0]} and {names[1]} share what they must not: {'; '.join(told)}. A figure on such a split is worthless: "
+    "correct the split column of the manifest (or the split files) and build the shards again."
+  )
 
 
 def check_ids(tracks: Collection[Track]) -> None:

@@ -24,6 +24,7 @@ from dfdetect_jax.data.loader import examples, long_enough, train_batches
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.evaluation.metrics import summarise
+from dfdetect_jax.evaluation.protocols import check_splits
 from dfdetect_jax.schema import DATASET_FILE, read_tracks
 from dfdetect_jax.training import distributed, run_config
 from dfdetect_jax.training.checkpoints import CHECKPOINTS, Checkpoints
@@ -65,6 +66,8 @@ def train_and_evaluate(
 
   # Data, then mesh and method.
   spec = methods.build(config).clip_spec
+  for warning in check_splits(read_tracks(config.data)):
+    say(f"WARNING: {warning}")
   tracks, short = long_enough(read_tracks(config.data, "train"), spec)
   epoch = len(examples(tracks, spec, config.unpaired))
   total_steps = config.total_steps or math.ceil(config.epochs * epoch / config.batch_size)

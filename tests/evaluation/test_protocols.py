@@ -119,6 +119,16 @@ def test_planted_leaks_are_caught(kind, planted):
     protocols.check_no_leak(train, [*test, planted])
 
 
+def test_a_dataset_is_checked_before_training():
+  """Guards what training asks: a test video in train stops it, a person on both sides is a warning."""
+  clean = [t for t in _dataset() if t.compression == "c23"]
+  assert protocols.check_splits(clean) == []
+  (warning,) = protocols.check_splits([*clean, _track("test", "Deepfakes", "099_003")])
+  assert "train and test share" in warning and "'identity'" in warning
+  with pytest.raises(UserError, match="train and test share.*'pair'"):
+    protocols.check_splits([*clean, _track("test", "Deepfakes", "000_099", identity="")])
+
+
 def test_people_may_recur_where_the_authors_let_them():
   """Guards that Celeb-DF's official split passes while its videos are still kept apart."""
   celeb = [
