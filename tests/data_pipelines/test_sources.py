@@ -1,6 +1,8 @@
 """Every dataset in its official layout, in miniature: counted as it is, leaking nothing, told when it is not one."""
 
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -73,6 +75,18 @@ def test_dry_run_counts_by_split_label_manipulation_and_compression(tmp_path, mi
   }
   assert printed == groups
   assert f"{len(found.videos)} videos found, {len(found.missing)} missing" in text
+
+
+def test_dry_run_as_a_program_decodes_and_writes_nothing(tmp_path, miniature):
+  """Guards the entry point itself: empty files are listed by the program, and the folder stays as it was."""
+  root = miniature("faceforensics", tmp_path / "ff")
+  before = sorted(tmp_path.rglob("*"))
+  program = [sys.executable, "-m", "data_pipelines.build", "--source=faceforensics", f"--root={root}", "--dry-run"]
+  result = subprocess.run(program, cwd=pathlib.Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+  assert result.returncode == 0, result.stderr
+  rows = [line.split() for line in result.stdout.splitlines()]
+  assert ["test", "fake", "faceforensics", "NeuralTextures", "c23", "2"] in rows
+  assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("source", [*SOURCES, "synthetic", "folder"])
