@@ -52,13 +52,11 @@ def main(argv: list[str] | None = None) -> None:
     run("data_pipelines.build", "--source=synthetic", f"--root={videos}", f"--output={shards}", "--size=64")
     steps = [f"--config.total_steps={args.steps}"] if args.steps else []
     run("dfdetect_jax.train", "--config=configs/dip.py:small", f"--workdir={workdir}", f"--data={shards}", *steps)
-    for split in ("val", "test"):
-      run(
-        "dfdetect_jax.evaluate", f"--workdir={workdir}", f"--data={shards}", f"--split={split}",
-        f"--output={out / split}",
-      )  # fmt: skip
-    run("dfdetect_jax.evaluation.report", f"{out / 'test'}/scores.csv", f"--val={out / 'val'}/scores.csv",
-        f"--output={report}")  # fmt: skip
+    evaluate = ("dfdetect_jax.evaluate", f"--workdir={workdir}", f"--data={shards}")
+    validation = f"--val={out / 'val' / 'scores.csv'}"
+    run(*evaluate, "--split=val", f"--output={out / 'val'}")
+    run(*evaluate, "--split=test", f"--output={out / 'test'}", validation)
+    run("dfdetect_jax.evaluation.report", str(out / "test" / "scores.csv"), validation, f"--output={report}")
     real = sorted((out / "videos/original_sequences/youtube/c23/videos").glob("*.mp4"))[-1]
     fake = next(iter(sorted((out / "videos/manipulated_sequences/Deepfakes/c23/videos").glob(f"{real.stem}_*.mp4"))))
     run(

@@ -16,7 +16,8 @@ import jax
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.evaluation import metrics
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
-from dfdetect_jax.evaluation.scores import write_scores
+from dfdetect_jax.evaluation.report import threshold_from
+from dfdetect_jax.evaluation.scores import read_scores, write_scores
 from dfdetect_jax.evaluation.statistics import bootstrap_intervals
 from dfdetect_jax.training import distributed
 from dfdetect_jax.training.restore import restore_run
@@ -38,6 +39,9 @@ def main(argv: list[str] | None = None) -> None:
   )
   failed = "videos that cannot be scored count as 0.5 (half, default) or are left out (exclude); they are listed"
   parser.add_argument("--failed", default="half", choices=("half", "exclude"), help=failed)
+  parser.add_argument(
+    "--val", metavar="CSV", help="scores of the validation split: chooses the threshold of a second accuracy"
+  )
   parser.add_argument("--batch-size", type=int, help="clips per forward pass (default: the config's)")
   distributed.add_arguments(parser)
   args = parser.parse_args(argv)
@@ -52,7 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     if jax.process_index():
       return  # every process knows all scores; one writes them
-    summary = metrics.summarise(scores, args.failed, intervals=bootstrap_intervals)
+    threshold = threshold_from(read_scores(args.val), scores, args.val) if args.val else None
+    summary = metrics.summarise(scores, args.failed, threshold, bootstrap_intervals)
     summary["run"] = {
       "workdir": str(args.workdir), "step": run.step, "method": run.config.method, "weights": run.weights,
       "data": str(args.data), "split": args.split,
