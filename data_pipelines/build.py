@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
   where.add_argument("--output", type=pathlib.Path, metavar="DIR", help="folder of the shards")
   where.add_argument("--split", default="", metavar="A,B", help="only these splits (train, val, test)")
   where.add_argument("--compression", default="", metavar="A,B", help="only these compressions, e.g. c23")
-  where.add_argument("--manipulations", default="", metavar="A,B", help="only these, where the source knows several")
+  where.add_argument("--manipulations", default="", metavar="A,B", help="only these forgeries, and all real videos")
   where.add_argument("--reals", default="", metavar="DIR", help="FaceForensics++'s root, for deeper_forensics")
   where.add_argument("--dry-run", action="store_true", help="say what the source finds, and stop")
 
@@ -153,7 +153,9 @@ def listing_of(args: argparse.Namespace, settings: Settings) -> Listing:
   videos = [
     video
     for video in listing.videos
-    if video.split in splits and (not compression or not video.compression or video.compression in compression)
+    if video.split in splits
+    and (not compression or not video.compression or video.compression in compression)
+    and (not options.manipulations or not video.label or video.manipulation in options.manipulations)
   ]
   twice = [name for name, n in collections.Counter(video.video_id for video in videos).items() if n > 1]
   if twice:

@@ -37,7 +37,7 @@ def draw_timeline(result: dict, folder: str) -> pathlib.Path:
       timeline.plot([clip["start_second"], clip["end_second"]], [clip["probability"]] * 2, color=color, linewidth=4)
     timeline.axhline(0.5, color="grey", linewidth=0.8, linestyle="--")
     timeline.axhline(track["probability"], color="black", linewidth=0.8)
-    timeline.set(ylim=(0, 1), ylabel="probability of a forgery", xlabel="seconds")
+    timeline.set(ylim=(-0.03, 1.03), ylabel="probability of a forgery", xlabel="seconds")
     timeline.set_title(
       f"face {track['track']}: mean of {len(track['clips'])} clips {track['probability']:.3f}", loc="left"
     )
