@@ -37,15 +37,14 @@ def test_kill_9_at_random_moments_loses_nothing(toy, toy_run, tmp_path):
   """Guards exact resume: a run that is killed again and again, also while it writes checkpoints (every second step),
   ends with the very parameters and metrics of a run that was left alone; each kill costs one interval at most.
   """
-  flags = (
-    "--config.total_steps=400", "--config.checkpoint_every=2", "--config.log_every=2", "--config.eval_every=100",
-  )  # fmt: skip
-  alone = toy_run(tmp_path / "alone", *flags)
+  flags = ("--config.total_steps=60", "--config.log_every=2", "--config.eval_every=20")
+  alone = toy_run(tmp_path / "alone", *flags, "--config.checkpoint_every=60")
   output = alone.communicate(timeout=300)[0]
   assert alone.returncode == 0, output
 
   moments, kills, seen = random.Random(0), 0, 0
   hurt = tmp_path / "hurt"
+  flags = (*flags, "--config.checkpoint_every=2")
   while kills < 8:
     job = toy_run(hurt, *flags)
     deadline = time.monotonic() + 200
