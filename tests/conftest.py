@@ -39,6 +39,7 @@ def toy_dataset(tmp_path_factory) -> pathlib.Path:
   Splits train (8 pairs), val (3), test (4); tracks of 16 to 31 frames, two videos with two tracks, one of 3 frames
   in each split, and a test video for which no face was found.
   """
+  import hashlib
   import json
 
   import cv2
@@ -70,7 +71,7 @@ def toy_dataset(tmp_path_factory) -> pathlib.Path:
         tracks.append(
           schema.Track(
             video_id, number, split, label, first, frames, 0, 25.0, "toy", manipulation, "c23", f"{split}{pair}",
-            f"person_{split}{pair}", f"{split}{pair}.mp4", "0" * 64, 64,
+            f"person_{split}{pair}", f"{split}{pair}.mp4", hashlib.sha256(video_id.encode()).hexdigest(), 64,
           )
         )  # fmt: skip
         first += frames
