@@ -236,6 +236,7 @@ def build(
   missing = [(plan.relative_path(path, root), reason) for path, reason in listing.missing]
   plan.begin(args.output, choices, units, missing)
   if (args.output / finish.DATASET_FILE).is_file():
+    finish.clear_work(args.output)  # a kill between the last file and this clearing leaves it
     print(f"{args.output} is finished already, with the same choices.")
     return 0
   own = part_of(units, args.part)

@@ -31,6 +31,11 @@ def clear_partial(directory: pathlib.Path, units: list[Unit]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def clear_work(directory: pathlib.Path) -> None:
+  """Removes the plan and the notes of a finished dataset."""
+  shutil.rmtree(directory / WORK_FOLDER, ignore_errors=True)
+
+
 def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]:
   """Writes the dataset's metadata, `dataset.json` last: with it the dataset is finished.
 
@@ -91,5 +96,5 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]
   partial = directory / f"{DATASET_FILE}.partial"
   partial.write_text(json.dumps(metadata, indent=2, sort_keys=True) + "\n")
   partial.replace(directory / DATASET_FILE)
-  shutil.rmtree(directory / WORK_FOLDER, ignore_errors=True)
+  clear_work(directory)
   return tracks, failures

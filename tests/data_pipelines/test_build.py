@@ -14,7 +14,7 @@ import psutil
 import pytest
 from array_record.python import array_record_module
 
-from data_pipelines import build, decode, encoding, merge, plan, verify
+from data_pipelines import build, decode, encoding, finish, merge, plan, verify
 from data_pipelines.pool import Pool
 from data_pipelines.unit import Job, UnitNote
 from dfdetect_jax import schema
@@ -133,6 +133,17 @@ def test_kills_and_workers_leave_no_mark_on_the_bytes(tmp_path, dataset):
   assert killed >= 3
   assert run([*arguments, f"--output={output}", "--workers=2"]).returncode == 0
   assert contents(output) == expected
+
+
+def test_a_kill_in_the_very_last_step_leaves_no_mark_either(tmp_path, dataset, monkeypatch):
+  """Guards a stop between the finished dataset and the removal of the build's notes."""
+  arguments = [*dataset(2), f"--output={tmp_path / 'out'}", "--workers=1"]
+  with monkeypatch.context() as patch:
+    patch.setattr(finish, "clear_work", lambda directory: None)
+    assert build.main(arguments) == 0
+  assert (tmp_path / "out" / plan.WORK_FOLDER).exists()
+  assert build.main(arguments) == 0
+  assert not (tmp_path / "out" / plan.WORK_FOLDER).exists()
 
 
 def test_a_killed_worker_is_replaced_and_its_unit_done_again(tmp_path, dataset):
