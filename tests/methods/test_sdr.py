@@ -27,10 +27,16 @@ def shapes(method):
 
 
 def randomised(method):
-  """Variables of which none is as it was initialised: no layer off, no two branches or statistics alike."""
+  """Variables with no layer switched off; compiling the initialisation would take longer than a test."""
   rng = np.random.default_rng(0)
-  variables = jax.jit(method.init)(jax.random.key(0))
-  return jax.tree.map(lambda v: v + jnp.asarray(0.1 * rng.normal(size=v.shape), jnp.float32), variables)
+
+  def value(path, leaf):
+    if path[-1].key in ("scale", "var"):
+      return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), jnp.float32)
+    spread = 0.1 if leaf.ndim == 1 else (2 / np.prod(leaf.shape[:-1])) ** 0.5
+    return jnp.asarray(spread * rng.normal(size=leaf.shape), jnp.float32)
+
+  return jax.tree_util.tree_map_with_path(value, shapes(method))
 
 
 def random_views(batch=2, branches=4):
