@@ -213,9 +213,6 @@ def test_a_full_disk_stops_with_the_last_good_checkpoint_kept(toy_run, small_dis
   assert "train: error: a checkpoint cannot be written: no space left" in output, output[-2000:]
   last = _last_saved(small_disk)
   assert last > 0
-  for step in sorted(int(p.name) for p in (small_disk / "checkpoints").iterdir() if p.name.isdigit())[1:4]:
-    shutil.rmtree(small_disk / "checkpoints" / str(step))
-  output = (job := toy_run(small_disk, *flags[:1], f"--config.total_steps={last + 1}", *flags[2:])).communicate(
-    timeout=300
-  )[0]
+  subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)  # room is made
+  output = (job := toy_run(small_disk, *flags, f"--config.total_steps={last + 1}")).communicate(timeout=300)[0]
   assert job.returncode == 0 and f"goes on at step {last} of" in output, output[-2000:]
