@@ -1,8 +1,16 @@
 """Depth-wise 3×3 convolution, written so that XLA runs it fast."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+
+def identity(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+  """Initialises a kernel `[3, 3, 1, C]` so that the convolution changes nothing."""
+  del key
+  return jnp.zeros(shape, dtype).at[1, 1].set(1)
 
 
 class DepthwiseConv(nn.Module):
@@ -12,13 +20,18 @@ class DepthwiseConv(nn.Module):
 
   The nine shifted multiply-adds fuse into one pass, accumulated in float32. On a CPU that is 60-130 times as fast
   forward, and 2-25 times with its gradients, as the grouped convolution, which has the same parameter `[3, 3, 1, C]`.
+
+  Attributes:
+    kernel_init: initialiser of the parameter; `identity` starts as y = x.
   """
+
+  kernel_init: Callable = nn.initializers.lecun_normal()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps `[..., H, W, C]` to the same shape and dtype."""
     height, width, channels = x.shape[-3:]
-    kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, 1, channels))
+    kernel = self.param("kernel", self.kernel_init, (3, 3, 1, channels))
     kernel = kernel.reshape(3, 3, *(1,) * (x.ndim - 1), channels)
     padded = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [(1, 1), (1, 1), (0, 0)])
     y = jnp.zeros(x.shape, jnp.float32)

@@ -59,13 +59,13 @@ def test_loss_and_gradients_do_not_depend_on_the_mesh(toy_config, monkeypatch):
   compare(toy_config, MESHES[1:], 2e-5)
 
 
-@pytest.mark.slow  # each method is compiled three times
+@pytest.mark.slow  # each method is compiled twice
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_method_computes_the_same_on_eight_devices(name, monkeypatch):
   """Guards each method against couplings between examples that break when a batch or a parameter is cut up."""
-  monkeypatch.setattr(sharding, "FSDP_MIN_SIZE", 256)
+  monkeypatch.setattr(sharding, "FSDP_MIN_SIZE", 2048)
   config = importlib.import_module(f"configs.{name}").get_config("test").unlock()
-  compare(override(config, {"batch_size": 8}), ((8, 1), (2, 4)), 1e-3)
+  compare(override(config, {"batch_size": 8}), ((2, 4),), 1e-3)
 
 
 @pytest.mark.parametrize("fsdp", [2, 8])

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
+from dfdetect_jax.layers.depthwise_conv import DepthwiseConv, identity
 from dfdetect_jax.methods.dil import neighbours
 
 Dtype = jnp.dtype
@@ -18,7 +18,8 @@ class MotionAttention(nn.Module):
       A_W = σ(Conv_1×1(Conv_3×3(D^w) + D^w))            on the (T, W) planes, Eq. 3
 
   Decisions: the two directions share their convolutions ("in a similar way"). Between Eq. 1 and the average there are
-  only linear maps, so the average is taken first and the convolutions run once.
+  only linear maps, so the average is taken first and the convolutions run once. The depth-wise convolution of Eq. 1
+  starts as the identity, so that the differences are differences from the first step on.
 
   Attributes:
     reduction: r, by which the channels are squeezed (at least one channel stays).
@@ -38,7 +39,7 @@ class MotionAttention(nn.Module):
     channels = x.shape[-1]
     squeezed = max(1, channels // self.reduction)
     features = nn.Conv(squeezed, (1, 1), use_bias=False, dtype=self.dtype, name="squeeze")(x)
-    convolved = DepthwiseConv(name="depthwise")(features)
+    convolved = DepthwiseConv(identity, name="depthwise")(features)
     forward, backward = neighbours.differences(features, convolved, axis=-4)
     difference = 0.5 * (forward + backward) if self.bidirectional else forward
 
