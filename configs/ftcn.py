@@ -25,9 +25,10 @@ VARIANTS = {
     "optimizer.weight_decay": 0.0,
   },
   "test": {
-    "model.size": "test", "clips.frames": 4, "clips.size": 32, "clips.test_clips": 2, "batch_size": 4,
-    "remat": False, "total_steps": 20, "eval_every": 10, "checkpoint_every": 10, "log_every": 5, "eval_batch_size": 4,
-    "optimizer.name": "adam", "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 2, "workers": 0,
+    "model.size": "test", "model.form": "matmul", "clips.frames": 4, "clips.size": 32, "clips.test_clips": 2,
+    "batch_size": 4, "remat": False, "total_steps": 20, "eval_every": 10, "checkpoint_every": 10, "log_every": 5,
+    "eval_batch_size": 4, "optimizer.name": "adam", "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 2,
+    "workers": 0,
   },
 }  # fmt: skip
 
