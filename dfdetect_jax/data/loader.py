@@ -1,6 +1,7 @@
 """Batches of clips, each a pure function of its global index: any number of hosts or workers gives the same ones."""
 
 import dataclasses
+import gc
 from collections.abc import Callable, Iterator, Sequence
 
 import grain
@@ -150,7 +151,9 @@ def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator
   try:
     yield from iterator
   finally:
-    iterator.close()  # ends the worker processes and frees the memory they share
+    iterator.close()  # ends the worker processes
+    del iterator
+    gc.collect()  # grain's iterator is in a cycle with its last element, which lies in shared memory
 
 
 def train_batches(

@@ -197,6 +197,7 @@ def train_and_evaluate(
           say(f"told to stop: saved step {step}; the same command goes on from there.", flush=True)
           raise Preempted
   finally:
+    batch = None  # on a CPU it may lie in memory that is shared with the workers
     batches.close()
     writer.close()
     checkpoints.close()
