@@ -12,6 +12,7 @@ with a run that was stopped, from the latest checkpoint in its workdir.
 Exit status: 0 finished, 2 something given is wrong, 75 told to stop (state saved, start me again).
 """
 
+import ast
 import sys
 
 from absl import flags
@@ -37,8 +38,10 @@ def _parse(argv: list[str]):
   try:
     rest = flags.FLAGS(argv)
   except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-    told = error.args[0] if isinstance(error, KeyError) and error.args else error  # str() of a KeyError is quoted
-    raise UserError(f"{str(told).strip()}\n(--help shows how to call this program)") from error
+    told = str(error)
+    if told[:1] == told[-1:] and told[:1] in ("'", '"'):
+      told = ast.literal_eval(told)  # a KeyError shows its message as Python would write it
+    raise UserError(f"{told.strip()}\n(--help shows how to call this program)") from error
   if len(rest) > 1:
     raise UserError(f"unexpected argument '{rest[1]}': fields are set as --config.FIELD=VALUE.")
   if not _CONFIG.value:
