@@ -1,5 +1,6 @@
 """Notices when batches stop coming: a worker that hangs would otherwise hold the whole job, silently."""
 
+import multiprocessing
 import queue
 import threading
 from collections.abc import Generator
@@ -52,6 +53,8 @@ class Deadline:
     try:
       item = self._queue.get(timeout=self._seconds)
     except queue.Empty:
+      for worker in multiprocessing.active_children():
+        worker.kill()  # one that hangs would not end when asked, and hold this process at its exit
       raise UserError(
         f"no batch came for {self._seconds:g} s: a data worker hangs or died, or the storage does not answer. Check "
         "the dataset folder's disk and the machine's memory, then give the same command to go on; "

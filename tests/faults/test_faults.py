@@ -179,10 +179,11 @@ def test_a_stopped_worker_process_ends_the_run(toy_run, tmp_path):
   while not (tmp_path / "metrics.jsonl").exists() or not (tmp_path / "metrics.jsonl").read_text():
     assert job.poll() is None and time.monotonic() < deadline
     time.sleep(0.1)
-  children = subprocess.run(["pgrep", "-g", str(job.pid)], capture_output=True, text=True, check=True).stdout.split()
-  for child in map(int, children):
-    if child != job.pid:
-      os.kill(child, signal.SIGSTOP)
+  workers = subprocess.run(
+    ["pgrep", "-g", str(job.pid), "-f", "spawn_main"], capture_output=True, text=True, check=True
+  )
+  for worker in map(int, workers.stdout.split()):
+    os.kill(worker, signal.SIGSTOP)
   try:
     output = job.communicate(timeout=120)[0]
     assert job.returncode == 2 and "no batch came for 40 s" in output, output

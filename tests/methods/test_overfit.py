@@ -59,7 +59,7 @@ def batch_of(spec, clips, labels):
 @pytest.mark.parametrize("source", ["drawn", pytest.param("real", marks=pytest.mark.realfaces)])
 @pytest.mark.parametrize("name", ["dip", "st_ilif", "ftcn", "sdr", "dil"])
 def test_overfits_eight_clips(name, source, request):
-  """Guards that gradients reach what they must: cross-entropy < 0.05 on 4 real and 4 fake clips within 250 steps."""
+  """Guards that the whole can learn: cross-entropy < 0.05 within 250 steps, then 8 of 8 right at test."""
   config = importlib.import_module(f"configs.{name}").get_config("test")
   with config.unlocked():
     config.optimizer.learning_rate, config.optimizer.schedule = 2e-3, "constant"
@@ -77,10 +77,13 @@ def test_overfits_eight_clips(name, source, request):
   step = jax.jit(make_train_step(method, optimizer), donate_argnums=0)
   batch = batch_of(spec, clips, labels)
   recent = []
-  for _ in range(250):
+  for i in range(250):
     with jax.numpy_dtype_promotion("standard"):  # optax counts in int32 and raises floats to that power
       state, metrics = step(state, batch, jax.random.key(1))
     recent = [*recent[-9:], float(metrics[CROSS_ENTROPY.get(name, "loss")])]
-    if len(recent) == 10 and np.mean(recent) < 0.04:
+    if i >= 60 and np.mean(recent) < 0.04:  # by then running statistics have followed
       break
   assert np.mean(recent) < 0.05
+  learned = np.concatenate([batch["anchor"], batch["forged"]]) if spec.example == "triplet" else batch["clip"]
+  truth = np.sort(labels) if spec.example == "triplet" else labels
+  np.testing.assert_array_equal(jax.jit(method.predict)(state.student, learned) > 0.5, truth > 0)
