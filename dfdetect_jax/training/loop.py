@@ -66,14 +66,15 @@ def train_and_evaluate(
 
   # Data, then mesh and method.
   spec = methods.build(config).clip_spec
-  for warning in check_splits(read_tracks(config.data)):
+  everything = read_tracks(config.data)
+  for warning in check_splits(everything):
     say(f"WARNING: {warning}")
   tracks, short = long_enough(read_tracks(config.data, "train"), spec)
   epoch = len(examples(tracks, spec, config.unpaired))
   total_steps = config.total_steps or math.ceil(config.epochs * epoch / config.batch_size)
   if total_steps <= 0:
     raise UserError("the run has no length: set config.total_steps or config.epochs.")
-  validate = any(t.split == "val" and t.frames >= spec.frames for t in read_tracks(config.data))
+  validate = any(t.split == "val" and t.frames >= spec.frames for t in everything)
   program = make_program(config, total_steps)
   mesh, method = program.mesh, program.method
   batch_sharding(mesh, config.eval_batch_size, "eval_batch_size")
