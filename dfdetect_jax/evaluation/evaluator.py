@@ -10,6 +10,7 @@ import tqdm
 
 from dfdetect_jax.data.loader import long_enough, test_batches
 from dfdetect_jax.data.sampling import test_starts
+from dfdetect_jax.evaluation.protocols import VideoSet, select
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video, score_video
 from dfdetect_jax.methods.method import Method
 from dfdetect_jax.schema import Failure, Track, read_failures, read_tracks
@@ -36,7 +37,7 @@ def score_split(
   over_tracks: str = "max",
   workers: int = 0,
   prefetch: int = 4,
-  tracks: Sequence[Track] | None = None,
+  videos: VideoSet | None = None,
   progress: bool = True,
 ) -> list[VideoScore]:
   """Scores all videos of a split: mean over the clips of each track, then over the tracks.
@@ -51,7 +52,7 @@ def score_split(
     batch_size: clips per forward pass, over all devices.
     over_tracks: `max` or `mean` over the face tracks of a video.
     workers, prefetch: reading processes and batches read ahead.
-    tracks: the tracks to score; all of the split if None.
+    videos: which ones of the split; all if None.
     progress: show a progress bar.
 
   Returns:
@@ -59,11 +60,13 @@ def score_split(
     track, or none as long as a clip) with status "failed" and a reason.
 
   Raises:
-    UserError: the folder or split does not exist, or the batch does not fit the devices.
+    UserError: the folder or split does not exist or holds none of `videos`, or the batch does not fit the devices.
   """
   spec = method.clip_spec
-  whole = tracks is None
-  usable, short = long_enough(read_tracks(directory, split) if whole else tracks, spec)
+  tracks, failures = read_tracks(directory, split), read_failures(directory, split)
+  if videos is not None:
+    tracks, failures = select(tracks, videos, split), [f for f in failures if videos.holds(f)]
+  usable, short = long_enough(tracks, spec)
   probabilities: list[list[float]] = [[] for _ in usable]
   sharding = batch_sharding(mesh, batch_size, "eval_batch_size")
   batches = test_batches(
@@ -97,7 +100,7 @@ def score_split(
     for members in videos.values()
   ]
   rows += _too_short(short, videos, spec.frames)
-  return rows + (_failures(directory, split) if whole else [])
+  return rows + [failed_video(f.video_id, int(f.label), f.reason, **_known(f)) for f in failures]
 
 
 def _known(video: Track | Failure) -> dict[str, str]:
@@ -117,8 +120,3 @@ def _too_short(short: Sequence[Track], scored: dict[str, list[int]], frames: int
     )
     for t in longest.values()
   ]
-
-
-def _failures(directory: str, split: str) -> list[VideoScore]:
-  """A row for each video of the split for which the build found no face track."""
-  return [failed_video(f.video_id, int(f.label), f.reason, **_known(f)) for f in read_failures(directory, split)]

@@ -9,7 +9,8 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.schema import Track
+from dfdetect_jax.evaluation.scores import VideoScore
+from dfdetect_jax.schema import Failure, Track
 
 # Names of datasets as data_pipelines writes them into the tracks.
 FFPP = "faceforensics"
@@ -34,7 +35,7 @@ class VideoSet:
 
   Attributes:
     name: row of the table that they give.
-    dataset: its name.
+    dataset: its name, "" = any.
     manipulations: forgeries wanted, empty = all; the real videos are always in.
     compressions: wanted, empty = all.
     distortion: name of `DISTORTIONS` or "frame_dropping"; "" = clean.
@@ -52,6 +53,14 @@ class VideoSet:
   def folder(self) -> str:
     """Folder below the output of data_pipelines.perturb that holds these shards, "" for clean ones."""
     return f"{self.distortion}-{self.level}" if self.distortion else ""
+
+  def holds(self, video: Track | Failure | VideoScore) -> bool:
+    """Whether a video is of this set, whatever its split and distortion; real videos are of every manipulation."""
+    return (
+      self.dataset in ("", video.dataset)
+      and (not self.compressions or video.compression in self.compressions)
+      and (not self.manipulations or int(video.label) == 0 or video.manipulation in self.manipulations)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,22 +142,15 @@ def select(tracks: Iterable[Track], videos: VideoSet, split: str) -> list[Track]
     UserError: no track is left, or one of the manipulations has none.
   """
   tracks = list(tracks)
-  chosen = [
-    t
-    for t in tracks
-    if t.dataset == videos.dataset
-    and t.split == split
-    and (not videos.compressions or t.compression in videos.compressions)
-    and (t.label == 0 or not videos.manipulations or t.manipulation in videos.manipulations)
-  ]
+  chosen = [t for t in tracks if t.split == split and videos.holds(t)]
   absent = sorted(set(videos.manipulations) - {t.manipulation for t in chosen})
   if not chosen or absent:
     have = sorted({"/".join((t.dataset, t.manipulation, t.compression, t.split)) for t in tracks})
     what = f" of {', '.join(absent)}" if absent else ""
     raise UserError(
-      f"the set '{videos.name}' (dataset {videos.dataset}, compression {' or '.join(videos.compressions) or 'any'}) "
-      f"has no video{what} in split '{split}'. The shards hold (dataset/manipulation/compression/split): "
-      f"{', '.join(have[:30]) or 'nothing'}{', …' if len(have) > 30 else ''}."
+      f"the set '{videos.name}' (dataset {videos.dataset or 'any'}, compression "
+      f"{' or '.join(videos.compressions) or 'any'}) has no video{what} in split '{split}'. The shards hold "
+      f"(dataset/manipulation/compression/split): {', '.join(have[:30]) or 'nothing'}{', …' if len(have) > 30 else ''}."
     )
   return chosen
 

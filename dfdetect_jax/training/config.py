@@ -49,6 +49,11 @@ def base_config() -> ml_collections.ConfigDict:
   )
 
   config.data = ""  # dataset folder made by data_pipelines.build; --data says the same
+  # Which of its videos the run trains on and is validated on; empty = all. Real videos are of every manipulation.
+  config.videos = ml_collections.ConfigDict()
+  config.videos.dataset = ""  # as data_pipelines names it: faceforensics, celeb_df_v2, …
+  config.videos.manipulations = ()  # such as ("Deepfakes", "Face2Face", "FaceSwap")
+  config.videos.compressions = ()  # such as ("c23",)
   config.workers = 2  # processes that read clips; 0 reads in threads of the main process
   config.prefetch = 4  # batches read ahead
   config.data_timeout = 600.0  # seconds without a batch after which a run stops instead of hanging; 0 = never

@@ -24,7 +24,7 @@ from dfdetect_jax.data.loader import examples, long_enough, train_batches
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.evaluation.metrics import summarise
-from dfdetect_jax.evaluation.protocols import check_splits
+from dfdetect_jax.evaluation.protocols import VideoSet, check_splits, select
 from dfdetect_jax.schema import DATASET_FILE, read_tracks
 from dfdetect_jax.training import distributed, run_config
 from dfdetect_jax.training.checkpoints import CHECKPOINTS, Checkpoints
@@ -66,10 +66,12 @@ def train_and_evaluate(
 
   # Data, then mesh and method.
   spec = methods.build(config).clip_spec
-  everything = read_tracks(config.data)
+  videos = VideoSet("config.videos", **config.videos)
+  stored = read_tracks(config.data)
+  everything = [t for t in stored if videos.holds(t)]
   for warning in check_splits(everything):
     say(f"WARNING: {warning}")
-  tracks, short = long_enough(read_tracks(config.data, "train"), spec)
+  tracks, short = long_enough(select(stored, videos, "train"), spec)
   epoch = len(examples(tracks, spec, config.unpaired))
   total_steps = config.total_steps or math.ceil(config.epochs * epoch / config.batch_size)
   if total_steps <= 0:
@@ -104,7 +106,7 @@ def train_and_evaluate(
   def evaluate(state: TrainState) -> dict[str, float]:
     scores = score_split(
       predict, state.evaluated(method), method, config.data, "val", mesh=mesh, batch_size=config.eval_batch_size,
-      over_tracks=config.tracks, workers=config.workers, prefetch=config.prefetch, progress=False,
+      over_tracks=config.tracks, workers=config.workers, prefetch=config.prefetch, videos=videos, progress=False,
     )  # fmt: skip
     figures = summarise(scores)["overall"]["video"]
     return {name: value for name, value in figures.items() if isinstance(value, float)}

@@ -1,5 +1,6 @@
 """The loop: resuming, diverging, compiling once, skipping, tracing. The toy method stands for all."""
 
+import dataclasses
 import json
 import logging
 import shutil
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from dfdetect_jax import schema
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.training import loop
 from dfdetect_jax.training.checkpoints import Checkpoints
@@ -214,3 +216,23 @@ def test_when_no_checkpoint_can_be_read_the_run_stops(toy_config, straight, tmp_
     shutil.rmtree(tmp_path / "run" / "checkpoints" / str(step) / "params")
   with pytest.raises(UserError, match="none of the 2 checkpoints"):
     loop.train_and_evaluate(toy_config, tmp_path / "run")
+
+
+def test_a_run_sees_only_the_videos_that_its_config_names(toy_config, tmp_path, capsys):
+  """Guards cross-manipulation trainings: a forgery left out must be neither trained on nor validated on."""
+  data = tmp_path / "data"
+  shutil.copytree(toy_config.data, data)
+  other = lambda t: dataclasses.replace(t, manipulation="F2F") if t.label and t.video_id[-1] in "0246" else t  # noqa: E731
+  tracks = [other(track) for track in schema.read_tracks(data)]
+  schema.write_tracks(data, tracks)
+  config = override(toy_config, {"data": str(data), "total_steps": 1, "videos.manipulations": ("F2F",)})
+  seen = []
+  scored = loop.score_split
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(loop, "score_split", lambda *args, **kwargs: seen.extend(scored(*args, **kwargs)) or seen)
+    loop.train_and_evaluate(config, tmp_path / "run")
+  long = [t for t in tracks if t.frames > 3 and t.manipulation in ("original", "F2F")]
+  assert f"{len([t for t in long if t.split == 'train'])} training tracks" in capsys.readouterr().out
+  assert {s.video_id for s in seen if not s.failed} == {t.video_id for t in long if t.split == "val"}
+  with pytest.raises(UserError, match="no video of NT in split 'train'.*toy/DF/c23/train"):
+    loop.train_and_evaluate(override(config, {"videos.manipulations": ("NT",)}), tmp_path / "none")
