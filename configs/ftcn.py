@@ -12,12 +12,15 @@ Our decisions: an epoch takes one clip of each of the 720 real and 4 x 720 fake 
 A training step recomputes activations, because the stem's map alone is 392 MiB per clip in float32. Not yet reproduced
 here: nobody may ship FF++. What was measured is in the README.
 
-Variants (`--config=configs/ftcn.py:NAME`): `small` (64 px, minutes on a CPU), `test` (seconds).
+Variants (`--config=configs/ftcn.py:NAME`): `small` (64 px, minutes on a CPU), `test` (seconds), and `leave_one_out`
+(trained on three manipulations of FF++: give it the shards without the fourth).
 """
 
 from dfdetect_jax.training.config import base_config, variant
 
 VARIANTS = {
+  # Three manipulations: an epoch is one clip of 720 real and 3 x 720 fake videos, and ten of them warm up.
+  "leave_one_out": {"eval_every": 180, "checkpoint_every": 180, "optimizer.warmup_steps": 1800},
   "small": {
     "model.size": "small", "model.form": "matmul", "clips.frames": 16, "clips.size": 64, "clips.train_clips": 4,
     "remat": False, "total_steps": 1000, "eval_every": 100, "checkpoint_every": 100, "log_every": 25,

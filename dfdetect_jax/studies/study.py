@@ -30,8 +30,8 @@ class Cell:
   """One figure of a table.
 
   Attributes:
-    row, column: where it stands; rows and columns of the table are in the order of their first cells. In a figure a row
-      is a curve and a column a number on its axis.
+    row, column: where it stands; rows are in the order of their first cells, columns in that of `Study.columns`. In a
+      figure a row is a curve and a column a number on its axis.
     printed: what the paper printed (per cent for AUC, accuracy and EER); None where it prints nothing.
     metric: a name in `evaluation.metrics.METRICS`, at video level.
     parts: (training, test videos) of which the figure is measured; the mean over several (an "average" column). Empty:
@@ -72,8 +72,16 @@ class Study:
 
   @property
   def columns(self) -> tuple[str, ...]:
-    """Names of the columns, in order."""
-    return tuple(dict.fromkeys(cell.column for cell in self.cells))
+    """Names of the columns, in order: one that the rows above leave out stands before the next one of its row."""
+    columns: list[str] = []
+    for row in self.rows:
+      place = len(columns)
+      for name in reversed([cell.column for cell in self.cells if cell.row == row]):
+        if name in columns:
+          place = columns.index(name)
+        else:
+          columns.insert(place, name)
+    return tuple(columns)
 
 
 def quoted(columns: Sequence[str], table: str, metrics: Sequence[str] | str = "auc") -> tuple[Cell, ...]:
