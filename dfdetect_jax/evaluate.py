@@ -1,93 +1,146 @@
-"""Scores every video of a split with a trained detector.
+"""Scores every video of a split, or of all test sets of a protocol, with a trained detector.
 
   python -m dfdetect_jax.evaluate --workdir=runs/dip --data=shards/ffpp_c23 --split=test --output=runs/dip/ffpp_test
+  python -m dfdetect_jax.evaluate --workdir=runs/dip --protocol=cross-dataset-c23 --data=shards
+  python -m dfdetect_jax.evaluate --protocol=list
 
-Writes OUTPUT/scores.csv (one row per video: label, score, clip scores, or why it could not be scored) and
-OUTPUT/metrics.json (video-level AUC, accuracy, EER, AP and more, overall and by manipulation, dataset, compression).
-Everything in metrics.json can be computed again from scores.csv alone: python -m dfdetect_jax.evaluation.report.
+Writes OUTPUT/scores.csv (one row per video: label, score, clip scores, or why it could not be scored),
+OUTPUT/provenance.json (where they come from) and OUTPUT/metrics.json (video-level AUC, accuracy, EER, AP and more,
+overall and by manipulation, dataset, compression). With a protocol the first two lie in a folder for each dataset
+folder, and metrics.json is by test set. Everything in metrics.json can be computed again from the scores alone:
+python -m dfdetect_jax.evaluation.report.
+
+Videos that the run was trained on or selected by, or whose file or footage it was, are refused: see --leaks.
 """
 
 import argparse
-import json
+import dataclasses
+import functools
 import pathlib
 
 import jax
 
 from dfdetect_jax.errors import UserError, exit_on_user_error
-from dfdetect_jax.evaluation import metrics
-from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
-from dfdetect_jax.evaluation.report import threshold_from
-from dfdetect_jax.evaluation.scores import read_scores, write_scores
+from dfdetect_jax.evaluation import metrics, scoring
+from dfdetect_jax.evaluation.catalogue import Catalogue
+from dfdetect_jax.evaluation.document import to_markdown
+from dfdetect_jax.evaluation.evaluator import make_predictor
+from dfdetect_jax.evaluation.protocols import Protocol, get_protocol, told_protocols
+from dfdetect_jax.evaluation.report import figures_table, threshold_from
+from dfdetect_jax.evaluation.scores import VideoScore, read_scores
 from dfdetect_jax.evaluation.statistics import bootstrap_intervals
+from dfdetect_jax.evaluation.trained_videos import LEAKS, check_training, trained_videos
 from dfdetect_jax.training import distributed
 from dfdetect_jax.training.restore import restore_run
 
 
 def main(argv: list[str] | None = None) -> None:
   """Parses arguments and evaluates; see the module's docstring."""
+  args = _parser().parse_args(argv)
+  with exit_on_user_error("evaluate"):
+    if args.protocol == "list":
+      print(told_protocols())
+      return
+    _check(args)
+    protocol = _protocol(args) if args.protocol else None
+    distributed.initialize(args.coordinator, args.num_processes, args.process_id)
+    say = functools.partial(print, flush=True) if jax.process_index() == 0 else lambda _: None
+    workdir = pathlib.Path(args.workdir)
+    run = restore_run(args.workdir, args.step, args.weights)
+    score = functools.partial(
+      scoring.score_folder, run, make_predictor(run.method, run.mesh), workdir,
+      leaks=args.leaks, batch_size=args.batch_size, over_tracks=args.tracks, say=say,
+    )  # fmt: skip
+    about = {"workdir": args.workdir, "step": run.step, "method": run.config.method, "weights": run.weights}
+    if protocol is None:
+      [data] = args.data
+      output = pathlib.Path(args.output or workdir / f"{args.split}_{pathlib.Path(data).name}")
+      scores = score(pathlib.Path(data), args.split, output)
+      if jax.process_index() == 0:
+        summary = _summary(scores, scores, args)
+        scoring.write_metrics(output, summary | {"run": about | {"data": data, "split": args.split}})
+        print(scoring.readable(summary, run.step, output))
+      return
+    output = pathlib.Path(args.output or workdir / args.protocol)
+    for warning in check_training(protocol, trained_videos(workdir, run.config), workdir):
+      say(f"WARNING: {warning}")
+    folders = scoring.folders_of(protocol, Catalogue(args.data))
+    names = scoring.folder_names(list(folders))
+    summaries = {}
+    for folder, sets in folders.items():
+      scores = score(folder, "test", output / names[folder], videos=sets)
+      if jax.process_index() == 0:
+        for videos in sets:
+          summary = _summary([s for s in scores if videos.holds(s)], scores, args)
+          summaries[videos.name] = summary | {"scores": f"{names[folder]}/scores.csv"}
+    if jax.process_index() == 0:
+      ordered = {videos.name: summaries[videos.name] for videos in protocol.test}
+      about |= {"data": args.data, "split": "test"}
+      scoring.write_metrics(output, {"protocol": protocol.name, "sets": ordered, "run": about})
+      rows = [(name, summary["overall"]["video"]) for name, summary in ordered.items()]
+      print(to_markdown(figures_table(rows, with_threshold=bool(args.val))))
+      print(f"(video level, 95 % intervals; {protocol.reference}) Scores and figures are in {output}.")
+
+
+def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     "python -m dfdetect_jax.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument("--workdir", required=True, help="folder of the trained run")
-  parser.add_argument("--data", required=True, help="dataset folder made by data_pipelines.build")
-  parser.add_argument("--split", default="test", choices=("train", "val", "test"), help="default: test")
-  parser.add_argument("--output", help="folder for scores.csv and metrics.json (default: WORKDIR/SPLIT_DATASET)")
-  parser.add_argument("--step", default="best", help="best (by validation; default), latest, or a kept step")
-  parser.add_argument("--weights", choices=("teacher", "student"), help="default: what the config says")
-  parser.add_argument(
-    "--tracks", choices=("max", "mean"), help="combines several faces (default: what the config says)"
+  add = parser.add_argument
+  add("--workdir", help="folder of the trained run")
+  add("--data", action="append", default=[], metavar="DIR", help="dataset folder made by data_pipelines.build; for a "
+      "protocol any number of them, or of folders that hold some")  # fmt: skip
+  add("--split", default="test", choices=("train", "val", "test"), help="default: test")
+  add("--protocol", metavar="NAME", help="score the test sets of a protocol; 'list' shows them")
+  add("--sets", metavar="A,B", help="only these test sets of the protocol")
+  add(
+    "--stand-in", action="append", default=[], metavar="NAME=OTHER", help="take dataset OTHER for the protocol's NAME"
   )
-  failed = "videos that cannot be scored count as 0.5 (half, default) or are left out (exclude); they are listed"
-  parser.add_argument("--failed", default="half", choices=("half", "exclude"), help=failed)
-  parser.add_argument(
-    "--val", metavar="CSV", help="scores of the validation split: chooses the threshold of a second accuracy"
-  )
-  parser.add_argument("--batch-size", type=int, help="clips per forward pass (default: the config's)")
+  add("--output", help="folder for what is written (default: WORKDIR/SPLIT_DATASET or WORKDIR/PROTOCOL)")
+  add("--leaks", default="refuse", choices=LEAKS, help="videos that the run has seen: stop (refuse, default) or leave "
+      "them out (drop)")  # fmt: skip
+  add("--step", default="best", help="best (by validation; default), latest, or a kept step")
+  add("--weights", choices=("teacher", "student"), help="default: what the config says")
+  add("--tracks", choices=("max", "mean"), help="combines several faces (default: what the config says)")
+  add("--failed", default="half", choices=metrics.FAILED_POLICIES, help="videos that cannot be scored count as 0.5 "
+      "(half, default) or are left out (exclude); they are listed")  # fmt: skip
+  add("--val", metavar="CSV", help="scores of the validation split: chooses the threshold of a second accuracy")
+  add("--batch-size", type=int, help="clips per forward pass (default: the config's)")
   distributed.add_arguments(parser)
-  args = parser.parse_args(argv)
-  with exit_on_user_error("evaluate"):
-    distributed.initialize(args.coordinator, args.num_processes, args.process_id)
-    run = restore_run(args.workdir, args.step, args.weights)
-    output = pathlib.Path(args.output or pathlib.Path(args.workdir) / f"{args.split}_{pathlib.Path(args.data).name}")
-    scores = score_split(
-      make_predictor(run.method, run.mesh), run.variables, run.method, args.data, args.split, mesh=run.mesh,
-      batch_size=args.batch_size or run.config.eval_batch_size, over_tracks=args.tracks or run.config.tracks,
-      workers=run.config.workers, prefetch=run.config.prefetch, progress=jax.process_index() == 0,
-    )  # fmt: skip
-    if jax.process_index():
-      return  # every process knows all scores; one writes them
-    threshold = threshold_from(read_scores(args.val), scores, args.val) if args.val else None
-    summary = metrics.summarise(scores, args.failed, threshold, bootstrap_intervals)
-    summary["run"] = {
-      "workdir": str(args.workdir), "step": run.step, "method": run.config.method, "weights": run.weights,
-      "data": str(args.data), "split": args.split,
-    }  # fmt: skip
-    try:
-      output.mkdir(parents=True, exist_ok=True)
-      write_scores(output / "scores.csv", scores)
-      (output / "metrics.json").write_text(json.dumps(summary, indent=2) + "\n")
-    except OSError as error:
-      raise UserError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
-    print(_readable(summary, output))
+  return parser
 
 
-def _readable(summary: dict, output: pathlib.Path) -> str:
-  """The figures a person looks for first."""
-  video = summary["overall"]["video"]
-  lines = [f"{video['n']} videos ({video['real']} real, {video['fake']} fake), step {summary['run']['step']}"]
-  for name in metrics.METRICS:
-    if video.get(name) is None:
-      lines.append(f"  {name:18} {video['undefined'].get(name, 'undefined')}")
-    else:
-      interval = video["intervals"].get(name)
-      spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
-      lines.append(f"  {name:18} {video[name]:.4f}{spread}")
-  lines.append("  (95 % intervals: bootstrap over identities where known, else videos)")
-  failed = summary["failed"]
-  if failed["count"]:
-    lines.append(f"{failed['count']} videos could not be scored (policy: {failed['policy']}):")
-    lines += [f"  {v['video_id']}: {v['reason']}" for v in failed["videos"]]
-  return "\n".join([*lines, f"Scores and figures are in {output}."])
+def _check(args: argparse.Namespace) -> None:
+  """Refuses options that do not go together."""
+  if not args.workdir:
+    raise UserError("--workdir is missing: the folder of the trained run.")
+  if not args.data:
+    raise UserError("--data is missing: a dataset folder that data_pipelines.build made.")
+  if not args.protocol and (len(args.data) > 1 or args.sets or args.stand_in):
+    raise UserError("several --data, --sets and --stand-in are for a protocol: give --protocol=NAME (or 'list').")
+  if args.protocol and args.split != "test":
+    raise UserError(
+      f"--split={args.split}: a protocol reports on test sets. Without --protocol any split can be scored."
+    )
+
+
+def _protocol(args: argparse.Namespace) -> Protocol:
+  """The protocol that was asked for, with its stand-ins and only the sets wanted."""
+  pairs = [pair.partition("=") for pair in args.stand_in]
+  if any(not (name and other) for name, _, other in pairs):
+    raise UserError(f"--stand-in={args.stand_in[0]} must be NAME=OTHER, for example faceforensics=synthetic")
+  protocol = get_protocol(args.protocol).on({name: other for name, _, other in pairs})
+  wanted = args.sets.split(",") if args.sets else [videos.name for videos in protocol.test]
+  unknown = [name for name in wanted if name not in {videos.name for videos in protocol.test}]
+  if unknown:
+    there = ", ".join(videos.name for videos in protocol.test)
+    raise UserError(f"--sets: protocol '{protocol.name}' has no set '{unknown[0]}'; it has: {there}.")
+  return dataclasses.replace(protocol, test=tuple(videos for videos in protocol.test if videos.name in wanted))
+
+
+def _summary(scores: list[VideoScore], all_scores: list[VideoScore], args: argparse.Namespace) -> dict:
+  threshold = threshold_from(read_scores(args.val), all_scores, args.val) if args.val else None
+  return metrics.summarise(scores, args.failed, threshold, bootstrap_intervals)
 
 
 if __name__ == "__main__":

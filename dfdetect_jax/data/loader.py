@@ -213,7 +213,6 @@ def test_batches(
   *,
   batch_size: int,
   sharding: jax.sharding.Sharding,
-  workers: int = 0,
   prefetch: int = 4,
 ) -> Iterator[tuple[jax.Array, np.ndarray]]:
   """All test clips of the tracks, each exactly once, in batches of one size.
@@ -233,7 +232,7 @@ def test_batches(
     .batch(batch_size, batch_fn=list)
     .map(_Read(reader, spec, local_rows(sharding, batch_size)))
   )
-  for step, (arrays, _) in enumerate(_iterate(dataset, workers, prefetch)):
+  for step, (arrays, _) in enumerate(_iterate(dataset, 0, prefetch)):
     yield (
       to_device({"clip": arrays["clip"]}, sharding, batch_size)["clip"],
       owner[step * batch_size : (step + 1) * batch_size],

@@ -58,16 +58,15 @@ class Catalogue:
     folders = [folder for folder in self.folders if folder.holds(videos, split)]
     if len(folders) == 1:
       return folders[0]
-    wanted = "/".join((videos.dataset, ",".join(videos.manipulations) or "*", ",".join(videos.compressions) or "*"))
-    wanted += f" distorted by {videos.folder}" if videos.folder else ""
+    wanted = f"{videos.described()[:-1]}, split {split})"
     if folders:
       places = " and ".join(str(folder.path) for folder in folders)
       raise UserError(
-        f"'{videos.name}' ({wanted}, split {split}) lies in more than one folder: {places}. A set of videos is read "
+        f"{wanted} lies in more than one folder: {places}. A set of videos is read "
         "from one: name only one of them, or build them together."
       )
     raise UserError(
-      f"no dataset folder holds '{videos.name}' ({wanted}, split {split}). There are: {'; '.join(self._told())}. Build "
+      f"no dataset folder holds {wanted}. There are: {'; '.join(self._told())}. Build "
       f"it with data_pipelines.{'perturb' if videos.folder else 'build'} and name its folder."
     )
 

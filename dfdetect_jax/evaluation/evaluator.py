@@ -1,7 +1,7 @@
 """Scores every video of a split exactly once, at any number of devices and hosts."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ import tqdm
 
 from dfdetect_jax.data.loader import long_enough, test_batches
 from dfdetect_jax.data.sampling import test_starts
-from dfdetect_jax.evaluation.protocols import VideoSet, select
+from dfdetect_jax.evaluation.protocols import VideoSet, check_ids, select
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video, score_video
 from dfdetect_jax.methods.method import Method
 from dfdetect_jax.schema import Failure, Track, read_failures, read_tracks
@@ -35,9 +35,9 @@ def score_split(
   mesh: jax.sharding.Mesh,
   batch_size: int,
   over_tracks: str = "max",
-  workers: int = 0,
   prefetch: int = 4,
-  videos: VideoSet | None = None,
+  videos: Sequence[VideoSet] = (),
+  without: Collection[str] = (),
   progress: bool = True,
 ) -> list[VideoScore]:
   """Scores all videos of a split: mean over the clips of each track, then over the tracks.
@@ -51,8 +51,9 @@ def score_split(
     mesh: devices.
     batch_size: clips per forward pass, over all devices.
     over_tracks: `max` or `mean` over the face tracks of a video.
-    workers, prefetch: reading processes and batches read ahead.
-    videos: which ones of the split; all if None.
+    prefetch: batches read ahead.
+    videos: sets of which the videos are scored, each once though several hold it; all of the split if there is none.
+    without: ids of videos that are left out.
     progress: show a progress bar.
 
   Returns:
@@ -60,18 +61,21 @@ def score_split(
     track, or none as long as a clip) with status "failed" and a reason.
 
   Raises:
-    UserError: the folder or split does not exist or holds none of `videos`, or the batch does not fit the devices.
+    UserError: the folder or split does not exist or holds none of some `videos`, an id stands for two videos, or the
+      batch does not fit the devices.
   """
   spec = method.clip_spec
   tracks, failures = read_tracks(directory, split), read_failures(directory, split)
-  if videos is not None:
-    tracks, failures = select(tracks, videos, split), [f for f in failures if videos.holds(f)]
+  check_ids(tracks)
+  for wanted in videos:
+    select(tracks, wanted, split)  # says what is missing
+  if videos:
+    tracks, failures = ([v for v in of if any(s.holds(v) for s in videos)] for of in (tracks, failures))
+  tracks, failures = ([v for v in of if v.video_id not in without] for of in (tracks, failures))
   usable, short = long_enough(tracks, spec)
   probabilities: list[list[float]] = [[] for _ in usable]
   sharding = batch_sharding(mesh, batch_size, "eval_batch_size")
-  batches = test_batches(
-    directory, usable, split, spec, batch_size=batch_size, sharding=sharding, workers=workers, prefetch=prefetch
-  )
+  batches = test_batches(directory, usable, split, spec, batch_size=batch_size, sharding=sharding, prefetch=prefetch)
   total = sum(len(test_starts(spec, t.frames)) for t in usable)
   with tqdm.tqdm(total=total, desc=f"scoring {split}", unit="clip", disable=not progress, mininterval=1.0) as bar:
     pending = None
@@ -86,9 +90,9 @@ def score_split(
             probabilities[owner].append(float(probability))
             bar.update()
 
-  videos: dict[str, list[int]] = {}
+  by_video: dict[str, list[int]] = {}
   for i, track in enumerate(usable):
-    videos.setdefault(track.video_id, []).append(i)
+    by_video.setdefault(track.video_id, []).append(i)
   rows = [
     score_video(
       [usable[i] for i in members],
@@ -97,9 +101,9 @@ def score_split(
       [(usable[i].first_frame + test_starts(spec, usable[i].frames)[:, 0]).tolist() for i in members],
       0 if spec.snippets else spec.frames,
     )
-    for members in videos.values()
+    for members in by_video.values()
   ]
-  rows += _too_short(short, videos, spec.frames)
+  rows += _too_short(short, by_video, spec.frames)
   return rows + [failed_video(f.video_id, int(f.label), f.reason, **_known(f)) for f in failures]
 
 

@@ -25,8 +25,13 @@ FOUR = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 # The distortions of DeeperForensics-1.0 in the order of DIP Fig. 6; data_pipelines.perturb makes them.
 DISTORTIONS = ("saturation", "contrast", "block_wise", "gaussian_noise", "blur", "pixelation", "compression")
 LEVELS = (1, 2, 3, 4, 5)
+# Video-level metrics that a run may select its best step by: more is better.
+SELECTABLE = ("auc", "acc", "ap")
 # The authors' own splits of these share people between train and test; only their videos are kept apart.
 PEOPLE_SHARED = ("celeb_df_v1", "celeb_df_v2", "dfdc", "dfdc_preview")
+# Datasets whose real videos are another's: their pairs and targets are named as there. DeeperForensics-1.0 forges the
+# real videos of FaceForensics++, and divides them otherwise into train and test.
+FOOTAGE_OF = {"deeper_forensics": FFPP}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,11 @@ class VideoSet:
   def folder(self) -> str:
     """Folder below the output of data_pipelines.perturb that holds these shards, "" for clean ones."""
     return f"{self.distortion}-{self.level}" if self.distortion else ""
+
+  def described(self) -> str:
+    """The set in words for a message."""
+    parts = (self.dataset or "any dataset", ",".join(self.manipulations) or "*", ",".join(self.compressions) or "*")
+    return f"'{self.name}' ({'/'.join(parts)}" + (f" distorted by {self.folder})" if self.folder else ")")
 
   def holds(self, video: Track | Failure | VideoScore) -> bool:
     """Whether a video is of this set, whatever its split and distortion; real videos are of every manipulation."""
@@ -133,6 +143,21 @@ def get_protocol(name: str) -> Protocol:
   return PROTOCOLS[name]
 
 
+def told_protocols() -> str:
+  """All protocols, a few lines each."""
+  lines = []
+  for protocol in PROTOCOLS.values():
+    names = [videos.name for videos in protocol.test]
+    told = ", ".join(names[:6]) + (f", … ({len(names)} sets)" if names[6:] else "")
+    lines += [
+      f"{protocol.name}",
+      f"  train: {protocol.train.name}",
+      f"  test:  {told}",
+      f"  from:  {protocol.reference}",
+    ]
+  return "\n".join(lines)
+
+
 def select(tracks: Iterable[Track], videos: VideoSet, split: str) -> list[Track]:
   """The tracks of a set in one split: its real videos, and of the fakes those of its manipulations.
 
@@ -168,6 +193,28 @@ def require_selection_on_val(split: str) -> None:
     )
 
 
+def selection_metric(name: str) -> str:
+  """The validation metric that a run selects its best step by.
+
+  Args:
+    name: `config.select_metric`, a video-level metric of which more is better, or "val/" and such a one.
+
+  Returns:
+    Its name without the split.
+
+  Raises:
+    UserError: it is of another split, or no such metric.
+  """
+  split, _, metric = name.rpartition("/")
+  require_selection_on_val(split or "val")
+  if metric not in SELECTABLE:
+    raise UserError(
+      f"config.select_metric is '{name}': a run's best step is the one of highest {' or '.join(SELECTABLE)} on its "
+      "validation videos."
+    )
+  return metric
+
+
 @dataclasses.dataclass(frozen=True)
 class Leak:
   """Something that two splits share.
@@ -184,33 +231,45 @@ class Leak:
   second: str
 
 
+def _keys(track: Track) -> dict[tuple[str, str], str]:
+  """What no other split may share with a track, with the words to tell it in."""
+  found = {("video", track.video_id): track.video_id}
+  if track.sha256:
+    found["file", track.sha256] = track.sha256
+  if track.dataset not in PEOPLE_SHARED:
+    footage = FOOTAGE_OF.get(track.dataset, track.dataset)
+    if track.pair:
+      found["pair", f"{footage}\n{track.pair}"] = track.pair
+    found |= {("identity", f"{footage}\n{who}"): who for who in track.identity.split("+") if who}
+  return found
+
+
 def find_leaks(first: Sequence[Track], second: Sequence[Track]) -> list[Leak]:
   """Everything that two splits share and must not: videos, file contents, footage and people.
 
-  Pairs and people are told apart within a dataset only, and are not looked at in datasets whose authors' splits share
-  them (`PEOPLE_SHARED`); files are compared across datasets, since some datasets hold videos of others.
+  Pairs and people are told apart within a dataset, or the datasets that share their footage (`FOOTAGE_OF`), and are not
+  looked at in datasets whose authors' splits share them (`PEOPLE_SHARED`); files are compared across all datasets,
+  since some hold videos of others.
+
+  Args:
+    first, second: of each split, its tracks or whatever names its videos with the same fields.
   """
-
-  def keys(track: Track) -> dict[tuple[str, str], str]:
-    found = {("video", track.video_id): track.video_id}
-    if track.sha256:
-      found["file", track.sha256] = track.sha256
-    if track.dataset not in PEOPLE_SHARED:
-      if track.pair:
-        found["pair", f"{track.dataset}\n{track.pair}"] = track.pair
-      found |= {("identity", f"{track.dataset}\n{who}"): who for who in track.identity.split("+") if who}
-    return found
-
   seen: dict[tuple[str, str], str] = {}
   for track in first:
-    for key in keys(track):
+    for key in _keys(track):
       seen.setdefault(key, track.video_id)
   leaks: dict[tuple[str, str], Leak] = {}
   for track in second:
-    for key, shared in keys(track).items():
+    for key, shared in _keys(track).items():
       if key in seen:
         leaks.setdefault(key, Leak(key[0], shared, seen[key], track.video_id))
   return list(leaks.values())
+
+
+def leaking_videos(first: Sequence[Track], second: Sequence[Track]) -> set[str]:
+  """Ids of the videos of `second` that share a video, a file or footage with `first` (see `find_leaks`)."""
+  seen = {key for track in first for key in _keys(track) if key[0] != "identity"}
+  return {track.video_id for track in second if not seen.isdisjoint(_keys(track))}
 
 
 def check_no_leak(first: Sequence[Track], second: Sequence[Track], names: tuple[str, str] = ("train", "test")) -> None:

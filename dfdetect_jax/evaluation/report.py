@@ -2,11 +2,11 @@
 
 Prints Markdown; `--output=DIR` also writes `report.md`, `report.html` (self-contained, with pictures) and
 `report.json`. With several files each further one is compared with the first on the same videos. The threshold of
-ACC@val is chosen on `--val=val_scores.csv`, given once per score file in their order.
+ACC@val is chosen on `--val=val_scores.csv`, given once per score file in their order. Below each file stands where it
+comes from, if `provenance.json` lies beside it; `--strict` refuses files that do not belong side by side.
 """
 
 import argparse
-import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.evaluation import metrics, plots, statistics
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Paragraph, Picture, Table, to_html, to_markdown
+from dfdetect_jax.evaluation.provenance import check_same, described, read_provenance, sha256
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
 
 _SETS = {"per_manipulation": "Per manipulation", "per_dataset": "Per dataset", "per_compression": "Per compression"}
@@ -53,11 +54,12 @@ def format_figure(name: str, value: float | None, interval: Sequence[float] | No
 def file_blocks(title: str, scores: Sequence[VideoScore], summary: dict) -> list[Block]:
   """The part of a report that is about one score file; `summary` is that of `metrics.summarise`."""
   blocks: list[Block] = [Heading(title), Paragraph(_facts(summary)), Heading("Overall", 3)]
-  blocks += _figures([(f"{level} level", f) for level, f in summary["overall"].items()], summary)
+  with_threshold = summary["threshold"] is not None
+  blocks += figures_table([(f"{level} level", f) for level, f in summary["overall"].items()], with_threshold)
   for key, name in _SETS.items():
     if len(summary[key]) > 1 or (key == "per_manipulation" and summary[key]):
       blocks.append(Heading(name, 3))
-      blocks += _figures([(group, levels["video"]) for group, levels in summary[key].items()], summary)
+      blocks += figures_table([(group, levels["video"]) for group, levels in summary[key].items()], with_threshold)
   used = metrics.apply_failed_policy(scores, summary["failed"]["policy"])
   if used:
     sets = {"all videos": metrics.labels_and_scores(used)}
@@ -115,9 +117,14 @@ def _facts(summary: dict) -> str:
   )
 
 
-def _figures(rows: Sequence[tuple[str, dict]], summary: dict) -> list[Block]:
-  """Table of figures (rows by name), and below it why some are undefined."""
-  names = [n for n in metrics.METRICS if n != "acc_at_threshold" or summary["threshold"] is not None]
+def figures_table(rows: Sequence[tuple[str, dict]], with_threshold: bool = False) -> list[Block]:
+  """Table of figures (rows by name), and below it why some are undefined.
+
+  Args:
+    rows: name and figures, as `metrics.summarise` gives them for a set and a level.
+    with_threshold: whether a threshold was chosen on validation scores, so that ACC@val has a column.
+  """
+  names = [n for n in metrics.METRICS if n != "acc_at_threshold" or with_threshold]
   header = ["", "real + fake", *(_with_unit(n) for n in names)]
   lines, notes = [], []
   for name, figures in rows:
@@ -151,7 +158,10 @@ def _titles(paths: Sequence[pathlib.Path]) -> list[str]:
 
 
 def report(
-  paths: Sequence[pathlib.Path], val_paths: Sequence[pathlib.Path] = (), failed: str = "half"
+  paths: Sequence[pathlib.Path],
+  val_paths: Sequence[pathlib.Path] = (),
+  failed: str = "half",
+  strict: bool = False,
 ) -> tuple[list[Block], dict]:
   """Evaluates score files, and compares each further one with the first.
 
@@ -159,9 +169,10 @@ def report(
     paths: the score files.
     val_paths: validation scores of each, in the same order; none: no ACC@val.
     failed: "half" or "exclude", see `metrics.summarise`.
+    strict: refuse files that must not stand side by side, see `check_same`.
 
   Returns:
-    The page, and what it shows as one JSON-able dict: `files` (by path: sha256, summary) and `comparisons`.
+    The page, and what it shows as one JSON-able dict: `files` (by path: sha256, provenance, summary) and `comparisons`.
   """
   if val_paths and len(val_paths) != len(paths):
     raise UserError(
@@ -169,17 +180,24 @@ def report(
     )
   titles = _titles(paths)
   tables = [read_scores(path) for path in paths]
+  provenances = [read_provenance(path) for path in paths]
+  if strict:
+    check_same(dict(zip(titles, provenances, strict=True)))
   thresholds: list[float | None] = [None] * len(paths)
   for number, path in enumerate(val_paths):
     thresholds[number] = threshold_from(read_scores(path), tables[number], str(path))
   blocks: list[Block] = [Heading("Evaluation report", 1)]
   files, comparisons = {}, []
-  for path, title, table, threshold in zip(paths, titles, tables, thresholds, strict=True):
+  for path, title, table, threshold, provenance in zip(paths, titles, tables, thresholds, provenances, strict=True):
     summary = metrics.summarise(table, failed, threshold, statistics.bootstrap_intervals)
-    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    files[str(path)] = {"sha256": checksum, "summary": summary}
-    blocks += file_blocks(title, table, summary)
+    checksum = sha256(path)
+    files[str(path)] = {"sha256": checksum, "provenance": provenance, "summary": summary}
+    blocks += [*file_blocks(title, table, summary), Heading("Where this comes from", 3)]
     blocks.append(Paragraph(f"Score file: {path} (sha256 {checksum[:16]}…)."))
+    if provenance:
+      blocks.append(Table(("", ""), described(provenance), figures=False))
+    else:
+      blocks.append(Paragraph("Nothing tells which run, code and shards it was made by."))
   for number in range(1, len(paths)):
     comparison = statistics.compare(tables[0], tables[number], failed, (thresholds[0], thresholds[number]))
     comparisons.append({"first": str(paths[0]), "second": str(paths[number]), **comparison})
@@ -201,9 +219,11 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser.add_argument(
     "--failed", default="half", choices=metrics.FAILED_POLICIES, help="failed videos: 0.5, or left out"
   )
+  strict = "refuse files without provenance, of uncommitted code, of other test videos or of other training shards"
+  parser.add_argument("--strict", action="store_true", help=strict)
   parser.add_argument("--output", type=pathlib.Path, help="folder for report.md, report.html and report.json")
   args = parser.parse_args(argv)
-  blocks, figures = report(args.scores, args.val, args.failed)
+  blocks, figures = report(args.scores, args.val, args.failed, args.strict)
   markdown = to_markdown(blocks)
   print(markdown, end="")
   if args.output:

@@ -24,9 +24,10 @@ from dfdetect_jax.data.loader import examples, long_enough, train_batches
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.evaluation.metrics import summarise
-from dfdetect_jax.evaluation.protocols import VideoSet, check_splits, select
+from dfdetect_jax.evaluation.protocols import VideoSet, check_splits, select, selection_metric
+from dfdetect_jax.evaluation.trained_videos import write_trained_videos
 from dfdetect_jax.schema import DATASET_FILE, read_tracks
-from dfdetect_jax.training import distributed, run_config
+from dfdetect_jax.training import distributed, provenance, run_config
 from dfdetect_jax.training.checkpoints import CHECKPOINTS, Checkpoints
 from dfdetect_jax.training.metrics_writer import MetricsWriter
 from dfdetect_jax.training.preemption import Preempted, StopSignal
@@ -49,7 +50,8 @@ def train_and_evaluate(
 
   Args:
     config: see `dfdetect_jax.training.config.base_config`.
-    workdir: folder of the run: config.json, metrics.jsonl, tensorboard/, checkpoints/, best/.
+    workdir: folder of the run: config.json, provenance.json, train_videos.csv, metrics.jsonl, tensorboard/,
+      checkpoints/, best/.
     profile: first and last step of which a trace is written to `workdir/profile`.
 
   Returns:
@@ -65,6 +67,7 @@ def train_and_evaluate(
   say = print if lead else lambda *_, **__: None
 
   # Data, then mesh and method.
+  select_metric = selection_metric(config.select_metric)
   spec = methods.build(config).clip_spec
   videos = VideoSet("config.videos", **config.videos)
   stored = read_tracks(config.data)
@@ -83,6 +86,7 @@ def train_and_evaluate(
   _claim_workdir(workdir, config, lead)
   if lead:  # how faces were found and cut: prediction must do the same to a new video
     shutil.copyfile(pathlib.Path(config.data) / DATASET_FILE, workdir / DATASET_FILE)
+    write_trained_videos(workdir, everything)  # what no test of this run may hold
 
   # State, and the step: compiled once.
   checkpoints = Checkpoints(workdir, config.checkpoint_keep)
@@ -91,6 +95,7 @@ def train_and_evaluate(
   if state is None:
     state = program.initial_state(_initial_variables(config, method))
   step = int(state.step)
+  session = provenance.Session(workdir, config, step)
   parameters = sum(x.size for x in jax.tree.leaves(state.params))
   say(
     f"{config.method}: {parameters:,} parameters, {mesh.size} x {jax.devices()[0].device_kind} "
@@ -106,7 +111,7 @@ def train_and_evaluate(
   def evaluate(state: TrainState) -> dict[str, float]:
     scores = score_split(
       predict, state.evaluated(method), method, config.data, "val", mesh=mesh, batch_size=config.eval_batch_size,
-      over_tracks=config.tracks, workers=config.workers, prefetch=config.prefetch, videos=videos, progress=False,
+      over_tracks=config.tracks, prefetch=config.prefetch, videos=(videos,), progress=False,
     )  # fmt: skip
     figures = summarise(scores)["overall"]["video"]
     return {name: value for name, value in figures.items() if isinstance(value, float)}
@@ -185,7 +190,7 @@ def train_and_evaluate(
           with progress.paused():
             figures = evaluate(state)
             writer.write(step, {f"val/{k}": v for k, v in figures.items()})
-            state, improved = _judge(state, step, figures.get(config.select_metric), config.optimizer, program.sharding)
+            state, improved = _judge(state, step, figures.get(select_metric), config.optimizer, program.sharding)
             if improved:
               checkpoints.save_best(state)
             shown = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
@@ -195,6 +200,7 @@ def train_and_evaluate(
           settle()
           with progress.saving():
             checkpoints.save(state)
+          session.reached(step)
         if stopped and not last:
           checkpoints.wait()
           say(f"told to stop: saved step {step}; the same command goes on from there.", flush=True)
@@ -203,6 +209,7 @@ def train_and_evaluate(
     batch = None  # on a CPU it may lie in memory that is shared with the workers
     batches.close()
     writer.close()
+    session.reached(step, ended=True)
     checkpoints.close()
   return state
 

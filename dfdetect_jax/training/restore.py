@@ -1,6 +1,7 @@
 """A trained run, ready to score videos: what evaluation and prediction start from."""
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import ml_collections
 
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.training.checkpoints import load_weights
+from dfdetect_jax.training.checkpoints import BEST, CHECKPOINTS, load_weights
 from dfdetect_jax.training.optimizers import make_optimizer
 from dfdetect_jax.training.run_config import load_config
 from dfdetect_jax.training.sharding import make_mesh, state_sharding
@@ -17,7 +18,7 @@ from dfdetect_jax.training.state import init_state
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A restored run: config, method, mesh, the variables to evaluate, the step they are from, whose weights they are."""
+  """A restored run: config, method, mesh, the variables to evaluate, their step, whose they are, their folder."""
 
   config: ml_collections.ConfigDict
   method: methods.Method
@@ -25,6 +26,7 @@ class Run:
   variables: Any
   step: int
   weights: str
+  checkpoint: str
 
 
 def restore_run(workdir: str, step: str = "best", weights: str | None = None) -> Run:
@@ -54,4 +56,6 @@ def restore_run(workdir: str, step: str = "best", weights: str | None = None) ->
   )
   state, number = load_weights(workdir, abstract, step)
   teacher = method.evaluate_teacher and state.teacher is not None
-  return Run(config, method, mesh, state.evaluated(method), number, "teacher" if teacher else "student")
+  folders = (pathlib.Path(workdir) / name / str(number) for name in (BEST, CHECKPOINTS))
+  checkpoint = next((str(folder) for folder in folders if folder.is_dir()), "")
+  return Run(config, method, mesh, state.evaluated(method), number, "teacher" if teacher else "student", checkpoint)

@@ -1,0 +1,139 @@
+"""Scores dataset folders with a trained run: one split of one folder, or every test set of a protocol."""
+
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+
+import jax
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.evaluation import metrics
+from dfdetect_jax.evaluation.catalogue import Catalogue
+from dfdetect_jax.evaluation.evaluator import Predictor, score_split
+from dfdetect_jax.evaluation.protocols import Protocol, VideoSet
+from dfdetect_jax.evaluation.provenance import score_provenance
+from dfdetect_jax.evaluation.scores import VideoScore, write_scores
+from dfdetect_jax.evaluation.trained_videos import TRAINED_FILE, leaks_from_training, trained_videos
+from dfdetect_jax.schema import read_tracks
+from dfdetect_jax.training.provenance import PROVENANCE_FILE, data_fingerprint, write_json
+from dfdetect_jax.training.restore import Run
+
+
+def score_folder(
+  run: Run,
+  predict: Predictor,
+  workdir: pathlib.Path,
+  data: pathlib.Path,
+  split: str,
+  output: pathlib.Path,
+  *,
+  videos: Sequence[VideoSet] = (),
+  leaks: str = "refuse",
+  batch_size: int | None = None,
+  over_tracks: str | None = None,
+  say: Callable[[str], None] = print,
+) -> list[VideoScore]:
+  """Scores a split of a dataset folder, and writes `scores.csv` with `provenance.json` beside it.
+
+  Args:
+    run: restored from `workdir`.
+    predict: from `make_predictor`.
+    workdir: of the run.
+    data: dataset folder.
+    split: train, val or test.
+    output: folder for the two files; process 0 writes them.
+    videos: sets whose videos are scored, each once; all videos if there is none.
+    leaks: what happens to videos that the run has seen: "refuse" to go on, or "drop" them.
+    batch_size, over_tracks: None: what the config says.
+    say: told of warnings.
+
+  Raises:
+    UserError: see `score_split` and `leaks_from_training`; or the output cannot be written.
+  """
+  left_out: set[str] = set()
+  trained = trained_videos(workdir, run.config)
+  if trained is None:
+    say(f"WARNING: leaks from training cannot be looked for: {workdir} has no {TRAINED_FILE}, and its shards are gone.")
+  else:
+    tracks = [t for t in read_tracks(data, split) if not videos or any(v.holds(t) for v in videos)]
+    left_out, told = leaks_from_training(trained, tracks, split, leaks)
+    for warning in told:
+      say(f"WARNING: {data}: {warning}")
+  scores = score_split(
+    predict, run.variables, run.method, str(data), split, mesh=run.mesh,
+    batch_size=batch_size or run.config.eval_batch_size, over_tracks=over_tracks or run.config.tracks,
+    prefetch=run.config.prefetch, videos=videos, without=left_out, progress=jax.process_index() == 0,
+  )  # fmt: skip
+  if jax.process_index() == 0:  # every process knows all scores; one writes them
+    try:
+      output.mkdir(parents=True, exist_ok=True)
+      write_scores(output / "scores.csv", scores)
+      content = score_provenance(output / "scores.csv", run, workdir, data_fingerprint(data), split, left_out)
+      write_json(output / PROVENANCE_FILE, content)
+    except OSError as error:
+      raise UserError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+  return scores
+
+
+def write_metrics(output: pathlib.Path, content: dict) -> None:
+  """Writes `metrics.json`, whole or not at all.
+
+  Raises:
+    UserError: it cannot be written.
+  """
+  partial = output / "metrics.json.partial"
+  try:
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(output / "metrics.json")
+  except OSError as error:
+    raise UserError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+
+
+def folders_of(protocol: Protocol, catalogue: Catalogue) -> dict[pathlib.Path, list[VideoSet]]:
+  """The folders that hold a protocol's test sets, and which sets each holds.
+
+  Raises:
+    UserError: a set lies in no folder, or in several; all sets that are missing are named.
+  """
+  folders: dict[pathlib.Path, list[VideoSet]] = {}
+  missing, first = [], None
+  for videos in protocol.test:
+    try:
+      folders.setdefault(catalogue.find(videos, "test").path, []).append(videos)
+    except UserError as error:
+      missing, first = [*missing, videos.name], first or error
+  if first:
+    have = [v.name for sets in folders.values() for v in sets]
+    raise UserError(
+      f"protocol '{protocol.name}': {first} {len(missing)} of its {len(protocol.test)} sets cannot be scored: "
+      f"{', '.join(missing)}." + (f" --sets={','.join(have)} scores the others." if have else "")
+    )
+  return folders
+
+
+def folder_names(folders: Sequence[pathlib.Path]) -> dict[pathlib.Path, str]:
+  """A name for the scores of each folder: its own, with as many parents' as tell it from the others."""
+  resolved = [folder.resolve() for folder in folders]
+  for depth in range(1, max(len(path.parts) for path in resolved) + 1):
+    names = ["_".join(path.parts[-depth:]).strip("/") for path in resolved]
+    if len({*names}) == len(names):
+      break
+  return dict(zip(folders, names, strict=True))
+
+
+def readable(summary: dict, step: int, output: pathlib.Path) -> str:
+  """The figures of one split that a person looks for first; `summary` is that of `metrics.summarise`."""
+  video, failed = summary["overall"]["video"], summary["failed"]
+  lines = [f"{video['n']} videos ({video['real']} real, {video['fake']} fake), step {step}"]
+  for name in metrics.METRICS:
+    if video.get(name) is None:
+      lines.append(f"  {name:18} {video['undefined'].get(name, 'undefined')}")
+    else:
+      interval = video["intervals"].get(name)
+      spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+      lines.append(f"  {name:18} {video[name]:.4f}{spread}")
+  lines.append("  (95 % intervals: bootstrap over identities where known, else videos)")
+  if failed["count"]:
+    lines.append(f"{failed['count']} videos could not be scored (policy: {failed['policy']}):")
+    lines += [f"  {v['video_id']}: {v['reason']}" for v in failed["videos"]]
+  return "\n".join([*lines, f"Scores and figures are in {output}."])

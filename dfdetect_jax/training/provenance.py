@@ -1,0 +1,189 @@
+"""Where a run comes from: `provenance.json` in its workdir, written while it trains.
+
+The file holds what the whole run has in common (`method`, `seed`, `config`, `config_sha256`, `step`, `wall_seconds`)
+and one entry of `sessions` for each time that the command was given: when it started and ended, from which step to
+which, with which code, packages, devices and shards. A session that was killed has no `ended`, and the step and time of
+its last checkpoint.
+"""
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import dfdetect_jax
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.schema import DATASET_FILE, TRACKS_FILE, read_metadata
+
+if TYPE_CHECKING:
+  import ml_collections
+
+PROVENANCE_FILE = "provenance.json"
+FORMAT = 1
+# Those whose version can change a figure; of the plugins, those that are installed.
+PACKAGES = (
+  "dfdetect_jax", "jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "libtpu", "flax", "optax",
+  "orbax-checkpoint", "grain", "numpy", "scipy", "scikit-learn", "tensorflow-datasets", "array_record",
+  "opencv-python-headless", "ml-collections",
+)  # fmt: skip
+_SOURCE = pathlib.Path(dfdetect_jax.__file__).parent
+
+
+class Session:
+  """The record of one start of a run, written by process 0 alone.
+
+  Args:
+    workdir: folder of the run; `config.json` lies in it already.
+    config: of the run.
+    step: that this session starts at.
+
+  Raises:
+    UserError: the file cannot be written, or the one that is there is not JSON.
+  """
+
+  def __init__(self, workdir: pathlib.Path, config: "ml_collections.ConfigDict", step: int):
+    import jax  # not above: reports read provenance, and need not wait for it
+
+    self._path, self._start, self._lead = workdir / PROVENANCE_FILE, time.monotonic(), jax.process_index() == 0
+    if not self._lead:
+      return
+    earlier = read_json(self._path)["sessions"] if self._path.exists() else []
+    self._entry = {"started": now(), "ended": None, "first_step": step, "last_step": step, "wall_seconds": 0.0}
+    self._entry |= environment() | {"data": data_fingerprint(config.data)}
+    fields = json.loads(json.dumps(config.to_dict()))
+    self._content = {
+      "format": FORMAT,
+      "method": config.method,
+      "seed": config.seed,
+      "config": fields,
+      "config_sha256": hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest(),
+      "step": step,
+      "wall_seconds": 0.0,
+      "sessions": [*earlier, self._entry],
+    }
+    try:
+      self._write(step)
+    except OSError as error:
+      raise UserError(f"{self._path} cannot be written ({error.strerror}): make room for it.") from error
+
+  def reached(self, step: int, ended: bool = False) -> None:
+    """Notes how far the session has come; a full disk is said, but stops nothing that could still be saved."""
+    if not self._lead:
+      return
+    try:
+      self._entry["ended"] = now() if ended else None
+      self._write(step)
+    except OSError as error:
+      print(f"WARNING: {self._path} cannot be written ({error.strerror}).", file=sys.stderr, flush=True)
+
+  def _write(self, step: int) -> None:
+    self._entry |= {"last_step": step, "wall_seconds": round(time.monotonic() - self._start, 3)}
+    total = sum(session["wall_seconds"] for session in self._content["sessions"])
+    self._content |= {"step": step, "wall_seconds": round(total, 3)}
+    write_json(self._path, self._content)
+
+
+def environment() -> dict:
+  """What computes: `code` (see `code_version`), `packages`, `python`, `platform` and `devices`."""
+  import jax
+
+  packages = {}
+  for name in PACKAGES:
+    try:
+      packages[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+      pass
+  devices = {"kind": jax.devices()[0].device_kind, "count": jax.device_count(), "processes": jax.process_count()}
+  return {
+    "code": code_version(),
+    "packages": packages,
+    "python": platform.python_version(),
+    "platform": platform.platform(),
+    "devices": devices,
+  }
+
+
+def code_version(source: pathlib.Path = _SOURCE) -> dict:
+  """Which code this is.
+
+  Args:
+    source: folder of the package.
+
+  Returns:
+    `sha256` over the package's Python files, always; `commit` and `dirty` (whether the package, data_pipelines or
+    configs differ from it, files that git does not know included) where the package lies in a git work tree that
+    tracks it and git can be asked, else None.
+  """
+  digest = hashlib.sha256()
+  for file in sorted(source.rglob("*.py")):
+    content = file.read_bytes()
+    digest.update(f"{file.relative_to(source).as_posix()} {len(content)}\n".encode() + content)
+  # An installed copy may lie inside the work tree of something else, which does not track it.
+  tracked = _git(source, "ls-files", "--error-unmatch", "__init__.py")
+  commit = _git(source, "rev-parse", "HEAD") if tracked else None
+  state = _git(source.parent, "status", "--porcelain", "--", source.name, "data_pipelines", "configs")
+  dirty = None if commit is None or state is None else bool(state)
+  return {"sha256": digest.hexdigest(), "commit": commit, "dirty": dirty}
+
+
+def _git(folder: pathlib.Path, *arguments: str) -> str | None:
+  """What git prints, None if it fails or is not there."""
+  # In a container the checkout often belongs to another user, which git refuses until it is told that this is meant;
+  # its code is running already, so nothing is trusted that was not before. No program of the checkout's own is started.
+  options = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "--no-optional-locks")
+  surroundings = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE")}
+  try:
+    done = subprocess.run(
+      ["git", *options, *arguments], cwd=folder, env=surroundings, capture_output=True, text=True, timeout=20
+    )
+  except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+    return None
+  return done.stdout.strip() if done.returncode == 0 else None
+
+
+def data_fingerprint(directory: str | os.PathLike) -> dict[str, str]:
+  """Path of a dataset folder, and the SHA-256 over its `dataset.json` (which has each shard's) and `tracks.jsonl`.
+
+  Raises:
+    UserError: the folder does not hold a finished dataset.
+  """
+  read_metadata(directory)  # says what is missing
+  digest = hashlib.sha256()
+  for name in (DATASET_FILE, TRACKS_FILE):
+    content = (pathlib.Path(directory) / name).read_bytes()
+    digest.update(f"{name} {len(content)}\n".encode() + content)
+  return {"path": str(directory), "sha256": digest.hexdigest()}
+
+
+def now() -> str:
+  """The time of day, UTC, to the second."""
+  return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def read_json(path: pathlib.Path) -> dict:
+  """Reads a provenance file.
+
+  Raises:
+    UserError: it is not one.
+  """
+  try:
+    content = json.loads(path.read_text())
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+      raise ValueError("it has no 'format', or that of another version")
+  except ValueError as error:
+    raise UserError(f"{path} cannot be read ({error}): remove it to go on without what it told.") from error
+  return content
+
+
+def write_json(path: pathlib.Path, content: dict) -> None:
+  """Writes a provenance file, whole or not at all."""
+  partial = path.with_name(path.name + ".partial")
+  partial.write_text(json.dumps(content, indent=2) + "\n")
+  partial.replace(path)
