@@ -215,7 +215,7 @@ def leaking(request, ffpp, copy_dataset, train_track, tmp_path):
 
 
 def test_planted_leaks_are_refused_or_dropped(toy_run, ffpp, leaking, tmp_path, capsys):
-  """Guards the test of a run against what it was trained on, under another dataset's name too, with the shards gone too."""
+  """Guards the test of a run against what it was trained on, under other names too, and without the shards."""
   workdir = tmp_path / "run"
   shutil.copytree(toy_run, workdir)
   arguments = [f"--workdir={workdir}", f"--data={leaking}", f"--output={tmp_path / 'out'}"]
