@@ -7,6 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import decode
+from tensorflow_datasets.proto import tf_example_pb2
 
 from dfdetect_jax.errors import UserError
 
@@ -32,7 +34,7 @@ class FrameReader:
     # Several reading processes and OpenCV's own threads would get in each other's way.
     cv2.setNumThreads(1)
     builder = tfds.builder_from_directory(self.directory)
-    return builder.as_data_source(self.split, decoders={"image": tfds.decode.SkipDecoding()})
+    return builder.as_data_source(self.split, deserialize_method=decode.DeserializeMethod.RAW_BYTES)
 
   def __getstate__(self):
     return {"directory": self.directory, "split": self.split, "size": self.size}
@@ -47,13 +49,15 @@ class FrameReader:
       Unreadable: a record cannot be read or decoded.
     """
     try:
-      records = self._source.__getitems__(list(range(first, first + count)))
+      # One by one: reading them at once starts threads for each call and costs six times as much (0.45 ms for 8 records
+      # of 8 KiB against 0.08); TFDS's own parsing of all features would cost 0.4 ms more.
+      images = [_image(self._source[index]) for index in range(first, first + count)]
     except Exception as error:  # the reader's own errors name neither folder nor split
       raise Unreadable(
         f"records {first} to {first + count - 1} of split '{self.split}' in {self.directory} cannot be read ({error}): "
         f"check the shards with 'python -m data_pipelines.verify {self.directory}'."
       ) from error
-    return np.stack([self._decode(record["image"], first + i) for i, record in enumerate(records)])
+    return np.stack([self._decode(image, first + i) for i, image in enumerate(images)])
 
   def _decode(self, encoded: bytes, index: int) -> np.ndarray:
     frame = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -63,6 +67,11 @@ class FrameReader:
         f"'python -m data_pipelines.verify {self.directory}'."
       )
     return resize(frame, self.size)
+
+
+def _image(record: bytes) -> bytes:
+  """The encoded picture in a serialised record."""
+  return tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value[0]
 
 
 def resize(frame: np.ndarray, size: int) -> np.ndarray:

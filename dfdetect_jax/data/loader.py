@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 import grain
@@ -14,6 +15,9 @@ from dfdetect_jax.data.sampling import test_starts, train_starts
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import ClipSpec
 from dfdetect_jax.schema import Track
+
+# Decoding leaves Python's lock, what is around it does not: more threads than this would wait for each other.
+_MOST_THREADS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +142,10 @@ def to_device(arrays: dict[str, np.ndarray], sharding: jax.sharding.Sharding, ba
 
 
 def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator:
-  """Reads ahead in order, in threads (no workers) or in worker processes."""
+  """Reads ahead in order, in threads (no workers; one for each core that this process may use) or in worker processes.
+
+  Threads each read a batch of their own, so that at least as many batches as threads are read ahead.
+  """
   if workers:
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()  # grain reads a flag of its own, also in programs that parse none
@@ -146,7 +153,8 @@ def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator
     buffer = max(1, prefetch // workers)
     dataset = dataset.to_iter_dataset(options).mp_prefetch(grain.MultiprocessingOptions(workers, buffer))
   else:
-    dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=max(1, prefetch)))
+    threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    dataset = dataset.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=max(threads, prefetch)))
   iterator = iter(dataset)
   try:
     yield from iterator
@@ -232,6 +240,7 @@ def test_batches(
     .batch(batch_size, batch_fn=list)
     .map(_Read(reader, spec, local_rows(sharding, batch_size)))
   )
+  # In threads, whatever training does: worker processes take seconds to start, and copy every batch.
   for step, (arrays, _) in enumerate(_iterate(dataset, 0, prefetch)):
     yield (
       to_device({"clip": arrays["clip"]}, sharding, batch_size)["clip"],
