@@ -54,7 +54,7 @@ def base_config() -> ml_collections.ConfigDict:
   config.videos.dataset = ""  # as data_pipelines names it: faceforensics, celeb_df_v2, …
   config.videos.manipulations = ()  # such as ("Deepfakes", "Face2Face", "FaceSwap")
   config.videos.compressions = ()  # such as ("c23",)
-  config.workers = 2  # processes that read clips; 0 reads in threads of the main process
+  config.workers = 2  # processes that read training clips; 0 reads in threads, as scoring always does
   config.prefetch = 4  # batches read ahead
   config.data_timeout = 600.0  # seconds without a batch after which a run stops instead of hanging; 0 = never
   config.max_unreadable = 10  # training clips that may be unreadable (each is replaced and reported) before a run stops
@@ -63,7 +63,7 @@ def base_config() -> ml_collections.ConfigDict:
   config.log_every = 50  # steps between metric lines
   config.eval_every = 1000  # steps between validations; 0 = only at the end
   config.eval_batch_size = 16  # clips per forward pass
-  config.select_metric = "auc"  # validation metric whose best step is kept apart (video level; higher is better)
+  config.select_metric = "auc"  # validation metric whose best step is kept apart (video level): auc | acc | ap
   config.checkpoint_every = 1000  # steps between checkpoints
   config.checkpoint_keep = 2  # latest checkpoints kept, besides the best one
   config.tracks = "max"  # score of a video with several face tracks: max or mean over them

@@ -106,6 +106,8 @@ def test_selection_on_test_is_refused():
     # The same file under another dataset's name: DeeperForensics' reals are FF++'s.
     ("file", _track("test", "x", "n", dataset="DF-1.0", video_id="DF-1.0/x/n", sha256="originalc23003", identity="")),
     ("pair", _track("test", "Deepfakes", "000_099", identity="")),
+    # DeeperForensics forges FF++'s videos, and divides them otherwise.
+    ("pair", _track("test", "end_to_end", "003_W004", "", dataset="deeper_forensics", identity="")),
     ("identity", _track("test", "Deepfakes", "099_003")),
   ],
 )
