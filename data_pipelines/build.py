@@ -172,11 +172,24 @@ def summary_of_listing(listing: Listing) -> str:
   for (split, label, dataset, manipulation, compression), count in sorted(groups.items()):
     name = "fake" if label else "real"
     lines.append(f"{SPLITS[split]:6} {name:5} {dataset:20} {manipulation:24} {compression:11} {count:7}")
-  lines.append(f"{len(listing.videos)} videos found, {len(listing.missing)} missing")
-  lines += [f"  missing: {path} ({reason})" for path, reason in listing.missing[:10]]
-  if len(listing.missing) > 10:
-    lines.append(f"  … and {len(listing.missing) - 10} more")
-  return "\n".join(lines)
+  lines.append(f"{len(listing.videos)} videos found, {len(listing.missing)} missing or left out")
+  return "\n".join(lines + by_reason(listing.missing))
+
+
+def by_reason(lacking: list[tuple[str, str]], most_examples: int = 3) -> list[str]:
+  """A line for each reason, the most frequent first: how many there are and the first few.
+
+  Args:
+    lacking: (path, reason); a source may leave out thousands of videos for the same one.
+    most_examples: how many are named.
+  """
+  paths = collections.defaultdict(list)
+  for path, reason in lacking:
+    paths[reason].append(path)
+  return [
+    f"  {len(own)} × {reason}: {', '.join(own[:most_examples])}{', …' if own[most_examples:] else ''}"
+    for reason, own in sorted(paths.items(), key=lambda item: -len(item[1]))
+  ]
 
 
 def run_here(job: Job, own: list[Unit], undone: list[Unit], args: argparse.Namespace) -> int:
@@ -280,9 +293,15 @@ def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: lis
       videos = collections.Counter({track.video_id: track.label for track in own}.values())
       frames = sum(track.frames for track in own)
       lines.append(f"{split:6} {videos[0]} real and {videos[1]} fake videos, {len(own)} tracks, {frames} frames")
-  reasons = collections.Counter(reason.split(":")[0].split("(")[0].strip() for reason in (f.reason for f in failures))
-  lines.append(f"{len(failures)} without a track" + (f", see {directory / FAILURES_FILE}:" if failures else ""))
+  # What the source has no video of (no such file) or leaves out has no id; all else is a video that was looked at.
+  failed = [failure for failure in failures if failure.video_id]
+  reasons = collections.Counter(failure.reason.split(":")[0].split("(")[0].strip() for failure in failed)
+  lines.append(f"{len(failed)} without a track" + (":" if failed else ""))
   lines += [f"  {count} × {reason}" for reason, count in reasons.most_common(8)]
+  if lacking := [(failure.path, failure.reason) for failure in failures if not failure.video_id]:
+    lines += [f"{len(lacking)} missing or left out by the source:", *by_reason(lacking)]
+  if failures:
+    lines.append(f"each of them is a line of {directory / FAILURES_FILE}")
   return "\n".join(lines)
 
 

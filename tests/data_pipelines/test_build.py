@@ -317,8 +317,23 @@ def test_dry_run_lists_and_decodes_nothing(tmp_path, dataset, capsys):
     manifest.write("gone.mp4,fake,val,,\n")
   assert build.main([*arguments, "--dry-run"]) == 0
   text = capsys.readouterr().out
-  assert "5 videos found, 1 missing" in text and "missing: gone.mp4 (no such file)" in text
+  assert "5 videos found, 1 missing or left out" in text and "  1 × no such file: gone.mp4" in text
   assert [line.split()[-1] for line in text.splitlines() if line.startswith("train  real")] == ["2"]
+
+
+def test_summary_of_a_build_is_short(tmp_path):
+  """Guards against a line per video: what a source leaves out is told by reason, apart from failures."""
+  left_out = [schema.Failure(f"{n}.mp4", "left out: shares its original with a test video") for n in range(5000)]
+  gone = [schema.Failure("gone.mp4", "no such file")]
+  broken = [schema.Failure(f"x{n}.mp4", f"no face (0 of {n} frames)", f"a/b/c/x{n}", "1", "test") for n in range(7)]
+  lines = build.summary_of_build(tmp_path, [], [*gone, *left_out, *broken]).splitlines()
+  assert lines[:2] == ["7 without a track:", "  7 × no face"]
+  assert lines[2:] == [
+    "5001 missing or left out by the source:",
+    "  5000 × left out: shares its original with a test video: 0.mp4, 1.mp4, 2.mp4, …",
+    "  1 × no such file: gone.mp4",
+    f"each of them is a line of {tmp_path / 'failures.csv'}",
+  ]
 
 
 def test_target_boxes_put_a_forgery_where_its_target_is(tmp_path):

@@ -74,7 +74,17 @@ def test_dry_run_counts_by_split_label_manipulation_and_compression(tmp_path, mi
     tuple(row[:5]): int(row[5]) for row in map(str.split, text.splitlines()[1:]) if len(row) == 6 and row[5].isdecimal()
   }
   assert printed == groups
-  assert f"{len(found.videos)} videos found, {len(found.missing)} missing" in text
+  assert f"{len(found.videos)} videos found, {len(found.missing)} missing or left out" in text
+  # What is lacking is told by reason: a real Celeb-DF leaves out thousands of videos for the same one.
+  reasons: dict[str, list[str]] = {}
+  for path, reason in found.missing:
+    reasons.setdefault(reason, []).append(path)
+  told = [line for line in text.splitlines() if line.startswith("  ")]
+  assert len(told) == len(reasons)
+  for reason, paths in reasons.items():
+    (line,) = (line for line in told if line.startswith(f"  {len(paths)} × {reason}: "))
+    examples = line.partition(f"{reason}: ")[2].split(", ")
+    assert examples == [*paths[:3], *["…"] * (len(paths) > 3)]
 
 
 def test_dry_run_as_a_program_decodes_and_writes_nothing(tmp_path, miniature):
