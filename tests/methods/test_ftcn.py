@@ -79,20 +79,7 @@ def test_every_variant_traces(variant):
   assert scores.shape == (2,) and scores.dtype == jnp.float32
 
 
-def randomised(method):
-  """Variables with no layer switched off; compiling the initialisation would take longer than a test."""
-  rng = np.random.default_rng(0)
-
-  def value(path, leaf):
-    if path[-1].key in ("scale", "var"):
-      return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), jnp.float32)
-    spread = 0.1 if leaf.ndim == 1 else (2 / np.prod(leaf.shape[:-1])) ** 0.5
-    return jnp.asarray(spread * rng.normal(size=leaf.shape), jnp.float32)
-
-  return jax.tree_util.tree_map_with_path(value, shapes(method))
-
-
-def test_time_flip_and_space_flip():
+def test_time_flip_and_space_flip(randomised):
   """Guards that the network sees time's arrow, and nothing of where things lie beyond what max-pools leave."""
   method = build("test")
   variables = randomised(method)
@@ -103,7 +90,7 @@ def test_time_flip_and_space_flip():
   np.testing.assert_allclose(logit[2], logit[0], rtol=1e-4)
 
 
-def test_a_step_learns_and_updates_statistics():
+def test_a_step_learns_and_updates_statistics(randomised):
   """Guards loss and gradient as numbers, float32 against bfloat16 with rematerialisation."""
   rng = np.random.default_rng(0)
   batch = {"clip": jnp.asarray(rng.integers(0, 256, (4, 4, 32, 32, 3)), jnp.uint8), "label": jnp.array([0, 1, 0, 1])}

@@ -26,19 +26,6 @@ def shapes(method):
   return jax.eval_shape(method.init, jax.random.key(0))
 
 
-def randomised(method):
-  """Variables with no layer switched off; compiling the initialisation would take longer than a test."""
-  rng = np.random.default_rng(0)
-
-  def value(path, leaf):
-    if path[-1].key in ("scale", "var"):
-      return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), jnp.float32)
-    spread = 0.1 if leaf.ndim == 1 else (2 / np.prod(leaf.shape[:-1])) ** 0.5
-    return jnp.asarray(spread * rng.normal(size=leaf.shape), jnp.float32)
-
-  return jax.tree_util.tree_map_with_path(value, shapes(method))
-
-
 def random_views(batch=2, branches=4):
   return np.random.default_rng(1).integers(0, 256, (batch, branches, 4, 32, 32, 3)).astype(np.uint8)
 
@@ -82,7 +69,7 @@ def test_every_variant_traces(variant):
   assert all(output.dtype == jnp.float32 for output in outputs.values()) and outputs["logit"].shape == (2,)
 
 
-def test_permuting_branches_changes_nothing():
+def test_permuting_branches_changes_nothing(randomised):
   """Guards that branches meet their own views, statistics, fusion blocks and heads, and are otherwise alike."""
   method = build("test")
   variables, views = randomised(method), random_views()
@@ -128,7 +115,7 @@ def test_permuting_branches_changes_nothing():
     assert not np.allclose(before[name], before[name][:, order], rtol=1e-2)
 
 
-def test_branches_are_ftcn_trunks():
+def test_branches_are_ftcn_trunks(randomised):
   """Guards both ways of running branches against FTCN's trunk, one at a time; clips at test go to all branches."""
   clips = random_views()[:, 0]
   for variant, overrides in (("test", {}), ("test", {"model__shared": True})):
@@ -145,7 +132,7 @@ def test_branches_are_ftcn_trunks():
       np.testing.assert_allclose(features[:, i], trunk(own, clips), rtol=1e-4, atol=1e-5)
 
 
-def test_gradients_flow_where_they_should():
+def test_gradients_flow_where_they_should(randomised):
   """Guards each loss's reach: the joint side is stopped in L_MI, TRFI's heads are the only ones L_CE does not train."""
   method = build("test", model__dropout=0.0)
   variables, views = randomised(method), random_views()
@@ -177,7 +164,7 @@ def test_gradients_flow_where_they_should():
   assert reaches(2) == branches
 
 
-def test_loss_is_the_weighted_sum_and_updates_each_branch():
+def test_loss_is_the_weighted_sum_and_updates_each_branch(randomised):
   """Guards Eq. 6's weights, the metrics' names, and statistics kept branch by branch."""
   method = build("test", objective__alpha=2.0, objective__beta=0.5, objective__gamma=0.3)
   variables = randomised(method)
@@ -205,7 +192,7 @@ def test_contrastive_loss_is_a_switch():
 
 
 @pytest.mark.parametrize("settings", [{"dtype": "bfloat16", "remat": True}, {"model__shared": True}])
-def test_a_step_lowers_the_loss(settings):
+def test_a_step_lowers_the_loss(settings, randomised):
   """Guards loss and gradient as numbers in each way of running the branches."""
   method = build("test", model__dropout=0.0, **settings)
   variables = randomised(method)
