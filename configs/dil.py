@@ -41,9 +41,11 @@ VARIANTS = {
   "table6_stages_2_4": {"model.stages": (2, 3, 4)},
   "table6_stages_1_3": {"model.stages": (1, 2, 3)},
   "table6_all": {},
+  # Validates once, at the end: among a handful of validation videos, choosing between steps would be choosing noise.
   "small": {
-    "model.size": "small", "clips.size": 64, "batch_size": 8, "total_steps": 600, "eval_every": 100,
-    "checkpoint_every": 100, "log_every": 25, "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 50,
+    "model.size": "small", "model.temporal_init": "difference", "clips.size": 64, "batch_size": 8, "total_steps": 500,
+    "eval_every": 0, "checkpoint_every": 100, "log_every": 25, "optimizer.learning_rate": 1e-3,
+    "optimizer.warmup_steps": 50, "optimizer.schedule": "cosine",
   },
   "test": {
     "model.size": "test", "model.stages": (1, 2), "clips.size": 32, "clips.snippets": 2, "clips.test_snippets": 3,
@@ -64,6 +66,7 @@ def get_config(arg: str | None = None):
   config.model.bidirectional = True  # BP: differences both ways; False: forward alone
   config.model.coordinate = True  # CA: attention over (H, T) and (T, W) planes; False: over (H, W)
   config.model.learnable_kernel = True  # LK: temporal kernels made from the input; False: ordinary ones
+  config.model.temporal_init = "image"  # for ImageNet's weights; or difference, for training from scratch
 
   config.clips.frames = 4  # T, fixed by Intra-SIM's parameters
   config.clips.size = 224

@@ -119,6 +119,49 @@ def test_inter_sim_starts_with_the_identity_over_snippets():
   np.testing.assert_allclose(jnp.mean(factor[..., 0, 0, :], axis=-1), 1 + drawn, rtol=1e-5)
 
 
+@pytest.mark.parametrize("switches", [{}, {"learnable_kernel": False, "coordinate": False}, {"stages": (2,)}])
+def test_first_block_may_start_as_a_second_difference(switches):
+  """Guards `temporal_init=difference`: the 3×3 convolution of the first block with Intra-SIM, and of no other, sees
+  nothing of still frames (but for a snippet's ends), and of a frame that differs once itself there and −½ beside it.
+  """
+  model = DIL(**{**SIZES["test"], "frames": 6, "temporal_init": "difference", **switches})
+  still = jnp.tile(clips((1, 1, 1, 32, 32, 3)), (1, 1, 6, 1, 1, 1))
+  variables = jax.jit(model.init)(jax.random.key(0), still)
+  first = "layer2_0" if switches.get("stages") else "layer1_0"
+  kernel = variables["params"][first]["intra"]["kernel"]
+  if model.learnable_kernel:  # what depends on the input starts small: without it the kernel is what its bias says
+    kernel["phi2"]["kernel"] = jnp.zeros_like(kernel["phi2"]["kernel"])
+  seen = jax.jit(
+    lambda x: model.apply(
+      variables, x, capture_intermediates=lambda module, _: module.name == "conv2", mutable=["intermediates"]
+    )[1]["intermediates"]
+  )
+
+  def convolved(x, block):
+    return np.asarray(seen(x)[block]["conv2"]["__call__"][0], np.float64)[0, 0]
+
+  y = convolved(still, first)
+  scale = np.abs(y[0]).mean()  # the ends: zeros lie beyond them
+  assert np.abs(y[1:-1]).max() < 1e-4 * scale
+  other = {"layer1_0", "layer2_0"} - {first}
+  assert all(np.abs(convolved(still, block)[1:-1]).mean() > 0.1 for block in other)
+
+  moving = still.at[:, :, 3].set(clips((1, 1, 32, 32, 3), seed=1))
+  y = convolved(moving, first)[2:5]
+  assert np.abs(y[1]).mean() > 0.2 * scale
+  np.testing.assert_allclose([(y[k] * y[1]).sum() / (y[1] ** 2).sum() for k in (0, 2)], -0.5, atol=0.02)
+
+
+def test_image_start_is_the_usual_one():
+  """Guards the default against the other start: for ImageNet's weights no layer starts otherwise than it always did."""
+  assert dil_config.get_config("").model.temporal_init == "image"
+  model = DIL(**SIZES["test"])
+  params = jax.jit(model.init)(jax.random.key(0), clips((1, 1, 4, 32, 32, 3)))["params"]["layer1_0"]
+  conv1 = params["conv1"]["kernel"]
+  assert not np.array_equal(*np.split(conv1, 2, axis=-1))
+  assert not np.any(params["intra"]["kernel"]["phi2"]["bias"])
+
+
 def test_order_matters_within_and_across_snippets(trained):
   """Guards both modules' view of time: a network of frames would not see frames or snippets change places."""
   method, variables = trained
@@ -152,6 +195,7 @@ def test_refuses_clips_that_do_not_fit(trained):
     ({"clips.frames": 1}, "clips.frames is 1"),
     ({"clips.size": 4}, "at least 8"),
     ({"model.size": "resnet"}, "there is no size 'resnet'"),
+    ({"model.temporal_init": "zero"}, "temporal_init is 'zero', it must be one of image, difference"),
     ({"model.stages": (1, 3)}, r"stages is \(1, 3\)"),
   ],
 )

@@ -33,6 +33,10 @@ def build(config: ml_collections.ConfigDict) -> DilMethod:
   stages = len(settings["depths"])
   if not set(settings["stages"]) <= set(range(1, stages + 1)):
     raise UserError(f"DIL: model.stages is {settings['stages']}; size '{size}' has the stages 1 to {stages}.")
+  if settings["temporal_init"] not in model.TEMPORAL_INITS:
+    raise UserError(
+      f"DIL: model.temporal_init is '{settings['temporal_init']}', it must be one of {', '.join(model.TEMPORAL_INITS)}."
+    )
   if spec.snippets < 1 or spec.frames < 2:
     raise UserError(
       f"DIL looks at differences of the frames of a snippet: clips.snippets is {spec.snippets} and clips.frames is "
