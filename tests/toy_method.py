@@ -11,6 +11,7 @@ import sys
 from types import ModuleType
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from dfdetect_jax import methods
@@ -37,15 +38,30 @@ class Toy(nn.Module):
     return {"logit": nn.Dense(1, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)}
 
 
+def checksum(batch) -> jax.Array:
+  """A float32 integer that changes with any pixel of any clip of a batch, and with the order of its rows."""
+  total = jnp.uint32(0)
+  for name in sorted(batch):
+    rows = batch[name].astype(jnp.uint32).reshape(len(batch[name]), -1)
+    place = (jnp.arange(rows.size, dtype=jnp.uint32) * jnp.uint32(2654435761)).reshape(rows.shape)
+    total += jnp.sum((rows + jnp.uint32(1)) * place, dtype=jnp.uint32)  # modulo 2^32: exact in any order
+  return (total >> 8).astype(jnp.float32)
+
+
 @dataclasses.dataclass(frozen=True)
 class ToyMethod(Method):
-  """The plain detector on clips; on triplets, the anchor is real and the forged clip is not."""
+  """The plain detector on clips; on triplets, the anchor is real and the forged clip is not.
+
+  Its metric `batch` is the checksum of what the step was given.
+  """
 
   def loss(self, params, model_state, teacher, batch, rng):
+    given = checksum(batch)
     if "anchor" in batch:
       clips = jnp.stack([batch["anchor"], batch["forged"]], axis=1).reshape(-1, *batch["anchor"].shape[1:])
       batch = {"clip": clips, "label": jnp.tile(jnp.array([0, 1]), batch["anchor"].shape[0])}
-    return super().loss(params, model_state, teacher, batch, rng)
+    loss, (metrics, new_state) = super().loss(params, model_state, teacher, batch, rng)
+    return loss, ({**metrics, "batch": given}, new_state)
 
 
 def build(config) -> Method:

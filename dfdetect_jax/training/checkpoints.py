@@ -11,12 +11,15 @@ import jax
 import orbax.checkpoint as ocp
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.training import distributed
 from dfdetect_jax.training.optimizers import path_name
 from dfdetect_jax.training.state import Progress, TrainState
 
 CHECKPOINTS, BEST, DAMAGED = "checkpoints", "best", "damaged_checkpoints"
 # The items that evaluation needs; the others only serve to go on training.
 WEIGHTS = ("params", "teacher", "model_state")
+# What a process says of a checkpoint that it has tried to read.
+_READ, _UNREADABLE, _MISFIT = range(3)
 
 
 def _items(state: TrainState) -> dict[str, Any]:
@@ -32,15 +35,13 @@ def _items(state: TrainState) -> dict[str, Any]:
 
 
 def _manager(directory: pathlib.Path, keep: int) -> ocp.CheckpointManager:
-  # Handlers are named so that the metadata of items can be read before anything is restored.
-  handlers = {name: ocp.StandardCheckpointHandler() for name in (*WEIGHTS, "opt_state", "run")}
   options = ocp.CheckpointManagerOptions(
     max_to_keep=keep,
     create=True,
     # Processes meet at barriers named by step alone: two managers that write the same step would meet each other's.
     multiprocessing_options=ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=directory.name),
   )
-  return ocp.CheckpointManager(directory, options=options, item_handlers=handlers)
+  return ocp.CheckpointManager(directory, options=options)
 
 
 def _save(manager: ocp.CheckpointManager, step: int, items: dict[str, Any]) -> None:
@@ -80,17 +81,20 @@ def check_same_tree(saved: Any, expected: Any, what: str, where: str) -> None:
     )
 
 
-def _restore(manager: ocp.CheckpointManager, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
-  where = f"{manager.directory / str(step)}"
-  metadata = manager.item_metadata(step)
+def _read(folder: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
+  """Reads this process's part of the items of one checkpoint.
+
+  The handlers are asked themselves: the manager's `restore` waits for the other processes at its end, for ever if one
+  of them cannot read and never comes there.
+  """
+  handler = ocp.StandardCheckpointHandler()
   for name, item in abstract.items():
+    if not (folder / name).is_dir():
+      raise FileNotFoundError(f"{folder} lacks the item '{name}'")
     # Only weights are compared by path: they are what a user changes; the rest follows from them.
     if name in WEIGHTS:
-      if metadata[name] is None:
-        raise FileNotFoundError(f"{where} lacks the item '{name}'")
-      check_same_tree(metadata[name].tree, item, name, where)
-  args = {name: ocp.args.StandardRestore(item) for name, item in abstract.items()}
-  return dict(manager.restore(step, args=ocp.args.Composite(**args)))
+      check_same_tree(handler.metadata(folder / name).tree, item, name, str(folder))
+  return {name: handler.restore(folder / name, args=ocp.args.StandardRestore(item)) for name, item in abstract.items()}
 
 
 class Checkpoints:
@@ -128,6 +132,8 @@ class Checkpoints:
   def restore(self, abstract: TrainState) -> TrainState | None:
     """Restores the latest state; one that cannot be read is set aside, said loudly, and the one before is taken.
 
+    All processes restore the same one: what any of them cannot read counts as unreadable.
+
     Args:
       abstract: shapes, dtypes and shardings of the state.
 
@@ -137,16 +143,24 @@ class Checkpoints:
     Raises:
       UserError: the checkpoint is of another architecture, or none of several can be read.
     """
-    steps = sorted(self._latest.all_steps(), reverse=True)
-    for step in steps:
+    tried = 0
+    steps = set(self._latest.all_steps())
+    # Processes that see different folders all go through the steps of any of them, so that they come to the same one.
+    while (step := max(distributed.gather(max(steps, default=-1)))) >= 0:
+      steps.discard(step)
+      tried += 1
+      items, error = None, None
       try:
-        items = _restore(self._latest, step, _items(abstract))
-      except UserError:
-        raise
-      except Exception as error:
-        print(f"WARNING: checkpoint {step} cannot be read ({error}); going back to the one before.", file=sys.stderr)
-        self._set_aside(step)
+        items = _read(self._workdir / CHECKPOINTS / str(step), _items(abstract))
+      except Exception as failure:
+        error = failure
+      found = distributed.gather(_READ if error is None else _MISFIT if isinstance(error, UserError) else _UNREADABLE)
+      unable = [process for process, verdict in enumerate(found) if verdict == _UNREADABLE]
+      if unable:
+        self._set_aside(step, unable, error)
         continue
+      if _MISFIT in found:
+        raise error or UserError(f"checkpoint {step} does not fit the config of every process of the job.")
       run = items["run"]
       progress = run["progress"]
       progress = progress if isinstance(progress, Progress) else Progress(**progress)
@@ -158,16 +172,29 @@ class Checkpoints:
         model_state=items.get("model_state", {}),
         opt_state=items.get("opt_state", abstract.opt_state),
       )
-    if steps:
-      raise UserError(f"none of the {len(steps)} checkpoints in {self._workdir / CHECKPOINTS} can be read.")
+    if tried:
+      raise UserError(f"none of the {tried} checkpoints in {self._workdir / CHECKPOINTS} can be read.")
     return None
 
-  def _set_aside(self, step: int) -> None:
-    if jax.process_index() == 0:
-      target = self._workdir / DAMAGED / str(step)
+  def _set_aside(self, step: int, unable: list[int], error: Exception | None) -> None:
+    """Says which processes cannot read a checkpoint, and moves it out of the way."""
+    me, lead = jax.process_index(), jax.process_index() == 0
+    if me in unable or lead:
+      processes = [me] if me in unable else unable
+      count = jax.process_count()
+      who = f" by process {', '.join(map(str, processes))} of {count}" if count > 1 else ""
+      why = f" ({error})" if me in unable else ""
+      print(
+        f"WARNING: checkpoint {step} cannot be read{who}{why}; going back to the one before.",
+        file=sys.stderr,
+        flush=True,
+      )
+    source, target = self._workdir / CHECKPOINTS / str(step), self._workdir / DAMAGED / str(step)
+    if lead and source.exists():
       shutil.rmtree(target, ignore_errors=True)
       target.parent.mkdir(exist_ok=True)
-      shutil.move(self._workdir / CHECKPOINTS / str(step), target)
+      shutil.move(source, target)
+    distributed.meet("set aside")
     self._latest.reload()
 
   def wait(self) -> None:
@@ -232,7 +259,5 @@ def load_weights(workdir: str | pathlib.Path, abstract: TrainState, step: str | 
     have = ", ".join(str(s) for s in found) or "none"
     raise UserError(f"{workdir} has no checkpoint '{step}' (it has: {have}). Train first, or choose another step.")
   number = found[key] if isinstance(key, str) else key
-  with _manager(workdir / found[number], 1_000_000) as manager:
-    wanted = {name: item for name, item in _items(abstract).items() if name in WEIGHTS}
-    items = _restore(manager, number, wanted)
-  return abstract.replace(**items), number
+  wanted = {name: item for name, item in _items(abstract).items() if name in WEIGHTS}
+  return abstract.replace(**_read(workdir / found[number] / str(number), wanted)), number

@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Iterator
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
 from dfdetect_jax.errors import UserError
@@ -69,12 +71,19 @@ def initialize(
 def meet(place: str) -> None:
   """Waits until every process is here; nothing to do for one alone.
 
-   Before a first batch processes may be far apart (imports, opening shards), and collectives on CPUs wait 30 s only.
-  All processes must come to the same
-   places in the same order.
+  Before a first batch processes may be far apart (imports, opening shards), and collectives on CPUs wait 30 s only. All
+  processes must come to the same places in the same order.
   """
   if jax.process_count() > 1:
     multihost.get_barrier_sync_fn()(key=f"{place} {next(_MEETINGS)}", timeout_ms=1000 * CONNECT_SECONDS)
+
+
+def gather(value: int) -> list[int]:
+  """The integer that each process gives, by process; all must come here together, as in `meet`."""
+  if jax.process_count() == 1:
+    return [value]
+  meet("gather")
+  return multihost_utils.process_allgather(np.int32(value)).tolist()
 
 
 @contextlib.contextmanager

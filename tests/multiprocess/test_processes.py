@@ -1,11 +1,17 @@
-"""Two and four real processes: one run, the same numbers, written once; a death or a stop reaches them all."""
+"""Two and four real processes: one run, the same numbers, written once; a death or a stop reaches them all.
+
+The toy is wide enough here for FSDP to cut it, and logs every step.
+"""
 
 import csv
+import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import jax
@@ -15,6 +21,10 @@ import pytest
 from dfdetect_jax.training.restore import restore_run
 
 pytestmark = pytest.mark.slow  # each starts processes that import the library
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WIDTH = 256
+FLAGS = (f"--config.model.width={WIDTH}", "--config.log_every=1")
 
 
 def finish(job, timeout=240):
@@ -37,7 +47,7 @@ def metrics_of(workdir):
 def alone(toy_job, tmp_path_factory):
   """The run of one process with four devices."""
   workdir = tmp_path_factory.mktemp("alone")
-  output, status = finish(toy_job("train", workdir, processes=1, devices=4))
+  output, status = finish(toy_job("train", workdir, *FLAGS, processes=1, devices=4))
   assert status == 0, output
   return workdir
 
@@ -47,7 +57,7 @@ def test_processes_train_and_evaluate_as_one(toy, toy_job, alone, tmp_path, proc
   """Guards multi-process runs: the same batches and parameters as one process with as many devices, metrics and scores
   written once, every video scored once.
   """
-  output, status = finish(toy_job("train", tmp_path / "run", processes=processes, devices=devices))
+  output, status = finish(toy_job("train", tmp_path / "run", *FLAGS, processes=processes, devices=devices))
   assert status == 0, output
   assert output.count("step 20/20") == 1
   one, several = metrics_of(alone), metrics_of(tmp_path / "run")
@@ -71,6 +81,70 @@ def test_processes_train_and_evaluate_as_one(toy, toy_job, alone, tmp_path, proc
   for video, row in scores[0].items():
     if row["score"]:
       assert float(scores[1][video]["score"]) == pytest.approx(float(row["score"]), abs=1e-5)
+
+
+def test_a_run_goes_on_with_another_number_of_processes(toy, toy_job, alone, tmp_path):
+  """Guards moving a run: one process, then two under FSDP, then one again see the very batches of a run that stayed,
+  and end with its parameters up to the order of sums.
+  """
+  legs = ((8, 1, 4, 1), (14, 2, 2, 4), (20, 1, 2, 2))  # last step, processes, devices of each, mesh.fsdp
+  for last, processes, devices, fsdp in legs:
+    flags = (*FLAGS, f"--config.total_steps={last}", f"--config.mesh.fsdp={fsdp}")
+    output, status = finish(toy_job("train", tmp_path, *flags, processes=processes, devices=devices))
+    assert status == 0, output
+  assert "goes on at step 14 of 20" in output
+  moved, stayed = (
+    [line["train/batch"] for line in metrics_of(workdir) if "train/batch" in line] for workdir in (tmp_path, alone)
+  )
+  assert moved == stayed and len(set(stayed)) == 20
+  expected, found = (restore_run(workdir, "latest").variables for workdir in (alone, tmp_path))
+  for a, b in zip(*map(jax.tree.leaves, (expected, found)), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_processes_agree_on_the_checkpoint_to_go_on_from(toy, alone, tmp_path):
+  """Guards against processes that go on from different steps, or wait for each other for ever, where one of them alone
+  cannot read the latest checkpoint: all fall back to the one before, loudly, or stop where there is none.
+  """
+  # What each process finds wrong, by step.
+  cases = {
+    "truncated": ({}, {20: truncate}),
+    "missing": ({}, {20: shutil.rmtree}),
+    "item_missing_for_the_first": ({20: lambda step: shutil.rmtree(step / "opt_state")}, {}),
+    "nothing_in_common": ({20: truncate}, {15: shutil.rmtree}),
+  }
+  for name, damages in cases.items():
+    for process, damage in enumerate(damages):
+      folder = tmp_path / name / f"seen_by_{process}"
+      shutil.copytree(alone / "checkpoints", folder / "checkpoints")
+      for step, hurt in damage.items():
+        hurt(folder / "checkpoints" / str(step))
+  program = [str(pathlib.Path(__file__).parent / "restore_toy.py"), f"--width={WIDTH}"]
+  job = subprocess.run(
+    [sys.executable, "-m", "launch.local", "--processes=2", "--", *program, *(str(tmp_path / name) for name in cases)],
+    cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=240,
+  )  # fmt: skip
+  assert job.returncode == 0, job.stdout + job.stderr
+  params = restore_run(alone, "15", "student").variables["params"]
+  digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(params))).hexdigest()
+  for name in cases:
+    for process in (0, 1):
+      found = f"step 15 {digest}" if name != "nothing_in_common" else "UserError none of the 2 checkpoints in "
+      assert f"{name}: process {process}: {found}" in job.stdout, job.stdout + job.stderr
+  for line in (
+    "WARNING: checkpoint 20 cannot be read by process 1 of 2 (",
+    "WARNING: checkpoint 20 cannot be read by process 0 of 2 (",
+    "WARNING: checkpoint 20 cannot be read by process 1 of 2; going back to the one before.",  # said by the first
+  ):
+    assert line in job.stderr, job.stderr
+  assert (tmp_path / "truncated" / "seen_by_0" / "damaged_checkpoints" / "20").is_dir()
+
+
+def truncate(step):
+  """Cuts every file of a checkpoint's parameters in half."""
+  for file in (step / "params").rglob("*"):
+    if file.is_file():
+      file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 def test_a_stop_reaches_all_processes_and_the_run_goes_on(toy_job, alone, tmp_path):
