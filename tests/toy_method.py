@@ -107,6 +107,9 @@ def register() -> None:
 if __name__ == "__main__":
   import importlib
 
+  sys.modules["torch"] = None  # tensorboardX would import it where it is installed: a third of the start
+  importlib.import_module("tensorboardX")
+  del sys.modules["torch"]
   register()
   program = importlib.import_module(f"dfdetect_jax.{sys.argv[1]}")
   if sys.argv[1] == "train":

@@ -16,8 +16,9 @@ from dfdetect_jax.data.deadline import Deadline
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import read_tracks
 from dfdetect_jax.training import loop
+from dfdetect_jax.training.checkpoints import Checkpoints
 from dfdetect_jax.training.config import override
-from dfdetect_jax.training.restore import restore_run
+from dfdetect_jax.training.program import make_program
 
 
 @pytest.fixture(autouse=True)
@@ -32,53 +33,82 @@ def metrics_of(workdir):
   return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
 
 
-@pytest.mark.slow  # starts the program nine times
-def test_kill_9_at_random_moments_loses_nothing(toy, toy_run, tmp_path):
-  """Guards exact resume: a run that is killed again and again, also while it writes checkpoints (every second step),
-  ends with the very parameters and metrics of a run that was left alone; each kill costs one interval at most.
+@pytest.mark.slow  # starts the program some twenty times
+def test_twenty_kills_9_lose_nothing(toy, toy_run, tmp_path):
+  """Guards exact resume: a run that is killed at least twenty times in a row, ten of them while a checkpoint is being
+  written and the others at random moments, goes on each time at most one interval before the checkpoint that was lost,
+  and ends with the very parameters, optimizer and metrics of a run that was left alone.
   """
-  flags = ("--config.total_steps=60", "--config.log_every=2", "--config.eval_every=20")
-  alone = toy_run(tmp_path / "alone", *flags, "--config.checkpoint_every=60")
-  output = alone.communicate(timeout=300)[0]
-  assert alone.returncode == 0, output
+  interval, moments = 2, random.Random(0)
+  hurt, alone = tmp_path / "hurt", tmp_path / "alone"
+  flags = ("--config.log_every=2", "--config.eval_every=20")
+  kills = writing = saved = lost = 0
 
-  moments, kills, seen = random.Random(0), 0, 0
-  hurt = tmp_path / "hurt"
-  flags = (*flags, "--config.checkpoint_every=2")
-  while kills < 8:
-    job = toy_run(hurt, *flags)
-    deadline = time.monotonic() + 200
-    start = _last_saved(hurt)
-    while job.poll() is None and _last_saved(hurt) <= start and time.monotonic() < deadline:
-      time.sleep(0.005)
-    time.sleep(moments.uniform(0, 0.3))
-    saved = _last_saved(hurt)
-    os.killpg(job.pid, signal.SIGKILL)
-    output = job.communicate()[0]
-    if job.returncode == 0:
-      break
-    kills += 1
+  def start(last):
+    return toy_run(hurt, *flags, f"--config.checkpoint_every={interval}", f"--config.total_steps={last}")
+
+  def check(output):
+    """The run went on from the last whole checkpoint, or from the one that was being written if it became whole."""
     assert "cannot be read" not in output, output
-    assert saved >= seen, (saved, seen)
-    seen = saved
-  assert kills >= 4
-  job = toy_run(hurt, *flags)
-  output = job.communicate(timeout=300)[0]
-  assert job.returncode == 0, output
-  assert int(output.split("goes on at step ")[1].split()[0]) >= seen
-  assert metrics_of(hurt) == metrics_of(tmp_path / "alone")
-  for a, b in zip(
-    jax.tree.leaves(restore_run(tmp_path / "alone", "latest").variables),
-    jax.tree.leaves(restore_run(hurt, "latest").variables),
-    strict=True,
-  ):
-    np.testing.assert_array_equal(a, b)
+    if saved:
+      step = int(output.split("goes on at step ")[1].split()[0])
+      assert step >= saved and lost - step <= interval, (step, saved, lost)
+
+  while kills < 20 or writing < 10:
+    assert kills < 40, f"only {writing} of {kills} kills hit a checkpoint"
+    job = start(1_000_000)
+    wait_until(job, lambda: not _partial(hurt))  # what the last kill left behind is gone
+    # One or two checkpoints later, either at a random moment or as soon as one appears under its partial name.
+    target = saved + interval * moments.choice((1, 2))
+    if kills % 2:
+      wait_until(job, lambda: _last_saved(hurt) >= target)  # noqa: B023
+      time.sleep(moments.uniform(0, 0.2))
+    else:
+      wait_until(job, lambda: max(_partial(hurt), default=0) >= target)  # noqa: B023
+    os.killpg(job.pid, signal.SIGKILL)
+    check(job.communicate()[0])
+    assert job.returncode == -signal.SIGKILL
+    kills += 1
+    writing += bool(_partial(hurt))
+    saved, lost = _last_saved(hurt), max(_partial(hurt), default=0)
+
+  last = saved // 20 * 20 + 20
+  for job in (start(last), toy_run(alone, *flags, "--config.checkpoint_every=1000000", f"--config.total_steps={last}")):
+    output = job.communicate(timeout=300)[0]
+    assert job.returncode == 0, output
+    if "goes on" in output:
+      check(output)
+  assert metrics_of(hurt) == metrics_of(alone)
+  jax.tree.map(np.testing.assert_array_equal, _state(toy, hurt), _state(toy, alone))
+
+
+def wait_until(job, condition, seconds=200):
+  """Looks every millisecond whether the condition holds, while the job runs."""
+  deadline = time.monotonic() + seconds
+  while not condition():
+    assert job.poll() is None and time.monotonic() < deadline, job.communicate()[0]
+    time.sleep(0.001)
 
 
 def _last_saved(workdir):
   """Latest step whose checkpoint has its final name."""
   folder = workdir / "checkpoints"
   return max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0) if folder.is_dir() else 0
+
+
+def _partial(workdir):
+  """Steps of the checkpoints that are being written, or were when the run was killed."""
+  folder = workdir / "checkpoints"
+  names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+  return [int(name.partition(".")[0]) for name in names if not name.isdigit()]
+
+
+def _state(toy, workdir):
+  """The whole state of a run's latest checkpoint."""
+  checkpoints = Checkpoints(workdir, 2)
+  state = checkpoints.restore(make_program(toy.get_config(), 20, jax.devices()[:1]).abstract)
+  checkpoints.close()
+  return state
 
 
 @pytest.mark.slow  # starts the program
