@@ -10,7 +10,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from dfdetect_jax.errors import UserError
 
 # A parameter below this many elements is kept whole on every device: cutting it would save nothing and cost a gather.
-FSDP_MIN_SIZE = 2**14
+# DIL's many small kernels are together 6.6 % over an eighth on eight devices with 2^14, 3.3 % with 2^12.
+FSDP_MIN_SIZE = 2**12
 
 
 def make_mesh(config: ml_collections.ConfigDict, devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
