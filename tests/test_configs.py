@@ -100,6 +100,6 @@ def test_run_card(name):
 def test_remat_and_dtype_trace(name, dtype):
   """Guards rematerialisation and bfloat16 compute in every method, at the test size."""
   config = module(name).get_config("test")
-  config.remat = True
+  config.remat = "dots_saveable"
   config.dtype = dtype
   trace(config)

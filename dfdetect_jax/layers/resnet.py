@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.remat import recompute
 
 Dtype = jnp.dtype
 
@@ -113,7 +114,7 @@ def _shortcut(block: BasicBlock | Bottleneck, x: jax.Array, train: bool) -> jax.
 
 
 def stage(
-  depth: int, features: int, stride: int, bottleneck: bool = False, remat: bool = False, dtype: Dtype = jnp.float32
+  depth: int, features: int, stride: int, bottleneck: bool = False, remat: str = "", dtype: Dtype = jnp.float32
 ) -> list[nn.Module]:
   """The blocks of one stage; assigned to `self.layerK` in a `setup`, they are named `layerK_0`, `layerK_1`, ….
 
@@ -122,12 +123,10 @@ def stage(
     features: channels of the stage's output.
     stride: of the first block.
     bottleneck: whether the blocks are bottlenecks.
-    remat: whether the blocks' activations are recomputed in the backward pass.
+    remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype.
   """
-  block = Bottleneck if bottleneck else BasicBlock
-  if remat:
-    block = nn.remat(block, static_argnums=(2,))
+  block = recompute(Bottleneck if bottleneck else BasicBlock, remat)
   first = block(features, stride, project=stride > 1 or bottleneck, dtype=dtype)
   return [first, *(block(features, dtype=dtype) for _ in range(depth - 1))]
 
@@ -139,14 +138,14 @@ class ResNet(nn.Module):
     depths: number of blocks in each of the stages 1-4.
     bottleneck: bottlenecks (ResNet-50) or basic blocks (ResNet-18).
     width: channels of the stem; 64 in the paper, less in tests.
-    remat: whether the blocks' activations are recomputed in the backward pass.
+    remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters and statistics stay float32.
   """
 
   depths: tuple[int, ...]
   bottleneck: bool
   width: int = 64
-  remat: bool = False
+  remat: str = ""
   dtype: Dtype = jnp.float32
 
   def setup(self):

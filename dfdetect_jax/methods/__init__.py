@@ -6,6 +6,7 @@ import importlib
 import ml_collections
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.layers.remat import POLICIES
 from dfdetect_jax.methods.method import ClipSpec, Method
 
 METHODS = ("dip", "st_ilif", "ftcn", "sdr", "dil", "baselines")
@@ -17,10 +18,14 @@ def build(config: ml_collections.ConfigDict) -> Method:
   """Builds the method that `config.method` names from the model and objective settings in the config.
 
   Raises:
-    UserError: no method has that name, or its settings contradict each other.
+    UserError: no method or remat policy has that name, or the method's settings contradict each other.
   """
   if config.method not in METHODS:
     close = difflib.get_close_matches(config.method, METHODS, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     raise UserError(f"there is no method '{config.method}'.{hint} Known methods: {', '.join(METHODS)}.")
+  if config.remat and config.remat is not True and config.remat not in POLICIES:
+    close = difflib.get_close_matches(config.remat, POLICIES, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    raise UserError(f"there is no remat policy '{config.remat}'.{hint} It is \"\" or one of: {', '.join(POLICIES)}.")
   return importlib.import_module(f"dfdetect_jax.methods.{config.method}").build(config)

@@ -20,7 +20,7 @@ def base_config() -> ml_collections.ConfigDict:
 
   config.seed = 0  # everything random follows from it: initialisation, order, sampling, augmentation
   config.dtype = "float32"  # compute dtype, or "bfloat16"; parameters, statistics and losses stay float32
-  config.remat = False  # recompute activations in the backward pass: less memory, about a third more time
+  config.remat = ""  # "" keeps all activations; less memory for more time: a name in dfdetect_jax.layers.remat.POLICIES
   config.batch_size = 16  # examples per step over all devices and hosts
   config.skip_nonfinite = 0  # steps in a row whose NaN or infinite gradient is skipped; 0 = the first one stops the run
   config.accumulate = 1  # cut each batch into so many equal parts and add up their gradients

@@ -218,7 +218,7 @@ def test_augmentation_flips_whole_examples():
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_one_training_step(dtype):
   """Guards the objective: finite loss and gradients that reach every parameter; bfloat16 and remat; state updated."""
-  method = build("test", dtype=dtype, remat=dtype == "bfloat16")
+  method = build("test", dtype=dtype, remat="nothing_saveable" if dtype == "bfloat16" else "")
   variables = jax.jit(method.init)(jax.random.key(0))
   state = {"batch_stats": variables["batch_stats"]}
   batch = {"clip": clips((4, 2, 4, 32, 32, 3)), "label": jnp.array([0, 1, 1, 0])}

@@ -23,15 +23,16 @@ CONFIGS = [
 ]
 
 
-def first_step(config, data, fsdp, state=None):
+def first_step(config, data, fsdp, state=None, remat=""):
   """Metrics of the first step, and the gradient as the optimizer's moments keep it.
 
   Args:
     config: of the run.
     data, fsdp: the mesh.
     state: on the host, to start from; None: initialised on this mesh.
+    remat: policy of the step.
   """
-  config = override(config, {"mesh.data": data, "mesh.fsdp": fsdp})
+  config = override(config, {"mesh.data": data, "mesh.fsdp": fsdp, "remat": remat})
   program = make_program(config, 10, jax.devices()[: data * fsdp])
   rng = np.random.default_rng(0)
 
@@ -53,8 +54,8 @@ def compare(config, meshes, rtol, state=None):
   # Scaled by the largest: a gradient that is zero but for rounding has no relative precision.
   scale = max(np.abs(x).max() for x in jax.tree.leaves(moments) if x.dtype == np.float32)
   assert scale > 0
-  for data, fsdp in meshes:
-    found, other = first_step(config, data, fsdp, state)
+  for data, fsdp, *remat in meshes:
+    found, other = first_step(config, data, fsdp, state, *remat)
     for name in metrics:
       np.testing.assert_allclose(found[name], metrics[name], rtol=rtol, atol=1e-6, err_msg=f"{name} on {data}x{fsdp}")
     for a, b in zip(jax.tree.leaves(moments), jax.tree.leaves(other), strict=True):
@@ -74,14 +75,15 @@ def test_loss_and_gradients_do_not_depend_on_the_mesh(toy_config, monkeypatch):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_method_computes_the_same_on_eight_devices(name, monkeypatch):
   """Guards each method against couplings between examples that break when a batch or a parameter is cut up: eight
-  devices as data parallel, and as data 2 x fsdp 4.
+  devices as data parallel, and as data 2 x fsdp 4, the latter with activations recomputed in the backward pass, which
+  must not change the gradient either.
   """
   monkeypatch.setattr(sharding, "FSDP_MIN_SIZE", 2048)
   config = override(importlib.import_module(f"configs.{name}").get_config("test").unlock(), {"batch_size": 8})
   one = make_program(override(config, {"mesh.data": 1, "mesh.fsdp": 1}), 10, jax.devices()[:1])
   # The same state for all: to compile the initialisation anew takes as long as the step.
   state = jax.device_get(one.initial_state())
-  compare(config, ((8, 1), (2, 4)), 1e-3, state)
+  compare(config, ((8, 1), (2, 4, "nothing_saveable")), 1e-3, state)
 
 
 @pytest.mark.parametrize("fsdp", [2, 8])

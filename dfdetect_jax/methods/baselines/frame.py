@@ -22,7 +22,7 @@ class FrameResNet(nn.Module):
   depths: tuple[int, ...]
   bottleneck: bool
   width: int = 64
-  remat: bool = False
+  remat: str = ""
   dtype: Dtype = jnp.float32
 
   @nn.compact

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.resnet import conv, max_pool
 from dfdetect_jax.layers.temporal_conv import TemporalConv
 
@@ -58,14 +59,14 @@ class I3D(nn.Module):
     temporal_kernels: of each block's first convolution, by stage.
     width: channels of the stem.
     dropout: rate before the head.
-    remat: whether the blocks' activations are recomputed in the backward pass.
+    remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters and statistics stay float32.
   """
 
   temporal_kernels: tuple[tuple[int, ...], ...] = TEMPORAL_KERNELS
   width: int = 64
   dropout: float = 0.5
-  remat: bool = False
+  remat: str = ""
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -91,7 +92,7 @@ class I3D(nn.Module):
       name="conv1",
     )(x)
     x = max_pool(nn.relu(BatchNorm(name="bn1")(x, train)))
-    block = nn.remat(InflatedBottleneck, static_argnums=(2,)) if self.remat else InflatedBottleneck
+    block = recompute(InflatedBottleneck, self.remat)
     for k, kernels in enumerate(self.temporal_kernels, start=1):
       for i, kernel in enumerate(kernels):
         features = 4 * self.width * 2 ** (k - 1)

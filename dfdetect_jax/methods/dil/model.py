@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.resnet import conv, max_pool
 from dfdetect_jax.methods.dil.difference import Start, second_difference
 from dfdetect_jax.methods.dil.inter_sim import InterSIM
@@ -80,7 +81,7 @@ class DIL(nn.Module):
     bidirectional, coordinate, learnable_kernel: BP, CA and LK of Table 5, see `IntraSIM`.
     temporal_init: how the first block with Intra-SIM starts (decision): `image`, like the others, for ImageNet's
       weights; or `difference`, as a second difference over time, for training from scratch.
-    remat: recompute the blocks' activations in the backward pass.
+    remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters, statistics, kernels and logits stay float32.
   """
 
@@ -95,7 +96,7 @@ class DIL(nn.Module):
   coordinate: bool = True
   learnable_kernel: bool = True
   temporal_init: str = "image"
-  remat: bool = False
+  remat: str = ""
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -117,7 +118,7 @@ class DIL(nn.Module):
     x = max_pool(nn.relu(BatchNorm(name="bn1")(x, train)))
 
     outputs = {}
-    block = nn.remat(SnippetBlock, static_argnums=(2,)) if self.remat else SnippetBlock
+    block = recompute(SnippetBlock, self.remat)
     difference = second_difference(self.coordinate) if self.temporal_init == "difference" else Start()
     first_intra = (min(self.stages), 0)
     for k, depth in enumerate(self.depths, start=1):

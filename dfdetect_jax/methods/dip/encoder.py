@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.transformer import Block, LayerNorm
 
 # ImageNet statistics on the 0-255 scale: what the ViT weights that DIP starts from expect.
@@ -43,7 +44,7 @@ class SpatioTemporalUnit(nn.Module):
     spatial, temporal: number of blocks of each kind (Table IV).
     heads, mlp: of each block.
     temporal_init: a name in `TEMPORAL_INITS`.
-    remat: recompute the blocks' activations in the backward pass.
+    remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype.
   """
 
@@ -52,13 +53,13 @@ class SpatioTemporalUnit(nn.Module):
   heads: int
   mlp: int
   temporal_init: str = "zero"
-  remat: bool = False
+  remat: str = ""
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, tokens: jax.Array, train: bool = False) -> jax.Array:
     """Maps `[B, T, 1 + L², E]` to the same shape, the CLS token first in each frame."""
-    block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+    block = recompute(Block, self.remat)
     for i in range(self.spatial):
       tokens = block(self.heads, self.mlp, dtype=self.dtype, name=f"spatial{i}")(tokens, train)
     cls, patches = tokens[..., :1, :], jnp.swapaxes(tokens[..., 1:, :], -3, -2)
@@ -80,7 +81,7 @@ class SpatioTemporalEncoder(nn.Module):
     spatial, temporal: blocks per unit, SA:TA (paper: 3:1; Tables IV, V).
     temporal_init: how temporal attention starts, a name in `TEMPORAL_INITS`.
     scan: run the units as one scanned program: compiles once, parameters get a leading axis of length `units`.
-    remat: recompute activations in the backward pass.
+    remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype.
   """
 
@@ -93,7 +94,7 @@ class SpatioTemporalEncoder(nn.Module):
   temporal: int = 1
   temporal_init: str = "zero"
   scan: bool = False
-  remat: bool = False
+  remat: str = ""
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact

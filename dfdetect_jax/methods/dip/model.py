@@ -55,7 +55,7 @@ class DIP(nn.Module):
   t: int = 20
   diffusion_path: str = "spectral"
   scan: bool = False
-  remat: bool = False
+  remat: str = ""
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact

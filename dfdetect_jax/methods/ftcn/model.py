@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.imagenet import normalize
+from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.temporal_conv import TemporalConv
 from dfdetect_jax.layers.transformer import Block
 from dfdetect_jax.methods.ftcn.pooling import max_pool_2, max_pool_3, max_pool_time
@@ -88,7 +89,7 @@ class Trunk(nn.Module):
     width: channels of the stem.
     depths: bottlenecks in res2, res3, res4.
     form: how temporal convolutions are computed, see `layers.temporal_conv`.
-    remat: recompute each block's activations in the backward pass. The stem's map alone is 392 MiB per 32×224² clip
+    remat: what each block keeps for the backward pass, see `layers.remat`. The stem's map is 392 MiB per 32×224² clip
       in float32.
     dtype: compute dtype; parameters, statistics and the output stay float32.
   """
@@ -96,13 +97,13 @@ class Trunk(nn.Module):
   width: int
   depths: tuple[int, int, int]
   form: str = "conv2d"
-  remat: bool = False
+  remat: str = ""
   dtype: Dtype = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
     """Maps clips `[B, T, H, W, 3]` on the 0-255 scale to float32 tokens `[B, T/2, 16·width]`, averaged over space."""
-    stem, bottleneck = (nn.remat(m, static_argnums=(2,)) if self.remat else m for m in (Stem, Bottleneck))
+    stem, bottleneck = recompute(Stem, self.remat), recompute(Bottleneck, self.remat)
     x = stem(self.width, self.form, self.dtype, name="stem")(normalize(clips).astype(self.dtype), train)
     for stage, depth in enumerate(self.depths):
       for i in range(depth):
@@ -175,7 +176,7 @@ class FTCN(nn.Module):
   mlp: int
   dropout: float = 0.1
   form: str = "conv2d"
-  remat: bool = False
+  remat: str = ""
   dtype: Dtype = jnp.float32
 
   @nn.compact

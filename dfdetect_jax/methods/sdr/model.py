@@ -40,7 +40,7 @@ class SDR(nn.Module):
   shared: bool = False
   dropout: float = 0.1
   form: str = "matmul"
-  remat: bool = False
+  remat: str = ""
   dtype: Dtype = jnp.float32
 
   @nn.compact

@@ -51,7 +51,7 @@ class STILIF(nn.Module):
     cafim: whether the streams interact after each stage (Table 4).
     affm: whether AFFM fuses the streams; concatenation otherwise (Table 4).
     single_sigmoid: see `AFFM`.
-    remat: whether the blocks' activations are recomputed in the backward pass.
+    remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters, statistics and the Fourier transform stay float32.
 
   Reference: Zhang et al., Spatiotemporal Inconsistency Learning and Interactive Fusion for Deepfake Video Detection,
@@ -66,7 +66,7 @@ class STILIF(nn.Module):
   cafim: bool = True
   affm: bool = True
   single_sigmoid: bool = False
-  remat: bool = False
+  remat: str = ""
   dtype: Dtype = jnp.float32
 
   @nn.compact

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.resnet import conv, max_pool
 
 Dtype = jnp.dtype
@@ -32,16 +33,16 @@ class PhaseStream(nn.Module):
 
   Attributes:
     width: channels of the first stage; doubles with each of the next.
-    remat: whether the blocks' activations are recomputed in the backward pass.
+    remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters and statistics stay float32.
   """
 
   width: int = 64
-  remat: bool = False
+  remat: str = ""
   dtype: Dtype = jnp.float32
 
   def setup(self):
-    block = nn.remat(ConvBlock, static_argnums=(2,)) if self.remat else ConvBlock
+    block = recompute(ConvBlock, self.remat)
     self.stem = [block(self.width, kernel, stride, self.dtype) for kernel, stride in ((3, 1), (3, 1), (7, 2))]
     self.stages = [[block(self.width * 2**k, 3, 1, self.dtype) for _ in range(2)] for k in range(4)]
 

@@ -53,7 +53,7 @@ class TDM(nn.Module):
     recurrence: `scan` shares the differences' stem among them and runs ConvGRU₁ and ConvGRU₂ over them; `single`
       stacks them in channels as printed, which leaves the recurrence a single step (decision: scan). ConvGRU₃ has one
       step in both.
-    remat: whether the residual blocks' activations are recomputed in the backward pass.
+    remat: what the residual blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters and statistics stay float32.
 
   Reference: ST-ILIF, §4.3, Fig. 7.
@@ -62,7 +62,7 @@ class TDM(nn.Module):
   width: int = 64
   differences: bool = True
   recurrence: str = "scan"
-  remat: bool = False
+  remat: str = ""
   dtype: Dtype = jnp.float32
 
   def setup(self):
@@ -101,14 +101,14 @@ class SequenceStream(nn.Module):
     width: channels of the first stage; doubles with each of the next.
     tdm: whether the differences take part; without them this is ResNet-18 on the middle frame.
     recurrence: see `TDM`.
-    remat: whether the residual blocks' activations are recomputed in the backward pass.
+    remat: what the residual blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters and statistics stay float32.
   """
 
   width: int = 64
   tdm: bool = True
   recurrence: str = "scan"
-  remat: bool = False
+  remat: str = ""
   dtype: Dtype = jnp.float32
 
   def setup(self):
