@@ -60,7 +60,7 @@ def step_cost(config, workdir: pathlib.Path, block: int, rounds: int) -> tuple[f
 
 
 def restart_seconds(name: str, data: str, workdir: pathlib.Path) -> tuple[float, float]:
-  """Seconds, by the clock and of processor time, from the start of the program to the first step that a stopped run had not yet done."""
+  """Seconds (clock, processor) from the start of the program to the first step that a stopped run had not done."""
   command = [sys.executable, "-m", "dfdetect_jax.train", f"--config=configs/{name.partition(':')[0]}.py"]
   command[-1] += f":{name.partition(':')[2]}"
   command += [f"--workdir={workdir}", f"--data={data}", "--config.log_every=1", "--config.eval_every=0"]

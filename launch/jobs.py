@@ -4,7 +4,8 @@
 
 Targets: slurm, gke_jobset, tpu_vm, skypilot. The words after -- are flags of dfdetect_jax.train. What they agree on: a
 job that was told to stop has saved its state and leaves with status 75; it is started again with the same command, and
-goes on. Any other status but 0 is a failure and is not retried (a mistake would be repeated for ever).
+goes on. Any other status but 0 is a failure and is not retried (a mistake would be repeated for ever), but for GKE,
+where the processes that a lost machine leaves behind look like that: there it is retried three times.
 """
 
 import argparse

@@ -42,11 +42,13 @@ def test_scripts_parse(name):
 
 
 def test_the_jobset_restarts_on_the_right_status():
-  """Guards the manifest's structure: indexed pods, restart on 75, time to save, rights that jax's detection needs."""
+  """Guards the manifest's structure: indexed pods, restart on 75 without limit and else three times, time to save,
+  rights that jax's detection needs.
+  """
   parts = {part["kind"]: part for part in yaml.safe_load_all((GOLDEN / "gke_jobset.yaml").read_text())}
   assert parts.keys() == {"ServiceAccount", "Role", "RoleBinding", "JobSet"}
   policy = parts["JobSet"]["spec"]["failurePolicy"]
-  assert policy["maxRestarts"] == 0 and policy["rules"][0]["action"] == "RestartJobSetAndIgnoreMaxRestarts"
+  assert policy["maxRestarts"] == 3 and policy["rules"][0]["action"] == "RestartJobSetAndIgnoreMaxRestarts"
   [job] = parts["JobSet"]["spec"]["replicatedJobs"]
   spec = job["template"]["spec"]
   assert spec["completionMode"] == "Indexed" and spec["parallelism"] == spec["completions"] == 4
@@ -80,3 +82,35 @@ def test_slurm_requeues_only_when_told_to_stop(tmp_path):
     done = subprocess.run(["bash", GOLDEN / "slurm.sh"], env={"PATH": f"{folder}:/usr/bin:/bin", "SLURM_JOB_ID": "7"})
     assert done.returncode == status
     assert (folder / "requeued").exists() == requeued
+
+
+@pytest.mark.parametrize(
+  "status, state, slices",
+  [
+    (75, "ACTIVE", 3),  # told to stop on the first two slices
+    (1, "SUSPENDED", 3),  # taken away while training
+    (1, "ACTIVE", 1),  # failed by itself
+    (0, "ACTIVE", 1),
+  ],
+)
+def test_tpu_slices_are_asked_for_again_only_when_taken_away(tmp_path, status, state, slices):
+  """Guards the TPU script by running it with a stand-in for gcloud: which ends of a training ask for another slice."""
+  # Training on slices 1 and 2 ends as said, on slice 3 well. A slice is active until training on it has ended.
+  (tmp_path / "gcloud").write_text(f"""#!/usr/bin/env bash
+log={tmp_path}/log
+count=$(grep -c create "$log")
+echo "${{*//$'\\n'/ }}" >> "$log"
+case "$*" in
+  *" describe "*)
+    if tail -n2 "$log" | grep -q " ssh " && [ "$count" -lt 3 ]; then echo {state}; else echo ACTIVE; fi ;;
+  *" ssh "*) if [ "$count" -lt 3 ]; then exit {status}; fi ;;
+esac
+""")
+  (tmp_path / "gcloud").chmod(0o755)
+  (tmp_path / "log").touch()
+  done = subprocess.run(
+    ["bash", GOLDEN / "tpu_vm.sh"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, cwd=tmp_path, timeout=60
+  )
+  calls = (tmp_path / "log").read_text()
+  assert done.returncode == (status if slices == 1 else 0)
+  assert calls.count("queued-resources create") == calls.count("queued-resources delete") == slices
