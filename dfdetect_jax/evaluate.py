@@ -16,7 +16,6 @@ Videos that the run was trained on or selected by, or whose file or footage it w
 import argparse
 import dataclasses
 import functools
-import pathlib
 
 import jax
 
@@ -30,6 +29,7 @@ from dfdetect_jax.evaluation.report import figures_table, threshold_from
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
 from dfdetect_jax.evaluation.statistics import bootstrap_intervals
 from dfdetect_jax.evaluation.trained_videos import LEAKS, check_training, trained_videos
+from dfdetect_jax.folders import as_folder
 from dfdetect_jax.training import distributed
 from dfdetect_jax.training.restore import restore_run
 
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     protocol = _protocol(args) if args.protocol else None
     distributed.initialize(args.coordinator, args.num_processes, args.process_id)
     say = functools.partial(print, flush=True) if jax.process_index() == 0 else lambda _: None
-    workdir = pathlib.Path(args.workdir)
+    workdir = as_folder(args.workdir)
     run = restore_run(args.workdir, args.step, args.weights)
     score = functools.partial(
       scoring.score_folder, run, make_predictor(run.method, run.mesh), workdir,
@@ -54,14 +54,14 @@ def main(argv: list[str] | None = None) -> None:
     about = {"workdir": args.workdir, "step": run.step, "method": run.config.method, "weights": run.weights}
     if protocol is None:
       [data] = args.data
-      output = pathlib.Path(args.output or workdir / f"{args.split}_{pathlib.Path(data).name}")
-      scores = score(pathlib.Path(data), args.split, output)
+      output = as_folder(args.output or workdir / f"{args.split}_{as_folder(data).name}")
+      scores = score(as_folder(data), args.split, output)
       if jax.process_index() == 0:
         summary = _summary(scores, scores, args)
         scoring.write_metrics(output, summary | {"run": about | {"data": data, "split": args.split}})
         print(scoring.readable(summary, run.step, output))
       return
-    output = pathlib.Path(args.output or workdir / args.protocol)
+    output = as_folder(args.output or workdir / args.protocol)
     for warning in check_training(protocol, trained_videos(workdir, run.config), workdir):
       say(f"WARNING: {warning}")
     folders = scoring.folders_of(protocol, Catalogue(args.data))

@@ -26,6 +26,7 @@ from dfdetect_jax.data.sampling import test_starts
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.evaluation.evaluator import Predictor, make_predictor
 from dfdetect_jax.evaluation.scores import aggregate_tracks
+from dfdetect_jax.folders import as_folder
 from dfdetect_jax.methods.method import ClipSpec
 from dfdetect_jax.schema import DATASET_FILE
 from dfdetect_jax.training.restore import Run, restore_run
@@ -65,7 +66,7 @@ def faces_as_trained(workdir: str, frames: int, max_tracks: int) -> tuple[str, F
     max_tracks: look at so many longest tracks, 0 = all.
   """
   try:
-    choices = json.loads((pathlib.Path(workdir) / DATASET_FILE).read_text())["choices"]
+    choices = json.loads((as_folder(workdir) / DATASET_FILE).read_text())["choices"]
     options = FaceOptions(
       align=choices["align"], size=choices["size"], margin=choices["margin"], every=choices["key-frames"],
       max_tracks=max_tracks, min_frames=frames,

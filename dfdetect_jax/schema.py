@@ -14,10 +14,12 @@ Frames of one track are consecutive records of one split, in time order: frame k
 
 import csv
 import dataclasses
+import io
 import json
 import pathlib
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder
 
 SCHEMA_VERSION = 1
 TRACKS_FILE = "tracks.jsonl"
@@ -108,11 +110,10 @@ def write_failures(directory: str | pathlib.Path, failures: list[Failure]) -> No
 
 def read_failures(directory: str | pathlib.Path, split: str) -> list[Failure]:
   """Reads the failed videos of a split; none if the folder has no `failures.csv`."""
-  path = pathlib.Path(directory) / FAILURES_FILE
+  path = as_folder(directory) / FAILURES_FILE
   if not path.is_file():
     return []
-  with path.open(newline="", encoding="utf-8") as file:
-    failures = [Failure(**row) for row in csv.DictReader(file)]
+  failures = [Failure(**row) for row in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))]
   return [failure for failure in failures if failure.split == split]
 
 
@@ -130,7 +131,7 @@ def read_tracks(directory: str | pathlib.Path, split: str | None = None) -> list
   Raises:
     UserError: the folder holds no finished dataset, or one of another schema version.
   """
-  directory = pathlib.Path(directory)
+  directory = as_folder(directory)
   meta = read_metadata(directory)
   if meta.get("schema_version") != SCHEMA_VERSION:
     raise UserError(
@@ -153,7 +154,7 @@ def read_metadata(directory: str | pathlib.Path) -> dict:
   Raises:
     UserError: the folder does not hold a finished dataset.
   """
-  directory = pathlib.Path(directory)
+  directory = as_folder(directory)
   for name in (DATASET_FILE, TRACKS_FILE):
     if not (directory / name).is_file():
       raise UserError(

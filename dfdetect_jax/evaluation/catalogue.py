@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.protocols import VideoSet
+from dfdetect_jax.folders import as_folder
 from dfdetect_jax.schema import DATASET_FILE, Track, read_metadata, read_tracks
 
 
@@ -41,7 +42,7 @@ class Catalogue:
       UserError: a path does not exist, or there is no dataset in it.
     """
     found: dict[pathlib.Path, DatasetFolder] = {}
-    for path in map(pathlib.Path, paths):
+    for path in map(as_folder, paths):
       files = sorted(file for depth in ("", "*/", "*/*/") for file in path.glob(depth + DATASET_FILE))
       if not files:
         read_metadata(path)  # says what is missing

@@ -7,6 +7,7 @@ bit for bit.
 
 import csv
 import dataclasses
+import io
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder
 from dfdetect_jax.schema import Track
 
 OVER_TRACKS = ("max", "mean")
@@ -133,15 +135,16 @@ def write_scores(path: str | os.PathLike, scores: Iterable[VideoScore]) -> None:
   Raises:
     UserError: two rows have the same video id, or the file cannot be written.
   """
-  path = pathlib.Path(path)
+  path = as_folder(path)
   scores = list(scores)
   _refuse_duplicates([s.video_id for s in scores], path)
+  file = io.StringIO(newline="")
+  writer = csv.writer(file, lineterminator="\n")
+  writer.writerow(COLUMNS)
+  writer.writerows([_to_text(getattr(score, name)) for name in COLUMNS] for score in scores)
   partial = path.with_name(path.name + ".partial")
   try:
-    with open(partial, "w", newline="", encoding="utf-8") as file:
-      writer = csv.writer(file, lineterminator="\n")
-      writer.writerow(COLUMNS)
-      writer.writerows([_to_text(getattr(score, name)) for name in COLUMNS] for score in scores)
+    partial.write_bytes(file.getvalue().encode())
     partial.replace(path)
   except OSError as error:
     raise UserError(f"{path} cannot be written ({error.strerror}): choose another output folder.") from error
@@ -154,12 +157,11 @@ def read_scores(path: str | os.PathLike) -> list[VideoScore]:
     UserError: the file is missing, lacks a column that is needed, names a video twice, or holds a label other than 0
       and 1 or a score that is not a number in [0, 1].
   """
-  path = pathlib.Path(path)
+  path = as_folder(path)
   try:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-      reader = csv.DictReader(file)
-      header = reader.fieldnames or []
-      rows = [(reader.line_num, row) for row in reader]
+    reader = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
+    header = reader.fieldnames or []
+    rows = [(reader.line_num, row) for row in reader]
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     raise UserError(f"{path} cannot be read as a score file ({error}).") from error
   missing = [name for name in NEEDED if name not in header]

@@ -6,6 +6,7 @@ may be gone, moved or built anew by the time of a test; the list stays with the 
 
 import csv
 import dataclasses
+import io
 import json
 import pathlib
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import ml_collections
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.protocols import Leak, Protocol, VideoSet, find_leaks, leaking_videos
+from dfdetect_jax.folders import as_folder
 from dfdetect_jax.schema import DATASET_FILE, Track, read_tracks
 
 TRAINED_FILE = "train_videos.csv"
@@ -52,11 +54,12 @@ def write_trained_videos(workdir: pathlib.Path, tracks: Sequence[Track]) -> None
   videos = list(dict.fromkeys([*(read_trained_videos(workdir) or []), *_of(tracks)]))
   path = workdir / TRAINED_FILE
   partial = path.with_name(path.name + ".partial")
+  file = io.StringIO(newline="")
+  writer = csv.writer(file, lineterminator="\n")
+  writer.writerow(_COLUMNS)
+  writer.writerows(map(dataclasses.astuple, videos))
   try:
-    with partial.open("w", newline="", encoding="utf-8") as file:
-      writer = csv.writer(file, lineterminator="\n")
-      writer.writerow(_COLUMNS)
-      writer.writerows(map(dataclasses.astuple, videos))
+    partial.write_bytes(file.getvalue().encode())
     partial.replace(path)
   except OSError as error:
     raise UserError(f"{path} cannot be written ({error.strerror}): make room for it.") from error
@@ -72,8 +75,8 @@ def read_trained_videos(workdir: pathlib.Path) -> list[TrainedVideo] | None:
   if not path.is_file():
     return None
   try:
-    with path.open(newline="", encoding="utf-8") as file:
-      return [TrainedVideo(**row | {"label": int(row["label"])}) for row in csv.DictReader(file)]
+    file = io.StringIO(path.read_bytes().decode(), newline="")
+    return [TrainedVideo(**row | {"label": int(row["label"])}) for row in csv.DictReader(file)]
   except (TypeError, KeyError, ValueError, csv.Error) as error:
     raise UserError(f"{path} is damaged ({error}): remove it; leaks are then looked for in the shards.") from error
 
@@ -81,7 +84,7 @@ def read_trained_videos(workdir: pathlib.Path) -> list[TrainedVideo] | None:
 def trained_videos(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> list[TrainedVideo] | None:
   """What a run has seen, by its list or, where that is absent, by its shards; None if these are gone too."""
   videos = read_trained_videos(workdir)
-  if videos is None and config.data and pathlib.Path(config.data).is_dir():
+  if videos is None and config.data and as_folder(config.data).is_dir():
     wanted = VideoSet("config.videos", **config.videos)
     videos = _of([t for t in read_tracks(config.data) if wanted.holds(t)])
   return videos

@@ -2,15 +2,16 @@
 
 import contextlib
 import pathlib
-import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder
 from dfdetect_jax.training import distributed
 from dfdetect_jax.training.optimizers import path_name
 from dfdetect_jax.training.state import Progress, TrainState
@@ -81,7 +82,7 @@ def check_same_tree(saved: Any, expected: Any, what: str, where: str) -> None:
     )
 
 
-def _read(folder: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
+def _read(directory: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
   """Reads this process's part of the items of one checkpoint.
 
   The handlers are asked themselves: the manager's `restore` waits for the other processes at its end, for ever if one
@@ -89,12 +90,14 @@ def _read(folder: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
   """
   handler = ocp.StandardCheckpointHandler()
   for name, item in abstract.items():
-    if not (folder / name).is_dir():
-      raise FileNotFoundError(f"{folder} lacks the item '{name}'")
+    if not (directory / name).is_dir():
+      raise FileNotFoundError(f"{directory} lacks the item '{name}'")
     # Only weights are compared by path: they are what a user changes; the rest follows from them.
     if name in WEIGHTS:
-      check_same_tree(handler.metadata(folder / name).tree, item, name, str(folder))
-  return {name: handler.restore(folder / name, args=ocp.args.StandardRestore(item)) for name, item in abstract.items()}
+      check_same_tree(handler.metadata(directory / name).tree, item, name, str(directory))
+  return {
+    name: handler.restore(directory / name, args=ocp.args.StandardRestore(item)) for name, item in abstract.items()
+  }
 
 
 class Checkpoints:
@@ -106,7 +109,7 @@ class Checkpoints:
   """
 
   def __init__(self, workdir: str | pathlib.Path, keep: int):
-    self._workdir = pathlib.Path(workdir).resolve()
+    self._workdir = as_folder(workdir).resolve()
     self._latest = _manager(self._workdir / CHECKPOINTS, keep)
     self._best = _manager(self._workdir / BEST, 1)
 
@@ -191,9 +194,9 @@ class Checkpoints:
       )
     source, target = self._workdir / CHECKPOINTS / str(step), self._workdir / DAMAGED / str(step)
     if lead and source.exists():
-      shutil.rmtree(target, ignore_errors=True)
+      epath.Path(target).rmtree(missing_ok=True)
       target.parent.mkdir(exist_ok=True)
-      shutil.move(source, target)
+      epath.Path(source).rename(target)
     distributed.meet("set aside")
     self._latest.reload()
 
@@ -244,7 +247,7 @@ def load_weights(workdir: str | pathlib.Path, abstract: TrainState, step: str | 
   Raises:
     UserError: the run has no such checkpoint, or one of another architecture.
   """
-  workdir = pathlib.Path(workdir).resolve()
+  workdir = as_folder(workdir).resolve()
   found = {}
   for name in (CHECKPOINTS, BEST):
     if (workdir / name).is_dir():

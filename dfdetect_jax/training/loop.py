@@ -11,7 +11,6 @@ The order in which things happen is part of what makes a run repeatable:
 
 import math
 import pathlib
-import shutil
 import sys
 
 import jax
@@ -26,6 +25,7 @@ from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.evaluation.metrics import summarise
 from dfdetect_jax.evaluation.protocols import VideoSet, check_splits, select, selection_metric
 from dfdetect_jax.evaluation.trained_videos import write_trained_videos
+from dfdetect_jax.folders import as_folder
 from dfdetect_jax.schema import DATASET_FILE, read_tracks
 from dfdetect_jax.training import distributed, provenance, run_config
 from dfdetect_jax.training.checkpoints import CHECKPOINTS, Checkpoints
@@ -63,7 +63,7 @@ def train_and_evaluate(
     Preempted: SIGTERM arrived; the state was saved.
   """
   lead = jax.process_index() == 0
-  workdir = pathlib.Path(workdir)
+  workdir = as_folder(workdir)
   say = print if lead else lambda *_, **__: None
 
   # Data, then mesh and method.
@@ -85,7 +85,7 @@ def train_and_evaluate(
   batch_sharding(mesh, config.eval_batch_size, "eval_batch_size")
   _claim_workdir(workdir, config, lead)
   if lead:  # how faces were found and cut: prediction must do the same to a new video
-    shutil.copyfile(pathlib.Path(config.data) / DATASET_FILE, workdir / DATASET_FILE)
+    (workdir / DATASET_FILE).write_text((as_folder(config.data) / DATASET_FILE).read_text())
     write_trained_videos(workdir, everything)  # what no test of this run may hold
 
   # State, and the step: compiled once.

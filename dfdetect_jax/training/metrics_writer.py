@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import tensorboardX
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -25,14 +26,17 @@ class MetricsWriter:
     self._active = active
     if not active:
       return
-    path = pathlib.Path(workdir) / METRICS_FILE
-    if path.exists():
-      kept = [line for line in path.read_text().splitlines() if _step_of(line, step + 1) <= step]
-      partial = path.with_suffix(".partial")
-      partial.write_text("".join(line + "\n" for line in kept))
-      partial.replace(path)
-    self._file = open(path, "a", buffering=1)
-    self._board = tensorboardX.SummaryWriter(str(pathlib.Path(workdir) / "tensorboard"), purge_step=step + 1)
+    self._path = as_folder(workdir) / METRICS_FILE
+    self._text = ""
+    if self._path.exists():
+      kept = [line for line in self._path.read_text().splitlines() if _step_of(line, step + 1) <= step]
+      self._text = "".join(line + "\n" for line in kept)
+      partial = self._path.with_suffix(".partial")
+      partial.write_text(self._text)
+      partial.replace(self._path)
+    # What lies in a bucket cannot be appended to: there the file is written anew each time.
+    self._file = open(self._path, "a", buffering=1) if isinstance(self._path, pathlib.Path) else None
+    self._board = tensorboardX.SummaryWriter(str(as_folder(workdir) / "tensorboard"), purge_step=step + 1)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Writes the scalars of one step.
@@ -42,17 +46,22 @@ class MetricsWriter:
     """
     if not self._active:
       return
+    line = json.dumps({"step": step, **scalars}) + "\n"
     try:
-      self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+      if self._file:
+        self._file.write(line)
+      else:
+        self._text += line
+        self._path.write_text(self._text)
     except OSError as error:
-      raise UserError(f"{self._file.name} cannot be written ({error.strerror}): make room and start again.") from error
+      raise UserError(f"{self._path} cannot be written ({error.strerror}): make room and start again.") from error
     for name, value in scalars.items():
       self._board.add_scalar(name, value, step)
 
   def close(self) -> None:
     """Flushes both files, as far as a full disk lets it."""
     if self._active:
-      for file in (self._file, self._board):
+      for file in filter(None, (self._file, self._board)):
         with contextlib.suppress(OSError):
           file.close()
 

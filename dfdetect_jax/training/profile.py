@@ -4,6 +4,8 @@ import pathlib
 
 import jax
 
+from dfdetect_jax.folders import as_folder
+
 
 class Trace:
   """Records steps FIRST to LAST, 1 being the run's first; does nothing without them.
@@ -14,7 +16,7 @@ class Trace:
   """
 
   def __init__(self, workdir: str | pathlib.Path, steps: tuple[int, int] | None):
-    self._folder, self._steps, self._running = pathlib.Path(workdir) / "profile", steps, False
+    self._folder, self._steps, self._running = as_folder(workdir) / "profile", steps, False
 
   def __enter__(self):
     return self

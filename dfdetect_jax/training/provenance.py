@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import dfdetect_jax
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder
 from dfdetect_jax.schema import DATASET_FILE, TRACKS_FILE, read_metadata
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def data_fingerprint(directory: str | os.PathLike) -> dict[str, str]:
   read_metadata(directory)  # says what is missing
   digest = hashlib.sha256()
   for name in (DATASET_FILE, TRACKS_FILE):
-    content = (pathlib.Path(directory) / name).read_bytes()
+    content = (as_folder(directory) / name).read_bytes()
     digest.update(f"{name} {len(content)}\n".encode() + content)
   return {"path": str(directory), "sha256": digest.hexdigest()}
 

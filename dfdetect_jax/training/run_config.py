@@ -6,6 +6,7 @@ import pathlib
 import ml_collections
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder
 
 CONFIG_FILE = "config.json"
 
@@ -19,7 +20,7 @@ MAY_CHANGE = (
 
 def save_config(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> None:
   """Writes `config.json`, whole or not at all."""
-  path = pathlib.Path(workdir) / CONFIG_FILE
+  path = as_folder(workdir) / CONFIG_FILE
   partial = path.with_suffix(".partial")
   partial.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
   partial.replace(path)
@@ -31,7 +32,7 @@ def load_config(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
   Raises:
     UserError: the folder is not a run's workdir, or its config.json is broken.
   """
-  path = pathlib.Path(workdir) / CONFIG_FILE
+  path = as_folder(workdir) / CONFIG_FILE
   if not path.is_file():
     raise UserError(
       f"{workdir} is not the workdir of a run: it has no {CONFIG_FILE}. Train one with dfdetect_jax.train."

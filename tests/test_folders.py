@@ -1,0 +1,76 @@
+"""Folders in buckets: what works on a path of etils as on one of pathlib, and what is refused."""
+
+import csv
+import importlib.util
+import io
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+
+from dfdetect_jax import evaluate
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.evaluation.scores import failed_video, read_scores, write_scores
+from dfdetect_jax.folders import as_folder
+from dfdetect_jax.schema import read_failures, read_metadata, read_tracks
+from dfdetect_jax.training import loop
+from dfdetect_jax.training.restore import restore_run
+
+
+def test_what_a_path_becomes(monkeypatch):
+  """Guards that a local path stays pathlib's, and that a bucket is never taken for a local folder `gs:`."""
+  assert as_folder("runs/dip") == pathlib.Path("runs/dip") and as_folder(pathlib.Path("a")) == pathlib.Path("a")
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+  with pytest.raises(UserError, match=r"gs://bucket/run: buckets need gcsfs.*pip install 'dfdetect_jax\[gcs\]'"):
+    as_folder("gs://bucket/run")
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+  bucket = as_folder("gs://bucket/run")
+  assert isinstance(bucket, epath.Path) and str(bucket / "config.json") == "gs://bucket/run/config.json"
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/run", "https://host/run"])
+def test_other_addresses_are_refused(address, toy_dataset, capsys):
+  """Guards against a run that is silently written to a local folder named `s3:`."""
+  with pytest.raises(UserError, match=r"Mount the bucket as a folder"):
+    as_folder(address)
+  with pytest.raises(SystemExit):
+    evaluate.main([f"--workdir={address}", f"--data={toy_dataset}"])
+  assert "Mount the bucket" in capsys.readouterr().err
+  assert not pathlib.Path(address.partition("/")[0]).exists()
+
+
+def test_a_run_on_a_path_of_etils(toy_config, toy_dataset, tmp_path):
+  """Guards the one way that buckets go: everything that a run reads and writes by path works on etils' paths too, which
+  know fewer operations (nothing is appended to, no folder is moved by shutil). Here they lead to a local disk.
+  """
+  with jax.numpy_dtype_promotion("standard"):
+    for steps in (10, 20):  # the second goes on
+      toy_config.total_steps = steps
+      state = loop.train_and_evaluate(toy_config, epath.Path(tmp_path / "remote"))
+    local = loop.train_and_evaluate(toy_config, tmp_path / "local")
+    jax.tree.map(np.testing.assert_array_equal, state, local)
+    for file in (tmp_path / "remote" / "checkpoints" / "20" / "params").rglob("*"):
+      if file.is_file():
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    again = loop.train_and_evaluate(toy_config, epath.Path(tmp_path / "remote"))  # sets step 20 aside
+  jax.tree.map(np.testing.assert_array_equal, again, local)
+  assert (tmp_path / "remote" / "damaged_checkpoints" / "20").is_dir()
+  files = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("remote", "local")]
+  remote, alone = ([{k: v for k, v in json.loads(line).items() if "speed" not in k} for line in f] for f in files)
+  assert remote == alone
+  assert restore_run(epath.Path(tmp_path / "remote"), "latest").step == 20
+
+  data = epath.Path(toy_dataset)
+  assert read_tracks(data) == read_tracks(toy_dataset) and read_metadata(data) == read_metadata(toy_dataset)
+  assert read_failures(data, "test") == read_failures(toy_dataset, "test") != []
+
+
+def test_scores_on_a_path_of_etils(tmp_path):
+  """Guards score files in a bucket, rows with line breaks and quotes included."""
+  scores = [failed_video('a,"b"', 1, "two\nlines"), failed_video("c", 0, "no face")]
+  write_scores(epath.Path(tmp_path / "scores.csv"), scores)
+  assert read_scores(epath.Path(tmp_path / "scores.csv")) == read_scores(tmp_path / "scores.csv") == scores
+  assert len(list(csv.reader(io.StringIO((tmp_path / "scores.csv").read_text())))) == 3
