@@ -31,3 +31,9 @@ def as_folder(path: str | os.PathLike) -> pathlib.Path | epath.Path:
   if importlib.util.find_spec("gcsfs") is None:
     raise UserError(f"{path}: buckets need gcsfs. Install it with: pip install 'dfdetect_jax[gcs]'")
   return epath.Path(path)
+
+
+def as_absolute(path: str | os.PathLike) -> pathlib.Path | epath.Path:
+  """The folder by its whole name, as Orbax wants it. (etils would look for a bucket in the current folder.)"""
+  folder = as_folder(path)
+  return folder.resolve() if isinstance(folder, pathlib.Path) else folder

@@ -14,7 +14,7 @@ from etils import epath
 from dfdetect_jax import evaluate
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.scores import failed_video, read_scores, write_scores
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_absolute, as_folder
 from dfdetect_jax.schema import read_failures, read_metadata, read_tracks
 from dfdetect_jax.training import loop
 from dfdetect_jax.training.restore import restore_run
@@ -28,6 +28,7 @@ def test_what_a_path_becomes(monkeypatch):
     as_folder("gs://bucket/run")
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
   bucket = as_folder("gs://bucket/run")
+  assert str(as_absolute("gs://bucket/run")) == "gs://bucket/run" and as_absolute("run") == pathlib.Path.cwd() / "run"
   assert isinstance(bucket, epath.Path) and str(bucket / "config.json") == "gs://bucket/run/config.json"
 
 

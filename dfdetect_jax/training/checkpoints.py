@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_absolute
 from dfdetect_jax.training import distributed
 from dfdetect_jax.training.optimizers import path_name
 from dfdetect_jax.training.state import Progress, TrainState
@@ -109,7 +109,7 @@ class Checkpoints:
   """
 
   def __init__(self, workdir: str | pathlib.Path, keep: int):
-    self._workdir = as_folder(workdir).resolve()
+    self._workdir = as_absolute(workdir)
     self._latest = _manager(self._workdir / CHECKPOINTS, keep)
     self._best = _manager(self._workdir / BEST, 1)
 
@@ -247,7 +247,7 @@ def load_weights(workdir: str | pathlib.Path, abstract: TrainState, step: str | 
   Raises:
     UserError: the run has no such checkpoint, or one of another architecture.
   """
-  workdir = as_folder(workdir).resolve()
+  workdir = as_absolute(workdir)
   found = {}
   for name in (CHECKPOINTS, BEST):
     if (workdir / name).is_dir():

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Asks for a spot TPU slice and trains on all of its hosts; when the slice is taken away, asks for another and goes on.
-# Workdir and data must be reachable from every host: a bucket (gs://…) or a shared disk.
+# Workdir and data must be reachable from every host: a bucket (gs://…, which needs the extra `gcs`) or a shared disk.
 set -uo pipefail
 
 zone=us-west4-a
@@ -20,7 +20,7 @@ while true; do
   if [ "$state" = ACTIVE ]; then
     gcloud compute tpus tpu-vm scp --recurse --worker=all --zone="$zone" . "$name":dfdetect_jax &&
       gcloud compute tpus tpu-vm ssh "$name" --worker=all --zone="$zone" --command='
-        cd dfdetect_jax && pip install --quiet "jax[tpu]" . &&
+        cd dfdetect_jax && pip install --quiet "jax[tpu]" ".[gcs]" &&
         python -m dfdetect_jax.train --config=configs/dip.py --workdir=/shared/runs/dip --data=/shared/ffpp_c23'
     status=$?
   fi
