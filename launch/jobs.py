@@ -36,12 +36,12 @@ def render(target: str, train_flags: list[str], **settings: str | int) -> str:
   Returns:
     A bash script or YAML documents.
   """
-  template = _Template((TEMPLATES / TARGETS[target]).read_text())
-  return template.substitute(
-    settings,
-    command=shlex.join(["python", "-m", "dfdetect_jax.train", *train_flags]),
-    status=EXIT_PREEMPTED,
-  )
+  return fill(TARGETS[target], **settings, command=shlex.join(["python", "-m", "dfdetect_jax.train", *train_flags]))
+
+
+def fill(template: str, **values: str | int) -> str:
+  """Fills in a file of launch/templates; `status`, which tells that a job wants to be started again, is known."""
+  return _Template((TEMPLATES / template).read_text()).substitute(values, status=EXIT_PREEMPTED)
 
 
 def main() -> None:

@@ -16,26 +16,41 @@ class Heading:
 
 @dataclasses.dataclass(frozen=True)
 class Paragraph:
-  """Plain text."""
+  """Plain text; a notice stands out."""
 
   text: str
+  notice: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Items:
+  """A list of remarks."""
+
+  texts: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-  """A figure with what belongs to it, such as its interval; a link where there is one."""
+  """A figure with what belongs to it, such as its interval (a line each); a link where there is one.
+
+  `kind` tells figures apart at a glance: "" is one's own, "quoted" another's, "missing" none.
+  """
 
   text: str
   detail: str = ""
   link: str = ""
+  kind: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """A table; the first column names the rows, the others hold figures (or, with `figures=False`, words)."""
+  """A table; the first column names the rows, the others hold figures (or, with `figures=False`, words).
+
+  A cell of several is a tuple.
+  """
 
   header: Sequence[str]
-  rows: Sequence[Sequence[str | Cell]]
+  rows: Sequence[Sequence[str | Cell | tuple[Cell, ...]]]
   figures: bool = True
 
 
@@ -47,7 +62,7 @@ class Picture:
   caption: str
 
 
-Block = Heading | Paragraph | Table | Picture
+Block = Heading | Paragraph | Items | Table | Picture
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
@@ -57,8 +72,10 @@ def to_markdown(blocks: Sequence[Block]) -> str:
     match block:
       case Heading(text, level):
         parts.append(f"{'#' * level} {text}")
-      case Paragraph(text):
-        parts.append(text)
+      case Paragraph(text, notice):
+        parts.append(f"> **{text}**" if notice else text)
+      case Items(texts):
+        parts.append("\n".join(f"- {text}" for text in texts))
       case Table(header, rows, figures):
         rule = ["---"] + ["---:" if figures else "---"] * (len(header) - 1)
         lines = [list(header), rule, *([_markdown_cell(c) for c in r] for r in rows)]
@@ -74,8 +91,11 @@ def to_html(blocks: Sequence[Block]) -> str:
     match block:
       case Heading(text, level):
         parts.append(f"<h{level}>{html.escape(text)}</h{level}>")
-      case Paragraph(text):
-        parts.append(f"<p>{html.escape(text)}</p>")
+      case Paragraph(text, notice):
+        kind = ' class="notice"' if notice else ""
+        parts.append(f"<p{kind}>{html.escape(text)}</p>")
+      case Items(texts):
+        parts.append("<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>")
       case Table(header, rows, figures):
         head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
         kind = "figures" if figures else "words"
@@ -91,21 +111,30 @@ def to_html(blocks: Sequence[Block]) -> str:
   return _PAGE.format(title=html.escape(title), style=_STYLE, body="\n".join(parts))
 
 
-def _markdown_cell(cell: str | Cell) -> str:
+def _markdown_cell(cell: str | Cell | tuple[Cell, ...]) -> str:
   if isinstance(cell, str):
     return cell.replace("|", "\\|")
+  if isinstance(cell, tuple):
+    return ", ".join(map(_markdown_cell, cell))
   text = f"[{cell.text}]({cell.link})" if cell.link else cell.text
-  return f"{text} {cell.detail}".rstrip().replace("|", "\\|")
+  text = f"*{text}*" if cell.kind else text
+  return " ".join([text, *cell.detail.split("\n")]).rstrip().replace("|", "\\|")
 
 
-def _html_cell(cell: str | Cell) -> str:
+def _html_cell(cell: str | Cell | tuple[Cell, ...]) -> str:
+  if isinstance(cell, tuple):
+    return f"<td>{', '.join(map(_html_content, cell))}</td>"
+  kind = f' class="{cell.kind}"' if isinstance(cell, Cell) and cell.kind else ""
+  return f"<td{kind}>{_html_content(cell)}</td>"
+
+
+def _html_content(cell: str | Cell) -> str:
   if isinstance(cell, str):
-    return f"<td>{html.escape(cell)}</td>"
+    return html.escape(cell)
   text = html.escape(cell.text)
   if cell.link:
     text = f'<a href="{html.escape(cell.link, quote=True)}">{text}</a>'
-  detail = f"<small>{html.escape(cell.detail)}</small>" if cell.detail else ""
-  return f"<td>{text}{detail}</td>"
+  return text + "".join(f"<small>{html.escape(line)}</small>" for line in cell.detail.split("\n") if line)
 
 
 _PAGE = """<!doctype html>
@@ -141,6 +170,10 @@ td:first-child { font-weight: 500; overflow-wrap: anywhere; }
 tbody tr:hover { background: var(--band); }
 td small { display: block; color: var(--soft); font-size: .76rem; white-space: nowrap; }
 a { color: #1f5f8b; }
+.quoted, .missing { color: var(--soft); font-style: italic; }
+.missing { font-size: .85rem; }
+.notice { border-left: 4px solid #d9a404; background: #fdf8e7; color: var(--ink); padding: .6rem .9rem; }
+ul { margin: .4rem 0 .8rem; padding-left: 1.2rem; color: var(--soft); max-width: 85ch; }
 figure { margin: 1.2rem 0; }
 figure img { width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .85rem; }

@@ -29,7 +29,7 @@ def score_pictures(sets: Sets) -> bytes:
   _roc(left, sets)
   _histogram(middle, labels, scores)
   _reliability(right, labels, scores)
-  return _svg(figure)
+  return to_svg(figure)
 
 
 def roc_picture(sets: Sets) -> bytes:
@@ -39,7 +39,7 @@ def roc_picture(sets: Sets) -> bytes:
   _roc(left, sets)
   _roc(right, sets, legend=False)
   right.set(xlim=(0, 0.2), ylim=(0, 1.01), aspect="auto", title="ROC, few false alarms")
-  return _svg(figure)
+  return to_svg(figure)
 
 
 def _roc(axes: Axes, sets: Sets, legend: bool = True) -> None:
@@ -86,7 +86,8 @@ def _reliability(axes: Axes, labels: np.ndarray, scores: np.ndarray) -> None:
   axes.legend(loc="upper left")
 
 
-def _svg(figure: Figure) -> bytes:
+def to_svg(figure: Figure) -> bytes:
+  """The picture in the look of all pages."""
   for axes in figure.axes:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(SOFT)

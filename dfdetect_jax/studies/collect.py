@@ -1,0 +1,152 @@
+"""The figures of a study from whatever runs are finished: means over seeds, with spread, interval and origin.
+
+The figure of a cell is the mean over its parts and seeds of the metric at video level, failed videos counting 0.5. Its
+95 % interval comes from the bootstrap over identities (videos where unknown): each resample draws the same people for
+all seeds and all parts that have the same people, and takes the mean over seeds and parts. It says how the figure would
+vary with other test people; how it varies with training is what the standard deviation over seeds says.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from dfdetect_jax.evaluation import metrics, statistics
+from dfdetect_jax.evaluation.protocols import VideoSet
+from dfdetect_jax.evaluation.scores import VideoScore, read_scores
+from dfdetect_jax.studies.plan import CLEAN, SCORES
+from dfdetect_jax.studies.recipe import Recipe
+from dfdetect_jax.studies.settings import Settings
+from dfdetect_jax.studies.study import Cell, Study
+
+PER_CENT = ("auc", "acc", "acc_at_threshold", "eer", "ap", "ece")
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+  """What a figure was computed from: a run and its score file."""
+
+  recipe: Recipe
+  seed: int
+  run: pathlib.Path
+  scores: pathlib.Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+  """A cell with what was measured for it, in the units that papers print (per cent; nats for log-loss).
+
+  Attributes:
+    cell: as the paper has it.
+    seeds: that all parts are there for; wanted: how many there shall be.
+    mean: over seeds and parts, None if no seed is complete (or the metric is undefined, which `reason` tells).
+    sd: over seeds (n - 1), None with fewer than two.
+    interval: 95 %, None where it is undefined.
+    origins: of every part and seed that counts.
+    reason: why there is no figure: "not run", "1 of 3 parts", "undefined: …"; "" if there is one.
+  """
+
+  cell: Cell
+  seeds: tuple[int, ...]
+  wanted: int
+  mean: float | None
+  sd: float | None
+  interval: tuple[float, float] | None
+  origins: tuple[Origin, ...]
+  reason: str = ""
+
+  @property
+  def difference(self) -> float | None:
+    """Measured minus printed."""
+    return None if self.mean is None or self.cell.printed is None else self.mean - self.cell.printed
+
+
+def collect(study: Study, settings: Settings) -> list[Figure]:
+  """The figures of a study's cells, in their order; quoted cells are there too, with nothing measured.
+
+  Args:
+    study: the study.
+    settings: of the working folder; nothing but score files is read.
+  """
+  return [_figure(cell, settings) for cell in study.cells]
+
+
+def _figure(cell: Cell, settings: Settings) -> Figure:
+  if not cell.parts:
+    return Figure(cell, (), 0, None, None, None, (), "quoted")
+  parts = settings.parts(cell)
+  rows: dict[int, list[list[VideoScore]]] = {}  # seed -> part -> videos
+  origins, most = [], 0
+  for seed in settings.seeds:
+    found = [_find(settings.run_folder(recipe, seed), videos) for recipe, videos in parts]
+    most = max(most, sum(path is not None for path in found))
+    if None not in found:
+      rows[seed] = [_of(path, videos) for path, (_, videos) in zip(found, parts)]
+      folders = [(recipe, settings.run_folder(recipe, seed)) for recipe, _ in parts]
+      origins += [Origin(recipe, seed, folder, path) for (recipe, folder), path in zip(folders, found)]
+  wanted, seeds, origins = len(settings.seeds), tuple(rows), tuple(dict.fromkeys(origins))
+  if not rows:
+    reason = f"{most} of {len(parts)} parts" if most else "not run"
+    return Figure(cell, (), wanted, None, None, None, (), reason)
+  scale = 100.0 if cell.metric in PER_CENT else 1.0
+  per_seed = []
+  for seed in seeds:
+    values = []
+    for members in rows[seed]:
+      figures = metrics.binary_metrics(*metrics.labels_and_scores(members))
+      if figures[cell.metric] is None:
+        return Figure(cell, seeds, wanted, None, None, None, origins, figures["undefined"][cell.metric])
+      values.append(figures[cell.metric])
+    per_seed.append(scale * float(np.mean(values)))
+  sd = float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else None
+  interval = _interval([[rows[seed][part] for seed in seeds] for part in range(len(parts))], cell.metric)
+  interval = interval and (scale * interval[0], scale * interval[1])
+  return Figure(cell, seeds, wanted, float(np.mean(per_seed)), sd, interval, origins)
+
+
+def _find(run: pathlib.Path, videos: VideoSet) -> pathlib.Path | None:
+  """The score file of a run that holds a set's videos."""
+  for path in sorted((run / SCORES / (videos.folder or CLEAN)).glob("*/scores.csv")):
+    if _of(path, videos):
+      return path
+  return None
+
+
+def _of(path: pathlib.Path, videos: VideoSet) -> list[VideoScore]:
+  return [video for video in _read(path) if videos.holds(video)]
+
+
+@functools.lru_cache(maxsize=512)
+def _read(path: pathlib.Path) -> tuple[VideoScore, ...]:
+  """A score file's rows by video id; read once."""
+  return tuple(sorted(read_scores(path), key=lambda video: video.video_id))
+
+
+def _interval(parts: Sequence[Sequence[Sequence[VideoScore]]], metric: str) -> tuple[float, float] | None:
+  """95 % interval of the mean over parts and seeds; `parts[p][s]` are the videos of a part as a seed scored them."""
+  samples = []
+  for seeds in parts:
+    first = seeds[0]
+    if any([v.video_id for v in rows] != [v.video_id for v in first] for rows in seeds):
+      return None  # the seeds were tested on different videos: nothing can be drawn for all of them at once
+    clusters = metrics.clusters(first)
+    if len(np.unique(clusters)) < 2:
+      return None
+    labels = metrics.labels_and_scores(first)[0]
+    # Parts with the same people are given the same draws, others independent ones.
+    people = sorted({f"{v.dataset}\n{v.identity.split('+')[0] or v.video_id}" for v in first})
+    drawn = statistics.bootstrap(
+      labels, [metrics.labels_and_scores(rows)[1] for rows in seeds], clusters, [None] * len(seeds),
+      seed=zlib.crc32("\n".join(people).encode()),
+    )  # fmt: skip
+    samples.append(np.mean([figures[metric] for figures in drawn], axis=0))
+  mean = np.mean(samples, axis=0)
+  mean = mean[np.isfinite(mean)]
+  if not len(mean):
+    return None
+  tail = (1 - statistics.LEVEL) / 2
+  low, high = np.quantile(mean, [tail, 1 - tail])
+  return float(low), float(high)

@@ -1,0 +1,78 @@
+"""How long a training step takes on the devices at hand: a few steps of the real config on a made-up batch."""
+
+import json
+import pathlib
+import time
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import tqdm
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.studies.plan import Speed
+from dfdetect_jax.studies.recipe import Recipe
+from dfdetect_jax.training.program import make_program
+
+FILE = "step_seconds.json"
+STEPS = 3
+
+
+def step_seconds(recipe: Recipe, steps: int = STEPS) -> float:
+  """Mean seconds of a step after the first one, whose time is not counted.
+
+  Raises:
+    UserError: the config contradicts itself or does not fit the devices.
+  """
+  program = make_program(recipe.config, recipe.config.total_steps or 1)
+  compiled = program.compile_step()
+
+  def fill(shape: jax.ShapeDtypeStruct) -> jax.Array:
+    made = jax.random.randint(jax.random.key(0), shape.shape, 0, 2 if shape.ndim == 1 else 256, jnp.int32)
+    return made.astype(shape.dtype)
+
+  batch = {
+    name: jax.jit(fill, static_argnums=0, out_shardings=shape.sharding)(shape)
+    for name, shape in program.batch_shapes().items()
+  }
+  state, _ = compiled(program.initial_state(), batch, program.run_key)
+  jax.block_until_ready(state)
+  start = time.monotonic()
+  for _ in range(steps):
+    state, metrics = compiled(state, batch, program.run_key)
+  jax.block_until_ready((state, metrics))
+  return (time.monotonic() - start) / steps
+
+
+def measure(recipes: Iterable[Recipe], workdir: pathlib.Path) -> dict[str, Speed]:
+  """Measures the step time of each training whose like was not measured in this working folder yet.
+
+  Returns:
+    By `Recipe.speed`; what does not fit the device is told and left out.
+  """
+  known = read(workdir)
+  recipes = {recipe.speed: recipe for recipe in recipes if recipe.speed not in known}
+  for speed, recipe in tqdm.tqdm(recipes.items(), desc="measuring steps", unit="config"):
+    try:
+      seconds = step_seconds(recipe)
+    except (UserError, jax.errors.JaxRuntimeError) as error:
+      tqdm.tqdm.write(f"{recipe.shown}: cannot be measured here: {str(error).splitlines()[0]}")
+      continue
+    known[speed] = Speed(0, seconds, jax.device_count(), jax.devices()[0].device_kind)
+    workdir.mkdir(parents=True, exist_ok=True)
+    partial = workdir / (FILE + ".partial")
+    content = {s: {"seconds": v.seconds, "devices": v.devices, "kind": v.kind} for s, v in known.items()}
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(workdir / FILE)
+  return known
+
+
+def read(workdir: pathlib.Path) -> dict[str, Speed]:
+  """What was measured in this working folder before."""
+  path = workdir / FILE
+  if not path.is_file():
+    return {}
+  try:
+    return {speed: Speed(**values) for speed, values in json.loads(path.read_text()).items()}
+  except (json.JSONDecodeError, TypeError, AttributeError) as error:
+    raise UserError(f"{path} cannot be read ({error}): remove it and measure again.") from error

@@ -1,0 +1,176 @@
+"""What a training of a study comes down to: a resolved config and the videos it is trained on.
+
+Two trainings are the same if these are equal, whatever their variants are called: their runs are made once.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import importlib.util
+import json
+import pathlib
+import re
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+import configs
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.evaluation.protocols import FOUR, VideoSet
+from dfdetect_jax.studies.study import Training
+from dfdetect_jax.training.config import override
+
+# Fields that say where and how comfortably a run runs, not what it computes.
+NOT_IDENTITY = ("seed", "data", "videos", "workers", "prefetch", "data_timeout", "max_unreadable", "log_every", "mesh")
+# Fields that say how large and how long: at a reduced size they are the reduced size's, the others the table's.
+SCALE = (
+  "model.size", "model.width", "clips.size", "batch_size", "eval_batch_size", "total_steps", "epochs", "log_every",
+  "eval_every", "checkpoint_every",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """A training up to its seed, resolved.
+
+  Attributes:
+    file: config file, as `Training.config` names it.
+    variant: of it, which `--config` takes; "" is the paper's setting.
+    changes: (field, value) set after it.
+    videos: trained on (train split) and selected on (val split).
+    name: of its folder, readable and with a hash; equal names are equal trainings.
+    speed: hash of what decides how long a step takes.
+    config: all fields.
+  """
+
+  file: str
+  variant: str
+  changes: tuple[tuple[str, Any], ...]
+  videos: VideoSet
+  name: str
+  speed: str
+  config: ml_collections.ConfigDict = dataclasses.field(compare=False, repr=False)
+
+  @property
+  def shown(self) -> str:
+    """`configs/dip.py:table7_idm`, and what is changed."""
+    file = self.file if self.file.endswith(".py") else f"configs/{self.file}.py"
+    return f"{file}:{self.variant}" if self.variant else file
+
+  def flags(self, shown: bool = False) -> list[str]:
+    """Flags of dfdetect_jax.train, but for data, workdir and seed.
+
+    Args:
+      shown: with the config file as people write it, instead of where it lies.
+    """
+    path = config_path(self.file)
+    fields = {f"videos.{name}": getattr(self.videos, name) for name in ("dataset", "manipulations", "compressions")}
+    fields = {name: value for name, value in fields.items() if value} | dict(self.changes)
+    config = self.shown if shown else f"{path}:{self.variant}" if self.variant else str(path)
+    return [f"--config={config}", *(f"--config.{name}={value}" for name, value in fields.items())]
+
+
+def config_path(file: str) -> pathlib.Path:
+  """Where a config file lies: a name in configs/, or a path that ends in .py."""
+  return pathlib.Path(file) if file.endswith(".py") else pathlib.Path(configs.__file__).parent / f"{file}.py"
+
+
+@functools.cache
+def _module(file: str) -> types.ModuleType:
+  if not file.endswith(".py"):
+    return importlib.import_module(f"configs.{file}")
+  spec = importlib.util.spec_from_file_location(pathlib.Path(file).stem, file)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def resolve(
+  training: Training,
+  videos: VideoSet,
+  size: str = "",
+  changes: Mapping[str, Any] | None = None,
+  init: Mapping[str, str] | None = None,
+) -> Recipe:
+  """Resolves a training of a study.
+
+  Args:
+    training: as the study has it.
+    videos: what it is trained on (a demo's stand-in for `training.videos`).
+    size: "" for the table's setting; else a variant (small, test) that gives the size, under the table's own switches.
+    changes: further fields, set last.
+    init: weights to start from, by method.
+
+  Raises:
+    UserError: no such variant or field.
+  """
+  file, _, own = training.config.partition(":")
+  module = _module(file)
+  overrides = dict(training.overrides)
+  variant = own
+  if size:
+    variants = module.VARIANTS
+    if own and own not in variants:
+      module.get_config(own)  # says so
+    variant = f"{own}_{size}" if f"{own}_{size}" in variants else size
+    switches = ({} if variant != size else variants[own] if own else {}) | overrides
+    overrides = {name: value for name, value in switches.items() if name not in SCALE}
+  config = module.get_config(variant or None).copy_and_resolve_references().unlock()
+  if init and config.method in init:
+    overrides["init"] = str(init[config.method])
+  overrides |= changes or {}
+  override(config, overrides)
+  if size and config.optimizer.warmup_steps > config.total_steps // 4:  # a short run warms up in a quarter of it
+    overrides["optimizer.warmup_steps"] = config.total_steps // 4
+    override(config, {"optimizer.warmup_steps": config.total_steps // 4})
+  config.lock()
+  identity = {k: v for k, v in config.to_dict().items() if k not in NOT_IDENTITY}
+  wanted = {
+    "dataset": videos.dataset,
+    "manipulations": sorted(videos.manipulations),
+    "compressions": videos.compressions,
+  }
+  method = config.method if config.method == file or file.endswith(".py") else f"{file}-{config.method}"
+  switches = _switches(config, module.get_config(size or None))
+  name = "-".join(part for part in (method, _readable(videos), switches, _hash([identity, wanted])) if part)
+  return Recipe(file, variant, tuple(overrides.items()), videos, name, _hash(identity), config)
+
+
+def _readable(videos: VideoSet) -> str:
+  short = "+".join("".join(c for c in m if c.isupper() or c.isdigit()) for m in sorted(videos.manipulations))
+  parts = [videos.dataset or "any", *videos.compressions]
+  return "-".join([*parts, short] if videos.manipulations and set(videos.manipulations) != set(FOUR) else parts)
+
+
+def _switches(config: ml_collections.ConfigDict, setting: ml_collections.ConfigDict) -> str:
+  """In what a config differs from the paper's setting, as far as a folder's name can say."""
+  words = []
+  for part in ("model", "objective", "clips"):
+    for field, value in config[part].items():
+      if f"{part}.{field}" not in SCALE and value != setting[part].get(field):
+        words.append(re.sub(r"[^\w.]+", "", f"{field}={value}".replace("=", "_")))
+  return "-".join(words)[:60].rstrip("-_.")
+
+
+def _hash(value: Any) -> str:
+  return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def parse_change(text: str) -> tuple[str, Any]:
+  """FIELD=VALUE of a command line; the value is a Python literal or a word.
+
+  Raises:
+    UserError: there is no "=".
+  """
+  import ast
+
+  name, equals, value = text.partition("=")
+  if not equals or not name:
+    raise UserError(f"--set={text} must be FIELD=VALUE, for example --set=dtype=bfloat16.")
+  try:
+    return name, ast.literal_eval(value)
+  except (SyntaxError, ValueError):
+    return name, value

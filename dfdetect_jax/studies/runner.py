@@ -1,0 +1,171 @@
+"""Makes the runs of a plan, one after the other, each training and each scoring in a process of its own.
+
+What is done is left alone and what was begun goes on, so the same command continues a study that was interrupted. A
+run that fails is reported with the end of its log, and the others go on.
+"""
+
+import collections
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import tqdm
+
+from dfdetect_jax.studies.plan import FINISHED_FILE, SCORES, Run
+
+LOG_FILE = "log.txt"
+TOLD_TO_STOP = 75  # dfdetect_jax.training.preemption.EXIT_PREEMPTED, without importing jax here
+# By these a process believes that it is one of several; every run here is alone.
+_CLUSTER = ("JOB_COMPLETION_INDEX", "SLURM_PROCID", "OMPI_COMM_WORLD_SIZE")
+
+
+def program(name: str) -> list[str]:
+  """Command of one of the package's programs."""
+  return [sys.executable, "-m", f"dfdetect_jax.{name}"]
+
+
+class Failed(Exception):
+  """A process ended with an error; the message is its status and the end of its log."""
+
+
+class Children:
+  """Starts processes one at a time, and passes SIGTERM on to the one that runs."""
+
+  def __init__(self):
+    self.stopped = False
+    self._child: subprocess.Popen | None = None
+
+  def __enter__(self):
+    self._previous = signal.signal(signal.SIGTERM, self._stop)
+    return self
+
+  def __exit__(self, *_):
+    signal.signal(signal.SIGTERM, self._previous)
+
+  def _stop(self, *_):
+    self.stopped = True
+    if self._child is not None and self._child.poll() is None:
+      self._child.terminate()
+
+  def run(self, command: Sequence[str], log: pathlib.Path, seen: Callable[[str], None]) -> None:
+    """Runs a command to its end, its output going to the log.
+
+    Args:
+      command: with its arguments.
+      log: appended to.
+      seen: called with each line of output.
+
+    Raises:
+      Failed: it ended with an error.
+      SystemExit: it was told to stop (status 75).
+    """
+    if self.stopped:
+      sys.exit(TOLD_TO_STOP)
+    environment = {k: v for k, v in os.environ.items() if k not in _CLUSTER}
+    environment |= {"PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1"}
+    last: collections.deque[str] = collections.deque(maxlen=3)
+    with log.open("a") as file:
+      file.write(f"$ {' '.join(command)}\n")
+      file.flush()
+      with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+      ) as self._child:
+        if self.stopped:  # told so while it started
+          self._child.terminate()
+        for line in self._child.stdout:
+          file.write(line)
+          if line.strip():
+            last.append(line.strip())
+          seen(line)
+    status = self._child.returncode
+    if self.stopped or status == TOLD_TO_STOP:
+      sys.exit(TOLD_TO_STOP)
+    if status:
+      raise Failed(f"status {status}: {' | '.join(last) or 'it printed nothing'}")
+
+
+def execute(runs: Sequence[Run], program: Callable[[str], list[str]] = program) -> int:
+  """Makes all runs that are not done, printing a line for each.
+
+  Args:
+    runs: see `plan.make_plan`.
+    program: command of the programs `train` and `evaluate`.
+
+  Returns:
+    Exit status: 0, or 1 if a run failed.
+
+  Raises:
+    SystemExit: told to stop (status 75); the same command goes on.
+  """
+  start, worked, failed = time.monotonic(), 0, []
+  todo = sum(not run.done and (run.data is not None or run.trained) for run in runs)
+  with Children() as children:
+    for number, run in enumerate(runs, 1):
+      head = f"[{number}/{len(runs)}] {run.name}"
+      if run.done:
+        print(f"{head}: done", flush=True)
+        continue
+      if run.data is None and not run.trained:
+        print(f"{head}: no data: {run.missing[0]}", flush=True)
+        continue
+      began = time.monotonic()
+      try:
+        with _locked(run.folder) as free:
+          if free:
+            _make(run, head, children, program)
+          told = f"done in {_clock(time.monotonic() - began)}" if free else "another process is at work on it"
+      except Failed as error:
+        failed.append(run)
+        told = f"FAILED, {error} (log: {run.folder / LOG_FILE})"
+      worked += 1
+      left = (todo - worked) * (time.monotonic() - start) / worked
+      print(f"{head}: {told}" + (f"; {todo - worked} left, about {_clock(left)}" if todo > worked else ""), flush=True)
+  if failed:
+    print(f"{len(failed)} of {len(runs)} runs failed: {', '.join(run.name for run in failed)}", flush=True)
+  return 1 if failed else 0
+
+
+def _make(run: Run, head: str, children: Children, program: Callable[[str], list[str]]) -> None:
+  """Trains, then scores each test folder."""
+  log = run.folder / LOG_FILE
+  if not run.trained:
+    train = [*program("train"), *run.recipe.flags(), f"--workdir={run.folder}", f"--data={run.data.path}"]
+    with tqdm.tqdm(desc=f"{head} training", unit="step", mininterval=1.0, leave=False) as bar:
+
+      def seen(line: str) -> None:
+        if match := re.match(r"step (\d+)/(\d+) ", line):
+          bar.total = int(match[2])
+          bar.update(int(match[1]) - bar.n)
+
+      children.run([*train, f"--config.seed={run.seed}"], log, seen)
+    partial = run.folder / (FINISHED_FILE + ".partial")
+    partial.write_text(json.dumps({"finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}) + "\n")
+    partial.replace(run.folder / FINISHED_FILE)
+  for place in tqdm.tqdm(run.unscored, desc=f"{head} scoring", unit="folder", leave=False):
+    evaluate = [*program("evaluate"), f"--workdir={run.folder}", f"--data={run.tests[place].path}", "--split=test"]
+    children.run([*evaluate, f"--output={run.folder / SCORES / place}"], log, lambda line: None)
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[bool]:
+  """Whether no other process works on the run; holds it meanwhile."""
+  folder.mkdir(parents=True, exist_ok=True)
+  with (folder / "lock").open("w") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      yield False
+      return
+    yield True
+
+
+def _clock(seconds: float) -> str:
+  return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02}:{int(seconds) % 60:02}"
