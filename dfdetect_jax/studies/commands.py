@@ -88,13 +88,13 @@ def collect(args: argparse.Namespace) -> int:
   """
   studies, settings = _studies(args.names), choices.load(args)
   from dfdetect_jax.studies import collect as collecting
-  from dfdetect_jax.studies import page
+  from dfdetect_jax.studies import page, strict
 
   output = args.output or settings.workdir / "pages"
   for study in studies:
     figures = collecting.collect(study, settings)
     if args.strict:
-      collecting.check_same_origin(figures)
+      strict.check_same_origin(figures)
     own = [figure for figure in figures if figure.cell.parts]
     html, *_ = page.write(study, figures, settings, output)
     print(f"{study.name}: {sum(f.mean is not None for f in own)} of {len(own)} cells measured: {html}")
