@@ -166,6 +166,7 @@ th { text-align: right; font-weight: 600; font-size: .8rem; color: var(--soft); 
 td { text-align: right; padding: .4rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .words th, .words td { text-align: left; }
+.words td small { white-space: normal; }
 td:first-child { font-weight: 500; overflow-wrap: anywhere; }
 tbody tr:hover { background: var(--band); }
 td small { display: block; color: var(--soft); font-size: .76rem; white-space: nowrap; }

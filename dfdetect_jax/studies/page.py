@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import document, metrics, statistics
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Items, Paragraph, Picture, Table
+from dfdetect_jax.evaluation.provenance import read_provenance
 from dfdetect_jax.studies.collect import Figure, Origin
 from dfdetect_jax.studies.demo import DISCLAIMER
 from dfdetect_jax.studies.picture import picture
 from dfdetect_jax.studies.settings import Settings
 from dfdetect_jax.studies.study import Study
+from dfdetect_jax.training.provenance import PROVENANCE_FILE, read_json
 
 CSV_COLUMNS = (
   "row", "column", "metric", "printed", "measured", "sd", "low", "high", "difference", "seeds", "seeds_wanted",
@@ -25,7 +27,7 @@ ORIGINS: dict[str, Callable[[Origin], pathlib.Path]] = {
   "config": lambda origin: origin.run / "config.json",
   "checkpoint": lambda origin: origin.run / "best",
   "scores": lambda origin: origin.scores,
-  "provenance": lambda origin: origin.run / "provenance.json",
+  "provenance": lambda origin: origin.run / PROVENANCE_FILE,
 }
 
 
@@ -82,7 +84,7 @@ def blocks(study: Study, figures: Sequence[Figure], settings: Settings, output: 
     page.append(Picture(image, f"{study.reference}: printed and measured figures, with 95 % intervals."))
   if study.notes:
     page += [Heading("Notes"), Items(study.notes)]
-  page += [Heading("How the figures are made"), Items(_method(settings, bool(len(own) < len(figures))))]
+  page += [Heading("How the figures are made"), Items(_method(settings, figures))]
   if measured:
     page += [Heading("Where each figure comes from"), _origins(measured, output)]
   page += [Heading("Trainings"), _trainings(own, settings, output)]
@@ -102,8 +104,14 @@ def _facts(own: Sequence[Figure], measured: Sequence[Figure], figures: Sequence[
 
 def _results(study: Study, figures: Sequence[Figure]) -> Table:
   by_place = {(figure.cell.row, figure.cell.column): figure for figure in figures}
+  digits = {
+    column: max(_digits(f.cell.printed) for f in figures if f.cell.column == column) for column in study.columns
+  }
   rows = [
-    [row, *(_shown(by_place[row, column]) if (row, column) in by_place else "" for column in study.columns)]
+    [
+      row,
+      *(_shown(by_place[row, column], digits[column]) if (row, column) in by_place else "" for column in study.columns),
+    ]
     for row in study.rows
   ]
   return Table([study.axis and f"{study.axis} →", *(_header(column, figures) for column in study.columns)], rows)
@@ -118,8 +126,13 @@ def _header(column: str, figures: Sequence[Figure]) -> str:
   return f"{column} [{metrics.METRICS[names.pop()]}]"
 
 
-def _shown(figure: Figure) -> Cell:
-  printed = "" if figure.cell.printed is None else f"{figure.cell.printed:g}"
+def _digits(printed: float | None) -> int:
+  """Decimals that a figure needs; its column shows all with as many."""
+  return len(f"{printed or 0:g}".partition(".")[2])
+
+
+def _shown(figure: Figure, digits: int) -> Cell:
+  printed = "" if figure.cell.printed is None else f"{figure.cell.printed:.{digits}f}"
   if not figure.cell.parts:
     return Cell(printed, kind="quoted")
   paper = f"printed {printed}" if printed else ""
@@ -135,7 +148,7 @@ def _shown(figure: Figure) -> Cell:
   return Cell(f"{figure.mean:.2f}", "\n".join(lines))
 
 
-def _method(settings: Settings, quoted: bool) -> list[str]:
+def _method(settings: Settings, figures: Sequence[Figure]) -> list[str]:
   texts = [
     "A figure is the mean over its seeds (and, in a column of averages, over the sets averaged) of the metric at video "
     "level; a video that could not be scored counts as 0.5. ± is the standard deviation over seeds.",
@@ -144,13 +157,19 @@ def _method(settings: Settings, quoted: bool) -> list[str]:
     "people, and ± how it varies with training.",
     "Models are selected on the validation split alone.",
   ]
-  if quoted:
+  if not all(figure.cell.parts for figure in figures):
     texts.append("Grey figures in italics are quoted from the paper; nothing was run for them.")
   if settings.size:
     texts.append(
       f"Networks and schedules are those of the variant '{settings.size}' ({settings.steps or 'its own number of'} "
       "steps), under the switches of the table's rows; rows that differ in size alone are then the same training."
     )
+  left_out: dict[str, int] = {}
+  for origin in dict.fromkeys(origin for figure in figures for origin in figure.origins):
+    content = read_provenance(origin.scores)
+    if content and content["left_out"]:
+      left_out[origin.scores.parent.name] = len(content["left_out"])
+  texts += [f"{n} test videos of {name} are left out: the trainings have seen them." for name, n in left_out.items()]
   changes = {**settings.changes, **{f"init of {method}": folder for method, folder in settings.init.items()}}
   if changes:
     texts.append("Set for all trainings: " + ", ".join(f"{k} = {v}" for k, v in changes.items()) + ".")
@@ -174,14 +193,30 @@ def _trainings(own: Sequence[Figure], settings: Settings, output: pathlib.Path) 
   recipes = {recipe.name: recipe for figure in own for recipe, _ in settings.parts(figure.cell)}
   rows = []
   for recipe in recipes.values():
-    fields = "  ".join(flag.removeprefix("--config.") for flag in recipe.flags(shown=True)[1:])
-    seeds = tuple(
-      Cell(f"seed {seed}", link=_url(settings.run_folder(recipe, seed), output))
-      for seed in settings.seeds
-      if settings.run_folder(recipe, seed).exists()
-    )
-    rows.append([recipe.name, Cell(recipe.shown, fields.replace("  ", "\n")), seeds or Cell("not run", kind="missing")])
+    fields = ", ".join(flag.removeprefix("--config.") for flag in recipe.flags(shown=True)[1:])
+    seeds = []
+    for seed in settings.seeds:
+      folder = settings.run_folder(recipe, seed)
+      if folder.exists():
+        seeds.append(Cell(f"seed {seed}", _computed(folder), _url(folder, output)))
+    runs = tuple(seeds) or Cell("not run", kind="missing")
+    rows.append([recipe.name, Cell(recipe.shown, fields), runs])
   return Table(["training", "config", "runs"], rows, figures=False)
+
+
+def _computed(folder: pathlib.Path) -> str:
+  """Steps, time, devices and code of a run, "" where it has not told."""
+  path = folder / PROVENANCE_FILE
+  if not path.is_file():
+    return ""
+  content = read_json(path)
+  last = content["sessions"][-1]
+  code, devices, seconds = last["code"], last["devices"], int(content["wall_seconds"])
+  version = f"commit {code['commit'][:10]}" if code["commit"] else f"sources {code['sha256'][:10]}"
+  return (
+    f"{content['step']} steps in {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} on {devices['count']} x "
+    f"{devices['kind']}, {version}{' with changes' if code['dirty'] else ''}"
+  )
 
 
 def _relative(path: pathlib.Path, output: pathlib.Path) -> str:

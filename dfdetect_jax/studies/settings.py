@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -71,11 +72,14 @@ class Settings:
       UserError: it cannot be written.
     """
     values = {k: v for k, v in dataclasses.asdict(self).items() if k != "workdir"}
+    text, path = json.dumps(values, indent=2) + "\n", self.workdir / FILE
     try:
       self.workdir.mkdir(parents=True, exist_ok=True)
-      partial = self.workdir / (FILE + ".partial")
-      partial.write_text(json.dumps(values, indent=2) + "\n")
-      partial.replace(self.workdir / FILE)
+      if path.is_file() and path.read_text() == text:  # the tasks of an array all come here
+        return
+      partial = path.with_name(f"{FILE}.{os.getpid()}.partial")
+      partial.write_text(text)
+      partial.replace(path)
     except OSError as error:
       raise UserError(f"{self.workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
 
