@@ -167,7 +167,8 @@ td { text-align: right; padding: .4rem .6rem; border-bottom: 1px solid var(--lin
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .words th, .words td { text-align: left; }
 .words td small { white-space: normal; }
-td:first-child { font-weight: 500; overflow-wrap: anywhere; }
+td:first-child { font-weight: 500; overflow-wrap: anywhere; min-width: 9rem; }
+.figures th:first-child, .figures td:first-child { position: sticky; left: 0; background: #fff; }
 tbody tr:hover { background: var(--band); }
 td small { display: block; color: var(--soft); font-size: .76rem; white-space: nowrap; }
 a { color: #1f5f8b; }

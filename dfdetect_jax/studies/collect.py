@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
+import tqdm
 
 from dfdetect_jax.evaluation import metrics, statistics
 from dfdetect_jax.evaluation.protocols import VideoSet
@@ -71,38 +72,45 @@ def collect(study: Study, settings: Settings) -> list[Figure]:
     study: the study.
     settings: of the working folder; nothing but score files is read.
   """
-  return [_figure(cell, settings) for cell in study.cells]
+  cells = tqdm.tqdm(study.cells, desc=study.name, unit="cell", mininterval=1.0, leave=False)
+  return [_figure(cell, settings) for cell in cells]
 
 
 def _figure(cell: Cell, settings: Settings) -> Figure:
   if not cell.parts:
     return Figure(cell, (), 0, None, None, None, (), "quoted")
   parts = settings.parts(cell)
-  rows: dict[int, list[list[VideoScore]]] = {}  # seed -> part -> videos
-  origins, most = [], 0
+  complete: dict[int, list[pathlib.Path]] = {}  # seed -> score file of each part
+  most = 0
   for seed in settings.seeds:
     found = [_find(settings.run_folder(recipe, seed), videos) for recipe, videos in parts]
     most = max(most, sum(path is not None for path in found))
     if None not in found:
-      rows[seed] = [_of(path, videos) for path, (_, videos) in zip(found, parts)]
-      folders = [(recipe, settings.run_folder(recipe, seed)) for recipe, _ in parts]
-      origins += [Origin(recipe, seed, folder, path) for (recipe, folder), path in zip(folders, found)]
-  wanted, seeds, origins = len(settings.seeds), tuple(rows), tuple(dict.fromkeys(origins))
-  if not rows:
+      complete[seed] = found
+  wanted, seeds = len(settings.seeds), tuple(complete)
+  if not complete:
     reason = f"{most} of {len(parts)} parts" if most else "not run"
     return Figure(cell, (), wanted, None, None, None, (), reason)
+  origins = tuple(
+    Origin(recipe, seed, settings.run_folder(recipe, seed), path)
+    for seed, paths in complete.items()
+    for (recipe, _), path in zip(parts, paths)
+  )
   scale = 100.0 if cell.metric in PER_CENT else 1.0
   per_seed = []
   for seed in seeds:
     values = []
-    for members in rows[seed]:
-      figures = metrics.binary_metrics(*metrics.labels_and_scores(members))
+    for path, (_, videos) in zip(complete[seed], parts):
+      figures = metrics.binary_metrics(*metrics.labels_and_scores(_of(path, videos)))
       if figures[cell.metric] is None:
         return Figure(cell, seeds, wanted, None, None, None, origins, figures["undefined"][cell.metric])
       values.append(figures[cell.metric])
     per_seed.append(scale * float(np.mean(values)))
   sd = float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else None
-  interval = _interval([[rows[seed][part] for seed in seeds] for part in range(len(parts))], cell.metric)
+  samples = [
+    _resampled(tuple(complete[seed][part] for seed in seeds), videos) for part, (_, videos) in enumerate(parts)
+  ]
+  interval = None if None in samples else _interval([figures[cell.metric] for figures in samples])
   interval = interval and (scale * interval[0], scale * interval[1])
   return Figure(cell, seeds, wanted, float(np.mean(per_seed)), sd, interval, origins)
 
@@ -125,25 +133,32 @@ def _read(path: pathlib.Path) -> tuple[VideoScore, ...]:
   return tuple(sorted(read_scores(path), key=lambda video: video.video_id))
 
 
-def _interval(parts: Sequence[Sequence[Sequence[VideoScore]]], metric: str) -> tuple[float, float] | None:
-  """95 % interval of the mean over parts and seeds; `parts[p][s]` are the videos of a part as a seed scored them."""
-  samples = []
-  for seeds in parts:
-    first = seeds[0]
-    if any([v.video_id for v in rows] != [v.video_id for v in first] for rows in seeds):
-      return None  # the seeds were tested on different videos: nothing can be drawn for all of them at once
-    clusters = metrics.clusters(first)
-    if len(np.unique(clusters)) < 2:
-      return None
-    labels = metrics.labels_and_scores(first)[0]
-    # Parts with the same people are given the same draws, others independent ones.
-    people = sorted({f"{v.dataset}\n{v.identity.split('+')[0] or v.video_id}" for v in first})
-    drawn = statistics.bootstrap(
-      labels, [metrics.labels_and_scores(rows)[1] for rows in seeds], clusters, [None] * len(seeds),
-      seed=zlib.crc32("\n".join(people).encode()),
-    )  # fmt: skip
-    samples.append(np.mean([figures[metric] for figures in drawn], axis=0))
-  mean = np.mean(samples, axis=0)
+@functools.lru_cache(maxsize=1024)
+def _resampled(paths: tuple[pathlib.Path, ...], videos: VideoSet) -> dict[str, np.ndarray] | None:
+  """Means over seeds of all metrics in each resample, `[resamples]`; None where nothing can be drawn.
+
+  Args:
+    paths: score file of each seed.
+    videos: which of its videos count.
+  """
+  seeds = [_of(path, videos) for path in paths]
+  first = seeds[0]
+  clusters = metrics.clusters(first)
+  if len(np.unique(clusters)) < 2 or any([v.video_id for v in rows] != [v.video_id for v in first] for rows in seeds):
+    return None  # of seeds that were tested on different videos, nothing can be drawn for all at once
+  labels = metrics.labels_and_scores(first)[0]
+  # Parts with the same people are given the same draws, others independent ones.
+  people = sorted({f"{v.dataset}\n{v.identity.split('+')[0] or v.video_id}" for v in first})
+  drawn = statistics.bootstrap(
+    labels, [metrics.labels_and_scores(rows)[1] for rows in seeds], clusters, [None] * len(seeds),
+    seed=zlib.crc32("\n".join(people).encode()),
+  )  # fmt: skip
+  return {name: np.mean([figures[name] for figures in drawn], axis=0) for name in drawn[0]}
+
+
+def _interval(parts: Sequence[np.ndarray]) -> tuple[float, float] | None:
+  """95 % interval of the mean over parts from its resamples; those with one class only are left out."""
+  mean = np.mean(parts, axis=0)
   mean = mean[np.isfinite(mean)]
   if not len(mean):
     return None

@@ -39,7 +39,9 @@ def _curves(study: Study, figures: Sequence[Figure]) -> bytes:
     if sure:
       axes.fill_between(*zip(*sure), color=colour, alpha=0.08, linewidth=0)
   axes.set(xlabel=study.axis, ylabel="[%]", xticks=sorted({float(f.cell.column) for f in figures}))
-  axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="measured (dashed: printed)")
+  quoted = any(figure.cell.printed is not None for figure in figures)
+  title = "measured (dashed: printed)" if quoted else "measured"
+  axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title=title)
   return to_svg(canvas)
 
 
