@@ -8,7 +8,7 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.catalogue import Catalogue
 from dfdetect_jax.studies import demo, registry
 from dfdetect_jax.studies import settings as choices
-from dfdetect_jax.studies.plan import Run, describe, make_plan
+from dfdetect_jax.studies.plan import Run, make_plan
 from dfdetect_jax.studies.settings import Settings
 from dfdetect_jax.studies.study import Study
 
@@ -38,13 +38,13 @@ def plan(args: argparse.Namespace) -> int:
   """
   studies, settings = _studies(args.names), choices.load(args)
   runs = _runs(studies, settings)
-  from dfdetect_jax.studies import measure  # jax takes a while
+  from dfdetect_jax.studies import forecast, measure  # jax takes a while
 
   if args.measure:
     speeds = measure.measure([run.recipe for run in runs if not run.trained], settings.workdir)
   else:
     speeds = measure.read(settings.workdir)
-  print(describe(runs, studies, speeds, "  (`run --demo` makes the stand-ins)" if settings.demo else ""))
+  print(forecast.describe(runs, studies, speeds, "  (`run --demo` makes the stand-ins)" if settings.demo else ""))
   return 0
 
 

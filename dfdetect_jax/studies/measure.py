@@ -10,7 +10,7 @@ import numpy as np
 import tqdm
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.studies.plan import Speed
+from dfdetect_jax.studies.forecast import Speed
 from dfdetect_jax.studies.recipe import Recipe
 from dfdetect_jax.training.program import make_program
 

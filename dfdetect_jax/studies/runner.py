@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 import tqdm
 
 from dfdetect_jax.studies.plan import FINISHED_FILE, SCORES, Run
+from dfdetect_jax.training.preemption import EXIT_PREEMPTED
 
 LOG_FILE = "log.txt"
-TOLD_TO_STOP = 75  # dfdetect_jax.training.preemption.EXIT_PREEMPTED, without importing jax here
 # By these a process believes that it is one of several; every run here is alone.
 _CLUSTER = ("JOB_COMPLETION_INDEX", "SLURM_PROCID", "OMPI_COMM_WORLD_SIZE")
 
@@ -68,7 +68,7 @@ class Children:
       SystemExit: it was told to stop (status 75).
     """
     if self.stopped:
-      sys.exit(TOLD_TO_STOP)
+      sys.exit(EXIT_PREEMPTED)
     environment = {k: v for k, v in os.environ.items() if k not in _CLUSTER}
     environment |= {"PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1"}
     last: collections.deque[str] = collections.deque(maxlen=3)
@@ -86,8 +86,8 @@ class Children:
             last.append(line.strip())
           seen(line)
     status = self._child.returncode
-    if self.stopped or status == TOLD_TO_STOP:
-      sys.exit(TOLD_TO_STOP)
+    if self.stopped or status == EXIT_PREEMPTED:
+      sys.exit(EXIT_PREEMPTED)
     if status:
       raise Failed(f"status {status}: {' | '.join(last) or 'it printed nothing'}")
 

@@ -98,11 +98,16 @@ def load(args: argparse.Namespace) -> Settings:
       kept = json.loads((workdir / FILE).read_text())
     except json.JSONDecodeError as error:
       raise UserError(f"{workdir / FILE} is not JSON ({error}): remove it and give the options again.") from error
+    for method, folder in kept.get("init", {}).items():  # a method that no study had so far may be added
+      given.get("init", {}).setdefault(method, folder)
     for name in FIXED:
-      if name in given and name in kept and json.loads(json.dumps(given[name])) != kept[name]:
+      before, now = kept.get(name), json.loads(json.dumps(given.get(name)))
+      if name == "init" and now:
+        before, now = ({m: values.get(m) for m in kept["init"]} for values in (kept["init"], now))
+      if name in given and name in kept and now != before:
         raise UserError(
-          f"{workdir} was begun with --{OPTION.get(name, name)} {kept[name] or 'not given'}, now it is {given[name]}: "
-          "these are other runs. Give the same (or leave it out), or another --workdir."
+          f"{workdir} was begun with --{OPTION.get(name, name)} {before or 'not given'}, now it is {now}: these are "
+          "other runs. Give the same (or leave it out), or another --workdir."
         )
   values = kept | given
   if values.get("demo"):

@@ -14,8 +14,10 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.protocols import PROTOCOLS, VideoSet
 from dfdetect_jax.studies import demo, registry
 from dfdetect_jax.studies import settings as choices
-from dfdetect_jax.studies.plan import FINISHED_FILE, METRICS_FILE, Speed, describe, make_plan, speed_of, total_steps
+from dfdetect_jax.studies.forecast import Speed, describe, speed_of, total_steps
+from dfdetect_jax.studies.plan import FINISHED_FILE, make_plan
 from dfdetect_jax.studies.study import Training
+from dfdetect_jax.training.metrics_writer import METRICS_FILE
 
 C23 = PROTOCOLS["intra-dataset-c23"].train
 TRAININGS = {t for s in registry.STUDIES.values() for c in s.cells for t, _ in c.parts}
@@ -125,9 +127,11 @@ def test_a_working_folder_keeps_its_options(tmp_path):
   first.save()
   assert choices.load(_args(where)) == first
   assert choices.load(_args(where, "--seeds=3,4")).seeds == (3, 4)
+  assert choices.load(_args(where, "--init=dil=r50")).init == {"dil": "r50", "dip": "weights"}
   for words, part in (
     (["--steps=10"], "--steps 9, now it is 10"),
     (["--set=dtype=float32"], "--set"),
+    (["--init=dip=others"], "--init {'dip': 'weights'}, now it is {'dip': 'others'}"),
     (["--data=d"], "leave out --data"),
     (["--seeds=1,1"], "different whole numbers"),
     (["--init=dip"], "METHOD=DIR"),
