@@ -111,7 +111,7 @@ def describe(runs: Sequence[Run], studies: Sequence[Study], measured: dict[str, 
       left, hours = "unknown", None
     else:
       hours = max(0, total - speeds[run.name].step) * speed.seconds * speed.devices / 3600
-      left = f"{hours:.2f} dev-h"
+      left = f"{hours:.3g} dev-h"
     unknown += hours is None
     left_in_all += hours or 0.0
     cells = ", ".join(f"{study} {n}" for study, n in run.cells.items())
@@ -146,7 +146,7 @@ def _count(states: Sequence[str], name: str) -> int:
 
 
 def _in_all(hours: float, unknown: int, kinds: set[str]) -> str:
-  text = f"Training left: {hours:.2f} device-hours"
+  text = f"Training left: {hours:.3g} device-hours"
   if kinds:
     text += f" (steps measured on {', '.join(sorted(kinds))})"
   if unknown:

@@ -70,7 +70,9 @@ class Recipe:
     fields = {f"videos.{name}": getattr(self.videos, name) for name in ("dataset", "manipulations", "compressions")}
     fields = {name: value for name, value in fields.items() if value} | dict(self.changes)
     config = self.shown if shown else f"{path}:{self.variant}" if self.variant else str(path)
-    return [f"--config={config}", *(f"--config.{name}={value}" for name, value in fields.items())]
+    # Words of a tuple in double quotes, so that a shell's single ones go round them.
+    texts = {name: str(v).replace("'", '"') if isinstance(v, tuple) else str(v) for name, v in fields.items()}
+    return [f"--config={config}", *(f"--config.{name}={text}" for name, text in texts.items())]
 
 
 def config_path(file: str) -> pathlib.Path:
