@@ -74,6 +74,7 @@ def make_plan(studies: Sequence[Study], settings: Settings, catalogue: Catalogue
         sets.update(dict.fromkeys(videos for _, videos in own))
         cells[study.name] = cells.get(study.name, 0) + 1
   found: dict[tuple[VideoSet, str], DatasetFolder | str] = {}
+  places: dict[pathlib.Path, str] = {}
 
   def find(videos: VideoSet, split: str) -> DatasetFolder | str:
     """The folder of a set, or why there is none; looked for once."""
@@ -96,7 +97,9 @@ def make_plan(studies: Sequence[Study], settings: Settings, catalogue: Catalogue
         if isinstance(folder, str):
           missing.append(folder)
         else:
-          tests[place_of(folder)] = folder
+          if folder.path not in places:
+            places[folder.path] = place_of(folder)
+          tests[places[folder.path]] = folder
       runs.append(
         Run(
           recipe, seed, settings.run_folder(recipe, seed), None if isinstance(data, str) else data, tests, cells,

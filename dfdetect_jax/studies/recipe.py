@@ -25,6 +25,8 @@ from dfdetect_jax.training.config import override
 
 # Fields that say where and how comfortably a run runs, not what it computes.
 NOT_IDENTITY = ("seed", "data", "videos", "workers", "prefetch", "data_timeout", "max_unreadable", "log_every", "mesh")
+# Fields of the identity that do not change how long a step takes.
+LENGTH = ("total_steps", "epochs", "eval_every", "checkpoint_every", "init")
 # Fields that say how large and how long: at a reduced size they are the reduced size's, the others the table's.
 SCALE = (
   "model.size", "model.width", "clips.size", "batch_size", "eval_batch_size", "total_steps", "epochs", "log_every",
@@ -138,7 +140,8 @@ def resolve(
   method = config.method if config.method == file or file.endswith(".py") else f"{file}-{config.method}"
   switches = _switches(config, module.get_config(size or None))
   name = "-".join(part for part in (method, _readable(videos), switches, _hash([identity, wanted])) if part)
-  return Recipe(file, variant, tuple(overrides.items()), videos, name, _hash(identity), config)
+  speed = _hash({k: v for k, v in identity.items() if k not in LENGTH})
+  return Recipe(file, variant, tuple(overrides.items()), videos, name, speed, config)
 
 
 def _readable(videos: VideoSet) -> str:
