@@ -27,7 +27,7 @@ ORIGINS: dict[str, Callable[[Origin], pathlib.Path]] = {
   "config": lambda origin: origin.run / "config.json",
   "checkpoint": lambda origin: origin.run / "best",
   "scores": lambda origin: origin.scores,
-  "provenance": lambda origin: origin.run / PROVENANCE_FILE,
+  "provenance": lambda origin: origin.scores.with_name(PROVENANCE_FILE),
 }
 
 
