@@ -14,6 +14,7 @@ stand-ins, at reduced size; its figures are no claim. `COMMAND --help` says more
 """
 
 import argparse
+import inspect
 import pathlib
 import sys
 
@@ -29,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
   p = argparse.ArgumentParser(PROGRAM, description=__doc__, formatter_class=raw, allow_abbrev=False)
   sub = p.add_subparsers(dest="command", required=True, metavar="list|plan|run|collect")
   for name, function in commands.COMMANDS.items():
-    doc = function.__doc__
+    doc = inspect.getdoc(function)
     own = sub.add_parser(name, help=doc.splitlines()[0], description=doc, formatter_class=raw, allow_abbrev=False)
     own.set_defaults(function=function)
     if name != "list":
