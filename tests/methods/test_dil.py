@@ -129,7 +129,7 @@ def test_first_block_may_start_as_a_second_difference(switches):
   variables = jax.jit(model.init)(jax.random.key(0), still)
   first = "layer2_0" if switches.get("stages") else "layer1_0"
   kernel = variables["params"][first]["intra"]["kernel"]
-  if model.learnable_kernel:  # what depends on the input starts small: without it the kernel is what its bias says
+  if model.learnable_kernel:  # without what depends on the input the kernel is what its bias says
     kernel["phi2"]["kernel"] = jnp.zeros_like(kernel["phi2"]["kernel"])
   seen = jax.jit(
     lambda x: model.apply(

@@ -5,11 +5,12 @@ kernels, positive and of sum one, average over time. A network that has ImageNet
 starts from nothing does not. The equations leave room for a start that sees motion, with nothing added to them:
 
   conv1   makes each channel of I₂ equal to one of I₁
-  K       starts as (½, 0, ½), the mean of the neighbours in time (Eq. 4)
+  K       starts as a mean of the neighbours in time, without the frame itself: its bias says (½, 0, ½), and φ₂ weighs
+          the two by the input as it usually would (Eq. 4)
   conv2   takes O₂ away from I₁, divided by 1 + A_H · A_W where nothing moves (Eq. 5, 6)
 
-The block's 3×3 convolution then sees F_t − ½ (F_{t−1} + F_{t+1}); its shortcut carries the frame itself, as do the ends
-of a snippet, by half, for Eq. 5 has zeros beyond them.
+The block's 3×3 convolution then sees F_t less that mean of F_{t−1} and F_{t+1}. Frames themselves go on through the
+block's shortcut, and in part at a snippet's ends, beyond which Eq. 5 has zeros.
 """
 
 import dataclasses
@@ -32,14 +33,12 @@ class Start:
 
   Attributes:
     conv1, conv2: kernels of the convolutions before and after Intra-SIM.
-    phi2: kernel of φ₂, `[2T, 3]`, which makes the temporal kernels depend on the input (Eq. 4).
-    logits: bias of φ₂, `[3]`.
+    logits: bias of φ₂, `[3]`, on which the temporal kernels' softmax is taken (Eq. 4).
     taps: the temporal kernels where they do not depend on the input, `[3, C]`.
   """
 
   conv1: Callable = KERNEL_INIT
   conv2: Callable = KERNEL_INIT
-  phi2: Callable = nn.initializers.lecun_normal()
   logits: Callable = nn.initializers.zeros_init()
   taps: Callable = neighbours.identity_taps
 
@@ -68,6 +67,4 @@ def second_difference(coordinate: bool) -> Start:
     del key
     return jnp.full(shape, 0.5, dtype).at[1].set(0)
 
-  # A tenth of the usual: as large as usual it would decide between the neighbours by itself.
-  phi2 = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
-  return Start(paired, opposed, phi2, logits, taps)
+  return Start(paired, opposed, logits, taps)

@@ -1,5 +1,7 @@
 """Intra-Snippet Inconsistency Module (paper: section "Intra-Snippet Inconsistency Module", Fig. 2, Eq. 1-6)."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -62,11 +64,11 @@ class TemporalKernel(nn.Module):
   φ₁: T → 2T and φ₂: 2T → 3 are fully connected over time, so that T is fixed by the parameters.
 
   Attributes:
-    start: how φ₂ starts.
+    logits_init: initialiser of φ₂'s bias, `[3]`.
     dtype: compute dtype; parameters and the softmax stay float32.
   """
 
-  start: Start = Start()
+  logits_init: Callable = nn.initializers.zeros_init()
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -74,9 +76,7 @@ class TemporalKernel(nn.Module):
     """Maps I₂ `[..., T, H, W, C]` to kernels `[..., 3, C]`, float32, which sum to one over the taps."""
     profile = jnp.swapaxes(jnp.mean(x, axis=(-3, -2), dtype=jnp.float32), -1, -2)  # [..., C, T]
     hidden = nn.relu(nn.Dense(2 * x.shape[-4], dtype=self.dtype, name="phi1")(profile))
-    logits = nn.Dense(3, kernel_init=self.start.phi2, bias_init=self.start.logits, dtype=self.dtype, name="phi2")(
-      hidden
-    )
+    logits = nn.Dense(3, bias_init=self.logits_init, dtype=self.dtype, name="phi2")(hidden)
     return jnp.swapaxes(nn.softmax(logits.astype(jnp.float32), axis=-1), -1, -2)
 
 
@@ -117,7 +117,7 @@ class IntraSIM(nn.Module):
     attention = MotionAttention(self.reduction, self.bidirectional, self.coordinate, self.dtype, name="attention")(x)
     y = attention * x + x
     if self.learnable_kernel:
-      kernel = TemporalKernel(self.start, self.dtype, name="kernel")(x)
+      kernel = TemporalKernel(self.start.logits, self.dtype, name="kernel")(x)
     else:
       kernel = self.param("kernel", self.start.taps, (3, x.shape[-1]))
       kernel = jnp.expand_dims(kernel, range(x.ndim - 4))
