@@ -24,9 +24,12 @@ from dfdetect_jax.studies.study import Training
 from dfdetect_jax.training.config import override
 
 # Fields that say where and how comfortably a run runs, not what it computes.
-NOT_IDENTITY = ("seed", "data", "videos", "workers", "prefetch", "data_timeout", "max_unreadable", "log_every", "mesh")
+NOT_IDENTITY = (
+  "seed", "data", "videos", "workers", "prefetch", "data_timeout", "max_unreadable", "log_every", "mesh", "remat",
+  "eval_batch_size", "checkpoint_every", "checkpoint_keep",
+)  # fmt: skip
 # Fields of the identity that do not change how long a step takes.
-LENGTH = ("total_steps", "epochs", "eval_every", "checkpoint_every", "init")
+LENGTH = ("total_steps", "epochs", "eval_every", "init")
 # Fields that say how large and how long: at a reduced size they are the reduced size's, the others the table's.
 SCALE = (
   "model.size", "model.width", "clips.size", "batch_size", "eval_batch_size", "total_steps", "epochs", "log_every",
@@ -140,7 +143,7 @@ def resolve(
   method = config.method if config.method == file or file.endswith(".py") else f"{file}-{config.method}"
   switches = _switches(config, module.get_config(size or None))
   name = "-".join(part for part in (method, _readable(videos), switches, _hash([identity, wanted])) if part)
-  speed = _hash({k: v for k, v in identity.items() if k not in LENGTH})
+  speed = _hash([{k: v for k, v in identity.items() if k not in LENGTH}, config.remat])
   return Recipe(file, variant, tuple(overrides.items()), videos, name, speed, config)
 
 

@@ -30,7 +30,7 @@ def test_equal_trainings_are_one_whatever_they_are_called(settings):
   renamed = dataclasses.replace(C23, name="x", manipulations=C23.manipulations[::-1])
   same = ["dip:table7_all", "dip:table8_original"]
   assert {base, *(name(config, C23) for config in same), name("dip", renamed)} == {base}
-  assert name("dip", C23, (("workers", 7), ("log_every", 3))) == base
+  assert name("dip", C23, (("workers", 7), ("log_every", 3), ("checkpoint_every", 9))) == base
   other = dataclasses.replace(C23, compressions=("c40",))
   different = {
     base, name("dip", other), name("dip:table7_idm", C23), name("dip", C23, (("total_steps", 9),)),
