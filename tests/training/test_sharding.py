@@ -68,7 +68,7 @@ def test_loss_and_gradients_do_not_depend_on_the_mesh(toy_config, monkeypatch):
   initialisation included: float32 reduction error only.
   """
   monkeypatch.setattr(sharding, "FSDP_MIN_SIZE", 16)
-  compare(toy_config, MESHES, 2e-5)
+  compare(toy_config, MESHES, 5e-5)  # jax 0.10 stays below 2e-5, jax 0.12 sums in another order: 2.7e-5
 
 
 @pytest.mark.slow  # each method is compiled four times
