@@ -1,5 +1,6 @@
 """Folders of runs and datasets, on a disk or in a bucket."""
 
+import functools
 import importlib.util
 import os
 import pathlib
@@ -16,11 +17,11 @@ def as_folder(path: str | os.PathLike) -> pathlib.Path | epath.Path:
     path: on this machine, or `gs://BUCKET/…`, which etils, Orbax and ArrayRecord read and write by themselves.
 
   Raises:
-    UserError: another kind of address, or the package for buckets is missing.
+    UserError: another kind of address, the package for buckets is missing, or the bucket cannot be reached.
   """
   if isinstance(path, pathlib.PurePath):
     return path
-  scheme, found, _ = os.fspath(path).partition("://")
+  scheme, found, rest = os.fspath(path).partition("://")
   if not found:
     return pathlib.Path(path)
   if scheme != "gs":
@@ -30,10 +31,41 @@ def as_folder(path: str | os.PathLike) -> pathlib.Path | epath.Path:
     )
   if importlib.util.find_spec("gcsfs") is None:
     raise UserError(f"{path}: buckets need gcsfs. Install it with: pip install 'dfdetect_jax[gcs]'")
+  _reach(rest.partition("/")[0])
   return epath.Path(path)
+
+
+@functools.cache
+def _reach(bucket: str) -> None:
+  """Sets gcsfs up, and looks whether a bucket is there."""
+  import fsspec
+
+  # TensorStore and other processes write to the same folders: a remembered listing would not show that.
+  fsspec.config.conf.setdefault("gcs", {}).setdefault("use_listings_cache", False)
+  try:
+    found, why = epath.Path(f"gs://{bucket}").exists(), "there is none of this name, or you may not see it"
+  except Exception as error:  # of gcsfs, aiohttp, google.auth or requests
+    found, why = False, error
+  if not found:
+    raise UserError(
+      f"the bucket gs://{bucket} cannot be reached ({why}). Check its name, sign in with 'gcloud auth "
+      "application-default login' (or let GOOGLE_APPLICATION_CREDENTIALS name a key file), and let the account read "
+      "the bucket and its objects, and write them for a workdir."
+    )
 
 
 def as_absolute(path: str | os.PathLike) -> pathlib.Path | epath.Path:
   """The folder by its whole name, as Orbax wants it. (etils would look for a bucket in the current folder.)"""
   folder = as_folder(path)
   return folder.resolve() if isinstance(folder, pathlib.Path) else folder
+
+
+def move(source: pathlib.Path | epath.Path, target: pathlib.Path | epath.Path) -> None:
+  """Moves a folder to a name that is free, and makes the folder around it; in a bucket object by object."""
+  target.parent.mkdir(parents=True, exist_ok=True)
+  if str(source).startswith("gs://"):  # where there are no empty folders, and etils wants to see the one around it
+    import fsspec
+
+    fsspec.filesystem("gcs").mv(str(source), str(target), recursive=True)
+  else:
+    source.rename(target)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from dfdetect_jax import evaluate
+from dfdetect_jax import evaluate, folders
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.scores import failed_video, read_scores, write_scores
 from dfdetect_jax.folders import as_absolute, as_folder
@@ -27,6 +27,7 @@ def test_what_a_path_becomes(monkeypatch):
   with pytest.raises(UserError, match=r"gs://bucket/run: buckets need gcsfs.*pip install 'dfdetect_jax\[gcs\]'"):
     as_folder("gs://bucket/run")
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+  monkeypatch.setattr(folders, "_reach", lambda bucket: None)
   bucket = as_folder("gs://bucket/run")
   assert str(as_absolute("gs://bucket/run")) == "gs://bucket/run" and as_absolute("run") == pathlib.Path.cwd() / "run"
   assert isinstance(bucket, epath.Path) and str(bucket / "config.json") == "gs://bucket/run/config.json"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.protocols import VideoSet
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_absolute, as_folder
 from dfdetect_jax.schema import DATASET_FILE, Track, read_metadata, read_tracks
 
 
@@ -47,7 +47,7 @@ class Catalogue:
       if not files:
         read_metadata(path)  # says what is missing
       for file in files:
-        found.setdefault(file.parent.resolve(), DatasetFolder(file.parent))
+        found.setdefault(as_absolute(file.parent), DatasetFolder(file.parent))
     self.folders = list(found.values())
 
   def find(self, videos: VideoSet, split: str) -> DatasetFolder:

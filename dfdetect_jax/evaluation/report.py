@@ -235,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(args.output / name)
     except OSError as error:
-      raise UserError(f"{args.output} cannot be written ({error.strerror}): choose another folder.") from error
+      raise UserError(f"{args.output} cannot be written ({error.strerror or error}): choose another folder.") from error
 
 
 if __name__ == "__main__":

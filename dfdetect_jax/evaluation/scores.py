@@ -147,7 +147,7 @@ def write_scores(path: str | os.PathLike, scores: Iterable[VideoScore]) -> None:
     partial.write_bytes(file.getvalue().encode())
     partial.replace(path)
   except OSError as error:
-    raise UserError(f"{path} cannot be written ({error.strerror}): choose another output folder.") from error
+    raise UserError(f"{path} cannot be written ({error.strerror or error}): choose another output folder.") from error
 
 
 def read_scores(path: str | os.PathLike) -> list[VideoScore]:

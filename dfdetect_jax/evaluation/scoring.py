@@ -71,7 +71,7 @@ def score_folder(
       content = score_provenance(output / "scores.csv", run, workdir, data_fingerprint(data), split, left_out)
       write_json(output / PROVENANCE_FILE, content)
     except OSError as error:
-      raise UserError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+      raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
   return scores
 
 
@@ -86,7 +86,7 @@ def write_metrics(output: pathlib.Path, content: dict) -> None:
     partial.write_text(json.dumps(content, indent=2) + "\n")
     partial.replace(output / "metrics.json")
   except OSError as error:
-    raise UserError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+    raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
 
 
 def folders_of(protocol: Protocol, catalogue: Catalogue) -> dict[pathlib.Path, list[VideoSet]]:

@@ -62,7 +62,7 @@ def write_trained_videos(workdir: pathlib.Path, tracks: Sequence[Track]) -> None
     partial.write_bytes(file.getvalue().encode())
     partial.replace(path)
   except OSError as error:
-    raise UserError(f"{path} cannot be written ({error.strerror}): make room for it.") from error
+    raise UserError(f"{path} cannot be written ({error.strerror or error}): make room for it.") from error
 
 
 def read_trained_videos(workdir: pathlib.Path) -> list[TrainedVideo] | None:

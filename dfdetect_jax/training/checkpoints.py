@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.folders import as_absolute
+from dfdetect_jax.folders import as_absolute, move
 from dfdetect_jax.training import distributed
 from dfdetect_jax.training.optimizers import path_name
 from dfdetect_jax.training.state import Progress, TrainState
@@ -195,8 +195,7 @@ class Checkpoints:
     source, target = self._workdir / CHECKPOINTS / str(step), self._workdir / DAMAGED / str(step)
     if lead and source.exists():
       epath.Path(target).rmtree(missing_ok=True)
-      target.parent.mkdir(exist_ok=True)
-      epath.Path(source).rename(target)
+      move(source, target)
     distributed.meet("set aside")
     self._latest.reload()
 

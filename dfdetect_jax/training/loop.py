@@ -241,7 +241,7 @@ def _claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict, lea
       run_config.save_config(workdir, config)
     except OSError as error:
       raise UserError(
-        f"the workdir {workdir} cannot be written ({error.strerror}): choose another --workdir."
+        f"the workdir {workdir} cannot be written ({error.strerror or error}): choose another --workdir."
       ) from error
 
 

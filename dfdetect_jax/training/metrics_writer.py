@@ -54,7 +54,9 @@ class MetricsWriter:
         self._text += line
         self._path.write_text(self._text)
     except OSError as error:
-      raise UserError(f"{self._path} cannot be written ({error.strerror}): make room and start again.") from error
+      raise UserError(
+        f"{self._path} cannot be written ({error.strerror or error}): make room and start again."
+      ) from error
     for name, value in scalars.items():
       self._board.add_scalar(name, value, step)
 

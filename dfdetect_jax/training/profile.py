@@ -1,6 +1,8 @@
 """A trace of chosen steps for xprof (`xprof WORKDIR/profile`)."""
 
 import pathlib
+import shutil
+import tempfile
 
 import jax
 
@@ -27,7 +29,9 @@ class Trace:
       return
     first, last = self._steps
     if not self._running and first <= done + 1 <= last:
-      jax.profiler.start_trace(str(self._folder))
+      # A bucket gets a copy: the profiler would go there by a way of its own, with credentials of its own.
+      self._local = self._folder if isinstance(self._folder, pathlib.Path) else pathlib.Path(tempfile.mkdtemp())
+      jax.profiler.start_trace(str(self._local))
       self._running = True
     elif self._running and done >= last:
       self._stop()
@@ -35,6 +39,12 @@ class Trace:
   def _stop(self) -> None:
     self._running = False
     jax.profiler.stop_trace()
+    if self._local != self._folder:
+      for file in filter(pathlib.Path.is_file, self._local.rglob("*")):
+        target = self._folder / file.relative_to(self._local).as_posix()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+      shutil.rmtree(self._local)
 
   def __exit__(self, *_):
     if self._running:

@@ -72,7 +72,7 @@ class Session:
     try:
       self._write(step)
     except OSError as error:
-      raise UserError(f"{self._path} cannot be written ({error.strerror}): make room for it.") from error
+      raise UserError(f"{self._path} cannot be written ({error.strerror or error}): make room for it.") from error
 
   def reached(self, step: int, ended: bool = False) -> None:
     """Notes how far the session has come; a full disk is said, but stops nothing that could still be saved."""
@@ -82,7 +82,7 @@ class Session:
       self._entry["ended"] = now() if ended else None
       self._write(step)
     except OSError as error:
-      print(f"WARNING: {self._path} cannot be written ({error.strerror}).", file=sys.stderr, flush=True)
+      print(f"WARNING: {self._path} cannot be written ({error.strerror or error}).", file=sys.stderr, flush=True)
 
   def _write(self, step: int) -> None:
     self._entry |= {"last_step": step, "wall_seconds": round(time.monotonic() - self._start, 3)}

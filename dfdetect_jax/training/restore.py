@@ -1,7 +1,6 @@
 """A trained run, ready to score videos: what evaluation and prediction start from."""
 
 import dataclasses
-import pathlib
 from typing import Any
 
 import jax
@@ -9,6 +8,7 @@ import ml_collections
 
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder
 from dfdetect_jax.training.checkpoints import BEST, CHECKPOINTS, load_weights
 from dfdetect_jax.training.optimizers import make_optimizer
 from dfdetect_jax.training.run_config import load_config
@@ -56,6 +56,6 @@ def restore_run(workdir: str, step: str = "best", weights: str | None = None) ->
   )
   state, number = load_weights(workdir, abstract, step)
   teacher = method.evaluate_teacher and state.teacher is not None
-  folders = (pathlib.Path(workdir) / name / str(number) for name in (BEST, CHECKPOINTS))
+  folders = (as_folder(workdir) / name / str(number) for name in (BEST, CHECKPOINTS))
   checkpoint = next((str(folder) for folder in folders if folder.is_dir()), "")
   return Run(config, method, mesh, state.evaluated(method), number, "teacher" if teacher else "student", checkpoint)
