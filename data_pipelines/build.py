@@ -19,6 +19,7 @@ from data_pipelines.pool import Pool, pin_to_one_cpu_thread
 from data_pipelines.sources import Listing, registry
 from data_pipelines.unit import Job, versions
 from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.folders import on_disk
 from dfdetect_jax.schema import FAILURES_FILE, SPLITS, Failure, Track
 
 EXAMPLES = """examples:
@@ -94,6 +95,8 @@ def main(argv: list[str] | None = None) -> int:
   """Parses the command line and builds; returns the exit status (1 if no video gave a track)."""
   args = parser().parse_args(argv)
   with exit_on_user_error("data_pipelines.build"):
+    if args.output:
+      on_disk(args.output)
     settings = settings_of(args)
     listing = listing_of(args, settings)
     if args.dry_run:

@@ -11,6 +11,7 @@ from data_pipelines import build, plan
 from data_pipelines.distortions import DISTORTIONS, LEVELS, folder
 from data_pipelines.pool import pin_to_one_cpu_thread
 from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.folders import on_disk
 
 SEVEN = [name for name in DISTORTIONS if name != "frame_dropping"]
 EPILOG = """distortions and their parameters at levels 1 to 5:
@@ -61,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
   """Parses the command line and builds cell after cell; returns the exit status (1 if a cell has no track)."""
   args = parser().parse_args(argv)
   with exit_on_user_error("data_pipelines.perturb"):
+    if args.output:
+      on_disk(args.output)
     cells = cells_of(args.distortion, args.level)
     settings = build.settings_of(args)
     if settings.cropped:

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import os
 import pathlib
+import re
 
 from etils import epath
 
@@ -58,6 +59,20 @@ def as_absolute(path: str | os.PathLike) -> pathlib.Path | epath.Path:
   """The folder by its whole name, as Orbax wants it. (etils would look for a bucket in the current folder.)"""
   folder = as_folder(path)
   return folder.resolve() if isinstance(folder, pathlib.Path) else folder
+
+
+def on_disk(path: str | os.PathLike) -> pathlib.Path:
+  """The folder on this machine, for programs that write to no other place.
+
+  Raises:
+    UserError: the path is an address, which would become a local folder named `gs:`.
+  """
+  if re.match(r"[a-z]\w*:/", os.fspath(path)):  # one slash: pathlib drops the second
+    raise UserError(
+      f"{path}: this program writes to a disk or a mounted bucket only. Give a folder there, and copy it when it is "
+      "finished: gcloud storage cp --recursive FOLDER gs://BUCKET/…"
+    )
+  return pathlib.Path(path)
 
 
 def move(source: pathlib.Path | epath.Path, target: pathlib.Path | epath.Path) -> None:

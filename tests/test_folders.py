@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from etils import epath
 
-from dfdetect_jax import evaluate, folders
+from data_pipelines import build
+from dfdetect_jax import evaluate, folders, study
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.scores import failed_video, read_scores, write_scores
-from dfdetect_jax.folders import as_absolute, as_folder
+from dfdetect_jax.folders import as_absolute, as_folder, on_disk
 from dfdetect_jax.schema import read_failures, read_metadata, read_tracks
 from dfdetect_jax.training import loop
 from dfdetect_jax.training.restore import restore_run
@@ -42,6 +43,20 @@ def test_other_addresses_are_refused(address, toy_dataset, capsys):
     evaluate.main([f"--workdir={address}", f"--data={toy_dataset}"])
   assert "Mount the bucket" in capsys.readouterr().err
   assert not pathlib.Path(address.partition("/")[0]).exists()
+
+
+def test_programs_that_write_to_disks_only(tmp_path, monkeypatch, capsys):
+  """Guards against shards and studies that land in a local folder named `gs:`."""
+  monkeypatch.chdir(tmp_path)
+  assert on_disk("runs/gs") == pathlib.Path("runs/gs") and on_disk("/a:/b") == pathlib.Path("/a:/b")
+  for program, flags in (
+    (build, ["--source=folder", f"--root={tmp_path}", "--output=gs://bucket/shards"]),
+    (study, ["run", "dip_table7", "--workdir=gs://bucket/studies", f"--data={tmp_path}"]),
+  ):
+    with pytest.raises(SystemExit):
+      program.main(flags)
+    assert "gcloud storage cp" in capsys.readouterr().err
+  assert not list(tmp_path.glob("gs*"))
 
 
 def test_a_run_on_a_path_of_etils(toy_config, toy_dataset, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.protocols import VideoSet
+from dfdetect_jax.folders import on_disk
 from dfdetect_jax.studies import demo
 from dfdetect_jax.studies.recipe import Recipe, parse_change, resolve
 from dfdetect_jax.studies.study import Cell, Training
@@ -90,7 +91,7 @@ def load(args: argparse.Namespace) -> Settings:
   Raises:
     UserError: an option is malformed, or would make the folder's runs other ones than they are.
   """
-  workdir = pathlib.Path(args.workdir)
+  workdir = on_disk(args.workdir)
   given = _given(args)
   kept = {}
   if (workdir / FILE).is_file():
