@@ -1,6 +1,5 @@
 """Scores dataset folders with a trained run: one split of one folder, or every test set of a protocol."""
 
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -81,10 +80,8 @@ def write_metrics(output: pathlib.Path, content: dict) -> None:
   Raises:
     UserError: it cannot be written.
   """
-  partial = output / "metrics.json.partial"
   try:
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(output / "metrics.json")
+    write_json(output / "metrics.json", content)
   except OSError as error:
     raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
 

@@ -184,7 +184,7 @@ def read_json(path: pathlib.Path) -> dict:
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:
-  """Writes a provenance file, whole or not at all."""
+  """Writes a JSON file, whole or not at all."""
   partial = path.with_name(path.name + ".partial")
   partial.write_text(json.dumps(content, indent=2) + "\n")
   partial.replace(path)
