@@ -1,12 +1,25 @@
 """The user's mistakes, told in a paragraph instead of a traceback."""
 
 import contextlib
+import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class UserError(Exception):
   """Something the user gave is wrong. The message says what, where, and what to do about it."""
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+  """` Did you mean 'x'?` with the known name that is nearest to a mistyped one; "" where none is near.
+
+  Args:
+    name: what the user wrote.
+    known: what could be meant.
+    cutoff: how alike they must be, from 0 to 1 (see difflib).
+  """
+  close = difflib.get_close_matches(name, known, 1, cutoff)
+  return f" Did you mean '{close[0]}'?" if close else ""
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import json
 import multiprocessing
 import os
@@ -17,7 +16,7 @@ from data_pipelines.synthetic.forgeries import MANIPULATIONS
 from data_pipelines.synthetic.noise import generator
 from data_pipelines.synthetic.rendering import frame_size, render
 from data_pipelines.synthetic.video_writer import CRF, MASK_CRF, VideoWriter
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, did_you_mean
 
 SETTINGS_FILE = "synthetic.json"
 GENERATOR_VERSION = 1  # to be raised whenever the same settings give other videos
@@ -115,8 +114,7 @@ def chosen(option: str, names: Iterable[str], known: Iterable[str]) -> tuple[str
   names, known = list(names), list(known)
   for name in names:
     if name not in known:
-      close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-      hint = f" Did you mean '{close[0]}'?" if close else ""
+      hint = did_you_mean(name, known, cutoff=0.4)
       raise UserError(f"--{option}: there is no '{name}'; there are {', '.join(known)}.{hint}")
   if not names:
     raise UserError(f"--{option} is empty; name at least one of {', '.join(known)}.")

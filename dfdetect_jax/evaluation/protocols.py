@@ -5,10 +5,9 @@ nothing here lets one stand in for the other.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.evaluation.scores import VideoScore
 from dfdetect_jax.schema import Failure, Track
 
@@ -137,9 +136,7 @@ def get_protocol(name: str) -> Protocol:
     UserError: there is none.
   """
   if name not in PROTOCOLS:
-    close = difflib.get_close_matches(name, PROTOCOLS, 1)
-    meant = f" Did you mean '{close[0]}'?" if close else ""
-    raise UserError(f"there is no protocol '{name}'.{meant} There are: {', '.join(PROTOCOLS)}.")
+    raise UserError(f"there is no protocol '{name}'.{did_you_mean(name, PROTOCOLS)} There are: {', '.join(PROTOCOLS)}.")
   return PROTOCOLS[name]
 
 

@@ -1,11 +1,10 @@
 """The detectors, one folder per paper. `build` is the only thing that knows their names."""
 
-import difflib
 import importlib
 
 import ml_collections
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.layers.remat import POLICIES
 from dfdetect_jax.methods.method import ClipSpec, Method
 
@@ -21,11 +20,9 @@ def build(config: ml_collections.ConfigDict) -> Method:
     UserError: no method or remat policy has that name, or the method's settings contradict each other.
   """
   if config.method not in METHODS:
-    close = difflib.get_close_matches(config.method, METHODS, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
+    hint = did_you_mean(config.method, METHODS)
     raise UserError(f"there is no method '{config.method}'.{hint} Known methods: {', '.join(METHODS)}.")
   if config.remat and config.remat is not True and config.remat not in POLICIES:
-    close = difflib.get_close_matches(config.remat, POLICIES, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
+    hint = did_you_mean(config.remat, POLICIES)
     raise UserError(f"there is no remat policy '{config.remat}'.{hint} It is \"\" or one of: {', '.join(POLICIES)}.")
   return importlib.import_module(f"dfdetect_jax.methods.{config.method}").build(config)

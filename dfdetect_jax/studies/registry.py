@@ -1,8 +1,6 @@
 """All studies by name."""
 
-import difflib
-
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.studies import dil, dip, sdr, st_ilif
 from dfdetect_jax.studies.study import Study
 
@@ -16,7 +14,5 @@ def get_study(name: str) -> Study:
     UserError: there is none.
   """
   if name not in STUDIES:
-    close = difflib.get_close_matches(name, STUDIES, 1)
-    meant = f" Did you mean '{close[0]}'?" if close else ""
-    raise UserError(f"there is no study '{name}'.{meant} There are: {', '.join(STUDIES)}.")
+    raise UserError(f"there is no study '{name}'.{did_you_mean(name, STUDIES)} There are: {', '.join(STUDIES)}.")
   return STUDIES[name]

@@ -1,12 +1,11 @@
 """The fields that every run has. A file in configs/ starts from `base_config()` and fills in its paper's values."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, did_you_mean
 
 
 def base_config() -> ml_collections.ConfigDict:
@@ -86,8 +85,7 @@ def override(config: ml_collections.ConfigDict, overrides: Mapping[str, Any]) ->
     for field in [*parents, last]:
       fields = list(node) if isinstance(node, ml_collections.ConfigDict) else []
       if field not in fields:
-        close = difflib.get_close_matches(field, fields, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else f" It has: {', '.join(fields)}." if fields else ""
+        hint = did_you_mean(field, fields) or (f" It has: {', '.join(fields)}." if fields else "")
         raise UserError(f"config has no field '{name}'.{hint}")
       parent, node = node, node[field]
     parent[last] = value
@@ -109,8 +107,7 @@ def variant(
   """
   if name:
     if name not in variants:
-      close = difflib.get_close_matches(name, variants, n=1)
-      hint = f" Did you mean '{close[0]}'?" if close else ""
+      hint = did_you_mean(name, variants)
       raise UserError(f"config of {config.method} has no variant '{name}'.{hint} It has: {', '.join(variants)}.")
     override(config, variants[name])
   return config.lock()
