@@ -112,6 +112,7 @@ class Checkpoints:
     self._workdir = as_absolute(workdir)
     self._latest = _manager(self._workdir / CHECKPOINTS, keep)
     self._best = _manager(self._workdir / BEST, 1)
+    self._full = False
 
   def save(self, state: TrainState) -> None:
     """Starts writing the whole state under its step.
@@ -215,8 +216,9 @@ class Checkpoints:
     try:
       yield
     except Exception as error:
-      text = str(error)
-      if not any(sign in text for sign in ("No space left", "Disk quota", "RESOURCE_EXHAUSTED", "Errno 28", "ENOSPC")):
+      # Several threads write: what fails after the first is a consequence, whatever it says.
+      self._full = self._full or _no_space(error)
+      if not self._full:
         raise
       good = max((int(p.name) for p in (self._workdir / CHECKPOINTS).glob("[0-9]*") if p.name.isdigit()), default=None)
       raise UserError(
@@ -226,10 +228,25 @@ class Checkpoints:
       ) from error
 
   def close(self) -> None:
-    """Waits and lets go of the threads that write."""
+    """Waits and lets go of the threads that write.
+
+    Raises:
+      UserError: something cannot be written.
+    """
     self.wait()
-    self._latest.close()
-    self._best.close()
+    with self._written():  # of what failed in two threads, `wait` raises one and this the other
+      self._latest.close()
+      self._best.close()
+
+
+def _no_space(error: BaseException | None) -> bool:
+  """Whether a full disk stands behind an error: Orbax and TensorStore say so in words of their own."""
+  signs = ("No space left", "Disk quota", "RESOURCE_EXHAUSTED", "Errno 28", "ENOSPC")
+  while error is not None:
+    if any(sign in str(error) for sign in signs):
+      return True
+    error = error.__cause__ or error.__context__
+  return False
 
 
 def load_weights(workdir: str | pathlib.Path, abstract: TrainState, step: str | int = "best") -> tuple[TrainState, int]:

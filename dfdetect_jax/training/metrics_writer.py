@@ -3,14 +3,19 @@
 import contextlib
 import json
 import pathlib
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 
-import tensorboardX
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
+from tensorboardX.record_writer import directory_check
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder
 
 METRICS_FILE = "metrics.jsonl"
+_FLUSH_SECONDS = 60.0
 
 
 class MetricsWriter:
@@ -20,6 +25,9 @@ class MetricsWriter:
     workdir: folder of the run.
     step: step that the run goes on from; later lines of an interrupted run are taken out.
     active: only one process of a job writes.
+
+  Raises:
+    UserError: the disk is full or gone.
   """
 
   def __init__(self, workdir: str | pathlib.Path, step: int, active: bool = True):
@@ -28,15 +36,23 @@ class MetricsWriter:
       return
     self._path = as_folder(workdir) / METRICS_FILE
     self._text = ""
-    if self._path.exists():
-      kept = [line for line in self._path.read_text().splitlines() if _step_of(line, step + 1) <= step]
-      self._text = "".join(line + "\n" for line in kept)
-      partial = self._path.with_suffix(".partial")
-      partial.write_text(self._text)
-      partial.replace(self._path)
-    # What lies in a bucket cannot be appended to: there the file is written anew each time.
-    self._file = open(self._path, "a", buffering=1) if isinstance(self._path, pathlib.Path) else None
-    self._board = tensorboardX.SummaryWriter(str(as_folder(workdir) / "tensorboard"), purge_step=step + 1)
+    with self._told():
+      if self._path.exists():
+        kept = [line for line in self._path.read_text().splitlines() if _step_of(line, step + 1) <= step]
+        self._text = "".join(line + "\n" for line in kept)
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(self._text)
+        partial.replace(self._path)
+      # What lies in a bucket cannot be appended to: there the file is written anew each time.
+      self._file = open(self._path, "a", buffering=1) if isinstance(self._path, pathlib.Path) else None
+      # Not tensorboardX's SummaryWriter: a full disk ends the thread that it writes in, and the next scalars would wait
+      # for that thread for ever.
+      folder = str(as_folder(workdir) / "tensorboard")
+      directory_check(folder)  # makes it
+      self._board, self._flushed = EventsWriter(f"{folder}/events"), time.monotonic()
+      # TensorBoard forgets what earlier files hold from this step on.
+      start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+      self._board.write_event(event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=start))
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Writes the scalars of one step.
@@ -47,18 +63,17 @@ class MetricsWriter:
     if not self._active:
       return
     line = json.dumps({"step": step, **scalars}) + "\n"
-    try:
+    with self._told():
       if self._file:
         self._file.write(line)
       else:
         self._text += line
         self._path.write_text(self._text)
-    except OSError as error:
-      raise UserError(
-        f"{self._path} cannot be written ({error.strerror or error}): make room and start again."
-      ) from error
-    for name, value in scalars.items():
-      self._board.add_scalar(name, value, step)
+      for name, value in scalars.items():
+        self._board.write_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary.scalar(name, value)))
+      if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+        self._board.flush()
+        self._flushed = time.monotonic()
 
   def close(self) -> None:
     """Flushes both files, as far as a full disk lets it."""
@@ -66,6 +81,17 @@ class MetricsWriter:
       for file in filter(None, (self._file, self._board)):
         with contextlib.suppress(OSError):
           file.close()
+
+  @contextlib.contextmanager
+  def _told(self) -> Iterator[None]:
+    """Tells a full disk in a sentence."""
+    try:
+      yield
+    except OSError as error:
+      raise UserError(
+        f"{self._path} or tensorboard/ beside it cannot be written ({error.strerror or error}): make room and give the "
+        "same command to go on."
+      ) from error
 
 
 def _step_of(line: str, broken: int) -> int:
