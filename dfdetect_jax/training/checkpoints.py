@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -217,7 +218,7 @@ class Checkpoints:
       yield
     except Exception as error:
       # Several threads write: what fails after the first is a consequence, whatever it says.
-      self._full = self._full or _no_space(error)
+      self._full = self._full or _no_space(error, self._workdir)
       if not self._full:
         raise
       good = max((int(p.name) for p in (self._workdir / CHECKPOINTS).glob("[0-9]*") if p.name.isdigit()), default=None)
@@ -239,14 +240,14 @@ class Checkpoints:
       self._best.close()
 
 
-def _no_space(error: BaseException | None) -> bool:
-  """Whether a full disk stands behind an error: Orbax and TensorStore say so in words of their own."""
+def _no_space(error: BaseException | None, folder: pathlib.Path | epath.Path) -> bool:
+  """Whether a full disk stands behind an error: Orbax and TensorStore say so in words of their own, or not at all."""
   signs = ("No space left", "Disk quota", "RESOURCE_EXHAUSTED", "Errno 28", "ENOSPC")
   while error is not None:
     if any(sign in str(error) for sign in signs):
       return True
     error = error.__cause__ or error.__context__
-  return False
+  return isinstance(folder, pathlib.Path) and shutil.disk_usage(folder).free < 1 << 16
 
 
 def load_weights(workdir: str | pathlib.Path, abstract: TrainState, step: str | int = "best") -> tuple[TrainState, int]:
