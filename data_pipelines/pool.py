@@ -15,6 +15,7 @@ from data_pipelines.unit import Job, UnitNote, build_unit
 from dfdetect_jax.errors import UserError
 
 CRASHES_FORGIVEN = 1  # per video: somebody may have killed the worker for another reason
+START_SECONDS = 300.0  # until a worker is ready: imports from a cold disk, and the detector's compilation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ def pin_to_one_cpu_thread() -> None:
 
 
 def _worker(connection: multiprocessing.connection.Connection, job: Job, work: Callable[..., UnitNote]) -> None:
-  """A worker's life: takes (unit, skip), sends ("starts", index), ("frames", n), ("done", note) or ("error", …)."""
+  """A worker's life: ("ready", None), then takes (unit, skip), sends ("starts", i), ("frames", n), ("done", note)."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
   pin_to_one_cpu_thread()
   from data_pipelines.detectors import detector as detectors
@@ -52,6 +53,7 @@ def _worker(connection: multiprocessing.connection.Connection, job: Job, work: C
   try:
     settings = job.settings
     detector = None if settings.cropped else detectors.create(settings.detector, settings.detector_model)
+    send("ready", None)
     while True:
       unit, skip = connection.recv()
       note = work(
@@ -80,6 +82,7 @@ class _Slot:
   unit: object = None
   skip: dict[int, str] = dataclasses.field(default_factory=dict)
   video: int | None = None
+  ready: bool = False
   heard: float = 0.0
 
 
@@ -89,7 +92,7 @@ class Pool:
   Args:
     job: what the workers know.
     workers: how many.
-    timeout: seconds without a sign of life after which a worker is taken for hanging.
+    timeout: seconds without a sign of life after which a worker is taken for hanging, once it has started.
     work: what is done with a unit; a function that a spawned process can import.
   """
 
@@ -116,8 +119,9 @@ class Pool:
         for connection in multiprocessing.connection.wait(list(connections), timeout=1.0):
           yield from self._hear(connections[connection])
         for slot in self._slots:
-          if slot.unit is not None and time.monotonic() - slot.heard > self._timeout:
-            self._lost(slot, f"hangs: no progress for {self._timeout:.0f} s", certain=True)
+          allowed = self._timeout if slot.ready else max(self._timeout, START_SECONDS)
+          if slot.unit is not None and time.monotonic() - slot.heard > allowed:
+            self._lost(slot, f"hangs: no progress for {allowed:.0f} s", certain=True)
     finally:
       for slot in self._slots:
         slot.process.kill()
@@ -144,12 +148,14 @@ class Pool:
   def _hear(self, slot: _Slot) -> Iterator[Progress]:
     try:
       kind, content = slot.connection.recv()
-    except (EOFError, ConnectionResetError):
+    except (EOFError, OSError):  # it may have died in the middle of a message
       slot.process.join()
       self._lost(slot, _death(slot.process.exitcode), certain=False)
       return
     slot.heard = time.monotonic()
-    if kind == "starts":
+    if kind == "ready":
+      slot.ready = True
+    elif kind == "starts":
       slot.video = content
     elif kind == "frames":
       yield Progress(frames=content)

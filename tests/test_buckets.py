@@ -135,7 +135,8 @@ class Store:
     return self._refused(name, query) or _json(self.put(name, have))
 
   def names(self, prefix: str) -> list[str]:
-    return [name for name in self.objects if name.startswith(prefix)]
+    with self._lock:
+      return [name for name in self.objects if name.startswith(prefix)]
 
   def put(self, name: str, content: bytes) -> dict:
     """Stores an object; returns what the API tells of it."""
@@ -190,13 +191,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
   def _body(self) -> bytes:
     if self.headers.get("Transfer-Encoding") != "chunked":
-      return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+      return self._read(int(self.headers.get("Content-Length") or 0))
     parts = []
-    while size := int(self.rfile.readline(), 16):
-      parts.append(self.rfile.read(size))
+    while size := int(self.rfile.readline() or b"bad", 16):
+      parts.append(self._read(size))
       self.rfile.readline()
     self.rfile.readline()
     return b"".join(parts)
+
+  def _read(self, size: int) -> bytes:
+    content = self.rfile.read(size)
+    if len(content) < size:  # nothing is stored of what a client did not send whole
+      raise ConnectionResetError
+    return content
 
   def handle(self):
     try:

@@ -36,6 +36,7 @@ def encode(
     stream.width, stream.height, stream.pix_fmt = frames[0].shape[1], frames[0].shape[0], pixels
     if codec == "libx264":
       stream.options = {"crf": "10", "preset": "ultrafast"}
+      stream.codec_context.thread_count = 1  # the bytes depend on it
     if rotation:
       stream.set_display_rotation(rotation)
     for n, image in enumerate(frames):

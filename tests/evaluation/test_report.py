@@ -33,6 +33,8 @@ def _scores(path, seed, split="test", first=0, labels=(0, 1, 1)):
 
 def test_program_writes_what_scikit_learn_says(tmp_path):
   """Guards the whole program on two files: printed figures, the three files, pictures inside the page."""
+  import matplotlib.font_manager  # noqa: F401, whoever imports it first on a machine is told that it takes a moment
+
   rows = _scores(tmp_path / "a.csv", 0)
   _scores(tmp_path / "b.csv", 1)
   for name in "ab":

@@ -149,7 +149,7 @@ def truncate(step):
 
 def test_a_stop_reaches_all_processes_and_the_run_goes_on(toy_job, alone, tmp_path):
   """Guards preemption: SIGTERM saves off the interval at one step for all, exits 75, and the run goes on."""
-  flags = ("--config.total_steps=4000", "--config.checkpoint_every=100000", "--config.eval_every=0")
+  flags = ("--config.total_steps=1000000", "--config.checkpoint_every=100000", "--config.eval_every=0")
   job = toy_job("train", tmp_path, *flags, devices=2)
   wait_for_step(job, tmp_path, 5)
   job.send_signal(signal.SIGTERM)
@@ -172,9 +172,9 @@ def test_a_process_that_dies_takes_the_job_down(toy_job, tmp_path):
   ]
   start = time.monotonic()
   os.kill(victim, signal.SIGKILL)
-  _, status = finish(job, timeout=90)
+  _, status = finish(job, timeout=150)
   assert status not in (0, None)
-  assert time.monotonic() - start < 75
+  assert time.monotonic() - start < 120
 
 
 def wait_for_step(job, workdir, step, seconds=200):

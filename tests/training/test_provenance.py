@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -22,10 +23,14 @@ def git(folder, *arguments):
 
 
 @pytest.fixture
-def package(tmp_path):
+def package(tmp_path, monkeypatch):
   """A package under git, and an installed copy of it that lies in the same work tree, ignored."""
   if shutil.which("git") is None:
     pytest.skip("no git here")
+  for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # set where the tests run in a hook
+    monkeypatch.delenv(name, raising=False)
+  monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+  monkeypatch.setenv("LC_ALL", "C")
   for folder in (tmp_path / "repo/package", tmp_path / "repo/.venv/package"):
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("x = 1\n")
