@@ -9,6 +9,7 @@ from data_pipelines import plan, shards
 from data_pipelines.plan import WORK_FOLDER, Unit
 from data_pipelines.unit import UnitNote, note_path, shard_path
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import write_whole
 from dfdetect_jax.schema import DATASET_FILE, SCHEMA_VERSION, SPLITS, Failure, Track, write_failures, write_tracks
 
 
@@ -93,8 +94,6 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]
     "choices": choices,
     "shards": files,
   }
-  partial = directory / f"{DATASET_FILE}.partial"
-  partial.write_text(json.dumps(metadata, indent=2, sort_keys=True) + "\n")
-  partial.replace(directory / DATASET_FILE)
+  write_whole(directory / DATASET_FILE, json.dumps(metadata, indent=2, sort_keys=True) + "\n")
   clear_work(directory)
   return tracks, failures

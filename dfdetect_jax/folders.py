@@ -1,7 +1,9 @@
-"""Folders of runs and datasets, on a disk or in a bucket."""
+"""Folders of runs and datasets, on a disk or in a bucket, and files in them that are written whole or not at all."""
 
+import contextlib
 import functools
 import importlib.util
+import json
 import os
 import pathlib
 import re
@@ -84,3 +86,28 @@ def move(source: pathlib.Path | epath.Path, target: pathlib.Path | epath.Path) -
     fsspec.filesystem("gcs").mv(str(source), str(target), recursive=True)
   else:
     source.rename(target)
+
+
+def write_whole(path: pathlib.Path | epath.Path, text: str) -> None:
+  """Writes a file under another name and then renames it, so that nobody sees half of it.
+
+  Args:
+    path: in a folder that exists.
+    text: written as UTF-8, line ends as they are.
+
+  Raises:
+    OSError: it cannot be written; what was there before still is.
+  """
+  partial = path.with_name(path.name + ".partial")
+  try:
+    partial.write_bytes(text.encode())
+    partial.replace(path)
+  except OSError:
+    with contextlib.suppress(OSError):
+      partial.unlink()
+    raise
+
+
+def write_json(path: pathlib.Path | epath.Path, content: dict) -> None:
+  """Writes a JSON file as `write_whole` does."""
+  write_whole(path, json.dumps(content, indent=2) + "\n")

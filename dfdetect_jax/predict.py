@@ -26,7 +26,7 @@ from dfdetect_jax.data.sampling import test_starts
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.evaluation.evaluator import Predictor, make_predictor
 from dfdetect_jax.evaluation.scores import aggregate_tracks
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_folder, write_json
 from dfdetect_jax.methods.method import ClipSpec
 from dfdetect_jax.schema import DATASET_FILE
 from dfdetect_jax.training.restore import Run, restore_run
@@ -196,19 +196,12 @@ def main(argv: list[str] | None = None) -> None:
         tqdm.tqdm.write(f"  drawn in {draw_timeline(results[-1], args.plot)}")
     if args.json:
       about = {"workdir": str(args.workdir), "step": run.step, "weights": run.weights, "threshold": args.threshold}
-      _write_json(args.json, about | {"videos": results})
+      try:
+        write_json(pathlib.Path(args.json), about | {"videos": results})
+      except OSError as error:
+        raise UserError(f"{args.json} cannot be written ({error.strerror}): choose another --json.") from error
   verdicts = {result.get("verdict", "none") for result in results}
   sys.exit(FAKE if "fake" in verdicts else NOT_JUDGED if "none" in verdicts else REAL)
-
-
-def _write_json(path: str, content: dict) -> None:
-  target = pathlib.Path(path)
-  partial = target.with_name(target.name + ".partial")
-  try:
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(target)
-  except OSError as error:
-    raise UserError(f"{target} cannot be written ({error.strerror}): choose another --json.") from error
 
 
 if __name__ == "__main__":

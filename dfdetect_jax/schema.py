@@ -19,7 +19,7 @@ import json
 import pathlib
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_folder, write_whole
 
 SCHEMA_VERSION = 1
 TRACKS_FILE = "tracks.jsonl"
@@ -99,13 +99,11 @@ class Failure:
 
 def write_failures(directory: str | pathlib.Path, failures: list[Failure]) -> None:
   """Writes `failures.csv`, whole or not at all."""
-  path = pathlib.Path(directory) / FAILURES_FILE
-  partial = path.with_suffix(".partial")
-  with partial.open("w", newline="", encoding="utf-8") as file:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(field.name for field in dataclasses.fields(Failure))
-    writer.writerows(dataclasses.astuple(failure) for failure in failures)
-  partial.replace(path)
+  file = io.StringIO(newline="")
+  writer = csv.writer(file, lineterminator="\n")
+  writer.writerow(field.name for field in dataclasses.fields(Failure))
+  writer.writerows(dataclasses.astuple(failure) for failure in failures)
+  write_whole(pathlib.Path(directory) / FAILURES_FILE, file.getvalue())
 
 
 def read_failures(directory: str | pathlib.Path, split: str) -> list[Failure]:

@@ -17,6 +17,7 @@ from data_pipelines.synthetic.noise import generator
 from data_pipelines.synthetic.rendering import frame_size, render
 from data_pipelines.synthetic.video_writer import CRF, MASK_CRF, VideoWriter
 from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.folders import write_whole
 
 SETTINGS_FILE = "synthetic.json"
 GENERATOR_VERSION = 1  # to be raised whenever the same settings give other videos
@@ -149,8 +150,9 @@ def make_dataset(
   root = pathlib.Path(output)
   _claim(root, settings)
   splits = draw_pairs(settings)
+  (root / "splits").mkdir(exist_ok=True)
   for split, pairs in splits.items():
-    _write_text(root / "splits" / f"{split}.json", json.dumps(pairs, indent=1) + "\n")
+    write_whole(root / "splits" / f"{split}.json", json.dumps(pairs, indent=1) + "\n")
 
   jobs, present = [], 0
   for a, b in [pair for pairs in splits.values() for pair in pairs]:
@@ -247,12 +249,5 @@ def _claim(root: pathlib.Path, settings: Settings) -> None:
     raise UserError(
       f"{root} exists and is no synthetic dataset ({SETTINGS_FILE} is missing): give an empty or new folder."
     )
-  _write_text(path, json.dumps(record, indent=1) + "\n")
-
-
-def _write_text(path: pathlib.Path, text: str) -> None:
-  """Writes the file whole or not at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(path.name + ".partial")
-  partial.write_text(text)
-  partial.replace(path)
+  root.mkdir(parents=True, exist_ok=True)
+  write_whole(path, json.dumps(record, indent=1) + "\n")

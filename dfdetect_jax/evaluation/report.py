@@ -16,6 +16,7 @@ from dfdetect_jax.evaluation import metrics, plots, statistics
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Paragraph, Picture, Table, to_html, to_markdown
 from dfdetect_jax.evaluation.provenance import check_same, described, read_provenance, sha256
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
+from dfdetect_jax.folders import write_whole
 
 _SETS = {"per_manipulation": "Per manipulation", "per_dataset": "Per dataset", "per_compression": "Per compression"}
 _LISTED_FAILURES = 20
@@ -231,9 +232,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
       args.output.mkdir(parents=True, exist_ok=True)
       for name, text in pages.items():
-        partial = args.output / (name + ".partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(args.output / name)
+        write_whole(args.output / name, text)
     except OSError as error:
       raise UserError(f"{args.output} cannot be written ({error.strerror or error}): choose another folder.") from error
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.schema import Track
 
 OVER_TRACKS = ("max", "mean")
@@ -142,10 +142,8 @@ def write_scores(path: str | os.PathLike, scores: Iterable[VideoScore]) -> None:
   writer = csv.writer(file, lineterminator="\n")
   writer.writerow(COLUMNS)
   writer.writerows([_to_text(getattr(score, name)) for name in COLUMNS] for score in scores)
-  partial = path.with_name(path.name + ".partial")
   try:
-    partial.write_bytes(file.getvalue().encode())
-    partial.replace(path)
+    write_whole(path, file.getvalue())
   except OSError as error:
     raise UserError(f"{path} cannot be written ({error.strerror or error}): choose another output folder.") from error
 

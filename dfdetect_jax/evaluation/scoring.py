@@ -13,8 +13,9 @@ from dfdetect_jax.evaluation.protocols import Protocol, VideoSet
 from dfdetect_jax.evaluation.provenance import score_provenance
 from dfdetect_jax.evaluation.scores import VideoScore, write_scores
 from dfdetect_jax.evaluation.trained_videos import TRAINED_FILE, leaks_from_training, trained_videos
+from dfdetect_jax.folders import write_json
 from dfdetect_jax.schema import read_tracks
-from dfdetect_jax.training.provenance import PROVENANCE_FILE, data_fingerprint, write_json
+from dfdetect_jax.training.provenance import PROVENANCE_FILE, data_fingerprint
 from dfdetect_jax.training.restore import Run
 
 

@@ -15,7 +15,7 @@ import ml_collections
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.protocols import Leak, Protocol, VideoSet, find_leaks, leaking_videos
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.schema import DATASET_FILE, Track, read_tracks
 
 TRAINED_FILE = "train_videos.csv"
@@ -53,14 +53,12 @@ def write_trained_videos(workdir: pathlib.Path, tracks: Sequence[Track]) -> None
   """
   videos = list(dict.fromkeys([*(read_trained_videos(workdir) or []), *_of(tracks)]))
   path = workdir / TRAINED_FILE
-  partial = path.with_name(path.name + ".partial")
   file = io.StringIO(newline="")
   writer = csv.writer(file, lineterminator="\n")
   writer.writerow(_COLUMNS)
   writer.writerows(map(dataclasses.astuple, videos))
   try:
-    partial.write_bytes(file.getvalue().encode())
-    partial.replace(path)
+    write_whole(path, file.getvalue())
   except OSError as error:
     raise UserError(f"{path} cannot be written ({error.strerror or error}): make room for it.") from error
 

@@ -10,6 +10,7 @@ import numpy as np
 import tqdm
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import write_json
 from dfdetect_jax.studies.forecast import Speed
 from dfdetect_jax.studies.recipe import Recipe
 from dfdetect_jax.training.program import make_program
@@ -57,10 +58,8 @@ def measure(recipes: Iterable[Recipe], workdir: pathlib.Path) -> dict[str, Speed
       continue
     known[speed] = Speed(0, seconds, jax.device_count(), jax.devices()[0].device_kind)
     workdir.mkdir(parents=True, exist_ok=True)
-    partial = workdir / (FILE + ".partial")
     content = {s: {"seconds": v.seconds, "devices": v.devices, "kind": v.kind} for s, v in known.items()}
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(workdir / FILE)
+    write_json(workdir / FILE, content)
   return known
 
 

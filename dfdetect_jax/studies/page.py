@@ -11,6 +11,7 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import document, metrics, statistics
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Items, Paragraph, Picture, Table
 from dfdetect_jax.evaluation.provenance import read_provenance
+from dfdetect_jax.folders import write_whole
 from dfdetect_jax.studies.collect import Figure, Origin
 from dfdetect_jax.studies.demo import DISCLAIMER
 from dfdetect_jax.studies.picture import picture
@@ -44,9 +45,7 @@ def write(study: Study, figures: Sequence[Figure], settings: Settings, output: p
     output.mkdir(parents=True, exist_ok=True)
     for ending, text in texts.items():
       path = output / f"{study.name}.{ending}"
-      partial = path.with_name(path.name + ".partial")
-      partial.write_text(text, encoding="utf-8")
-      partial.replace(path)
+      write_whole(path, text)
       written.append(path)
   except OSError as error:
     raise UserError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error

@@ -7,7 +7,6 @@ run that fails is reported with the end of its log, and the others go on.
 import collections
 import contextlib
 import fcntl
-import json
 import os
 import pathlib
 import re
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tqdm
 
+from dfdetect_jax.folders import write_json
 from dfdetect_jax.studies.plan import FINISHED_FILE, SCORES, Run
 from dfdetect_jax.training.preemption import EXIT_PREEMPTED
 
@@ -146,9 +146,7 @@ def _make(run: Run, head: str, children: Children, program: Callable[[str], list
           bar.update(int(match[1]) - bar.n)
 
       children.run([*train, f"--config.seed={run.seed}"], log, seen)
-    partial = run.folder / (FINISHED_FILE + ".partial")
-    partial.write_text(json.dumps({"finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}) + "\n")
-    partial.replace(run.folder / FINISHED_FILE)
+    write_json(run.folder / FINISHED_FILE, {"finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
   for place in tqdm.tqdm(run.unscored, desc=f"{head} scoring", unit="folder", leave=False):
     # Test sets of other datasets may hold videos of the training set (DeeperForensics' reals are FaceForensics++'s).
     evaluate = [*program("evaluate"), f"--workdir={run.folder}", f"--data={run.tests[place].path}", "--leaks=drop"]

@@ -25,7 +25,7 @@ from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.evaluation.metrics import summarise
 from dfdetect_jax.evaluation.protocols import VideoSet, check_splits, select, selection_metric
 from dfdetect_jax.evaluation.trained_videos import write_trained_videos
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.schema import DATASET_FILE, read_tracks
 from dfdetect_jax.training import distributed, provenance, run_config
 from dfdetect_jax.training.checkpoints import CHECKPOINTS, Checkpoints
@@ -84,8 +84,7 @@ def train_and_evaluate(
   mesh, method = program.mesh, program.method
   batch_sharding(mesh, config.eval_batch_size, "eval_batch_size")
   _claim_workdir(workdir, config, lead)
-  if lead:  # how faces were found and cut: prediction must do the same to a new video
-    (workdir / DATASET_FILE).write_text((as_folder(config.data) / DATASET_FILE).read_text())
+  if lead:
     write_trained_videos(workdir, everything)  # what no test of this run may hold
 
   # State, and the step: compiled once.
@@ -236,9 +235,11 @@ def _claim_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict, lea
   if (workdir / run_config.CONFIG_FILE).exists():
     run_config.check_same_run(workdir, config)
   if lead:
+    cut = (as_folder(config.data) / DATASET_FILE).read_text()
     try:
       workdir.mkdir(parents=True, exist_ok=True)
       run_config.save_config(workdir, config)
+      write_whole(workdir / DATASET_FILE, cut)  # how faces were found and cut: prediction must do the same
     except OSError as error:
       raise UserError(
         f"the workdir {workdir} cannot be written ({error.strerror or error}): choose another --workdir."

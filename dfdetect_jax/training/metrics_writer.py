@@ -12,7 +12,7 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import directory_check
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_folder, write_whole
 
 METRICS_FILE = "metrics.jsonl"
 _FLUSH_SECONDS = 60.0
@@ -40,9 +40,7 @@ class MetricsWriter:
       if self._path.exists():
         kept = [line for line in self._path.read_text().splitlines() if _step_of(line, step + 1) <= step]
         self._text = "".join(line + "\n" for line in kept)
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(self._text)
-        partial.replace(self._path)
+        write_whole(self._path, self._text)
       # What lies in a bucket cannot be appended to: there the file is written anew each time.
       self._file = open(self._path, "a", buffering=1) if isinstance(self._path, pathlib.Path) else None
       # Not tensorboardX's SummaryWriter: a full disk ends the thread that it writes in, and the next scalars would wait

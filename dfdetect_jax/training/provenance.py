@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import dfdetect_jax
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_folder, write_json
 from dfdetect_jax.schema import DATASET_FILE, TRACKS_FILE, read_metadata
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _git(folder: pathlib.Path, *arguments: str) -> str | None:
   surroundings = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE")}
   try:
     done = subprocess.run(
-      ["git", *options, *arguments], cwd=folder, env=surroundings, capture_output=True, text=True, timeout=20
+      ["git", *options, *arguments], cwd=folder, env=surroundings, capture_output=True, text=True, timeout=60
     )
   except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
     return None
@@ -181,10 +181,3 @@ def read_json(path: pathlib.Path) -> dict:
   except ValueError as error:
     raise UserError(f"{path} cannot be read ({error}): remove it to go on without what it told.") from error
   return content
-
-
-def write_json(path: pathlib.Path, content: dict) -> None:
-  """Writes a JSON file, whole or not at all."""
-  partial = path.with_name(path.name + ".partial")
-  partial.write_text(json.dumps(content, indent=2) + "\n")
-  partial.replace(path)

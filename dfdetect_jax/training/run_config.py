@@ -6,7 +6,7 @@ import pathlib
 import ml_collections
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.folders import as_folder
+from dfdetect_jax.folders import as_folder, write_json
 
 CONFIG_FILE = "config.json"
 
@@ -20,10 +20,7 @@ MAY_CHANGE = (
 
 def save_config(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> None:
   """Writes `config.json`, whole or not at all."""
-  path = as_folder(workdir) / CONFIG_FILE
-  partial = path.with_suffix(".partial")
-  partial.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-  partial.replace(path)
+  write_json(as_folder(workdir) / CONFIG_FILE, config.to_dict())
 
 
 def load_config(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:

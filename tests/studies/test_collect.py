@@ -168,7 +168,8 @@ def test_curves_are_drawn_along_the_axis(measured, tmp_path):
 
 def _provenance(path, dirty=False, trained="a" * 64, scored="b" * 64):
   from dfdetect_jax.evaluation.provenance import sha256
-  from dfdetect_jax.training.provenance import FORMAT, PROVENANCE_FILE, write_json
+  from dfdetect_jax.folders import write_json
+  from dfdetect_jax.training.provenance import FORMAT, PROVENANCE_FILE
 
   code = {"sha256": "c" * 64, "commit": "d" * 40, "dirty": dirty}
   run = {"sessions": [{"code": code, "data": {"path": "p", "sha256": trained}}]}
