@@ -59,6 +59,7 @@ def test_programs_that_write_to_disks_only(tmp_path, monkeypatch, capsys):
   assert not list(tmp_path.glob("gs*"))
 
 
+@pytest.mark.slow  # trains four times
 def test_a_run_on_a_path_of_etils(toy_config, toy_dataset, tmp_path):
   """Guards the one way that buckets go: everything that a run reads and writes by path works on etils' paths too, which
   know fewer operations (nothing is appended to, no folder is moved by shutil). Here they lead to a local disk.

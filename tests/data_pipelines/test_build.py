@@ -105,7 +105,7 @@ def test_stored_pictures_are_the_crops_of_the_video(tmp_path, dataset):
 
 def test_kills_and_workers_leave_no_mark_on_the_bytes(tmp_path, dataset):
   """Guards the promise of the same bytes: one worker, three workers, and a build killed at random times and resumed."""
-  arguments = dataset(40, [("empty.mp4", b"")])
+  arguments = dataset(24, [("empty.mp4", b"")])
   assert run([*arguments, f"--output={tmp_path / 'one'}", "--workers=1"]).returncode == 0
   assert run([*arguments, f"--output={tmp_path / 'three'}", "--workers=3"]).returncode == 0
   expected = contents(tmp_path / "one")

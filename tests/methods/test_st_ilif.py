@@ -110,12 +110,12 @@ def random_clips(method):
   return rng.integers(0, 256, (4, *method.clip_spec.shape(train=True)), dtype=np.uint8)
 
 
-def test_step():
+def test_step(randomised):
   """Guards training: finite loss, a gradient in every parameter, new statistics."""
   method = build("test")
   clips = random_clips(method)
   batch = {"clip": clips, "label": np.array([0, 1, 0, 1], np.int32)}
-  variables = dict(jax.jit(method.init)(jax.random.key(0)))
+  variables = dict(randomised(method))
   params = variables.pop("params")
 
   @jax.jit

@@ -12,10 +12,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def study(*words):
-  """Stdout of `python -m dfdetect_jax.study …` on one device."""
+  """Stdout of `python -m dfdetect_jax.study …` on one device; LLVM's optimisations would not pay in so few steps."""
   done = subprocess.run(
     [sys.executable, "-m", "dfdetect_jax.study", *map(str, words)], cwd=ROOT, capture_output=True, text=True,
-    env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"},
+    env=os.environ | {"JAX_NUM_CPU_DEVICES": "1", "XLA_FLAGS": "--xla_backend_optimization_level=0"},
   )  # fmt: skip
   assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
   return done.stdout
