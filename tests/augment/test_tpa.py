@@ -43,6 +43,7 @@ def test_views():
   assert np.any(views[:, 0] != views[:, 4])
 
 
+@pytest.mark.slow
 def test_without_tpa_every_frame_is_drawn_by_itself():
   """Guards the ablation: a still clip stays still with TPA, in all views, and does not without, in any."""
   clips = np.repeat(random_clips(8, 1), 8, axis=1)

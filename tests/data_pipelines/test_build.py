@@ -103,6 +103,7 @@ def test_stored_pictures_are_the_crops_of_the_video(tmp_path, dataset):
   reader.close()
 
 
+@pytest.mark.slow
 def test_kills_and_workers_leave_no_mark_on_the_bytes(tmp_path, dataset):
   """Guards the promise of the same bytes: one worker, three workers, and a build killed at random times and resumed."""
   arguments = dataset(24, [("empty.mp4", b"")])
@@ -147,6 +148,7 @@ def test_a_kill_in_the_very_last_step_leaves_no_mark_either(tmp_path, dataset, m
   assert not (tmp_path / "out" / plan.WORK_FOLDER).exists()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_unit_done_again(tmp_path, dataset):
   """Guards against losing a video because the system killed a worker once."""
   arguments = dataset(6)
@@ -183,6 +185,7 @@ def work(job, unit, detector, skip, starts, tick):
 """
 
 
+@pytest.mark.slow
 def test_a_crash_or_a_hang_in_a_decoder_costs_one_video(tmp_path, dataset, monkeypatch):
   """Guards against a dead or endless build: the videos that crash or hang are told of, the others are built."""
   (tmp_path / "faulty_work.py").write_text(FAULTY)
@@ -206,6 +209,7 @@ def test_a_crash_or_a_hang_in_a_decoder_costs_one_video(tmp_path, dataset, monke
   assert notes[1].failures == [] and isinstance(notes[1], UnitNote)
 
 
+@pytest.mark.slow
 def test_parts_join_to_the_whole(tmp_path, dataset, capsys):
   """Guards the work of several machines: parts in folders of their own join to the very bytes of one build."""
   arguments = dataset(5)

@@ -229,6 +229,7 @@ def pictures_of(found: list[bytes]) -> list[bytes]:
   return [tf_example_pb2.Example.FromString(r).features.feature["image"].bytes_list.value[0] for r in found]
 
 
+@pytest.mark.slow
 def test_broken_videos_are_failures_or_sound_tracks(tmp_path, originals):
   """Guards the whole road from decoding to shards against what 160 broken files do, beside sound ones."""
   folder = tmp_path / "videos"

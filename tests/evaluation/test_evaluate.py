@@ -39,6 +39,7 @@ def scored(toy_run, ffpp, tmp_path_factory):
   return output
 
 
+@pytest.mark.slow
 def test_scores_lead_back_to_run_checkpoint_and_shards(scored, toy_run, ffpp):
   """Guards the trace of a figure: which checkpoint on which shards, and the whole record of the run itself."""
   content = read_provenance(scored / "scores.csv")
@@ -61,6 +62,7 @@ def test_scores_lead_back_to_run_checkpoint_and_shards(scored, toy_run, ffpp):
   assert figures["files"][str(scored / "scores.csv")]["provenance"] == content
 
 
+@pytest.mark.slow
 def test_scores_that_were_changed_lose_their_provenance(scored, tmp_path):
   """Guards against a record that stands beside other scores than those it was written with."""
   shutil.copytree(scored, tmp_path / "s")

@@ -31,6 +31,7 @@ def _scores(path, seed, split="test", first=0, labels=(0, 1, 1)):
   return rows
 
 
+@pytest.mark.slow
 def test_program_writes_what_scikit_learn_says(tmp_path):
   """Guards the whole program on two files: printed figures, the three files, pictures inside the page."""
   import matplotlib.font_manager  # noqa: F401, whoever imports it first on a machine is told that it takes a moment

@@ -147,6 +147,7 @@ def damaged(toy_dataset, tmp_path):
   return copy
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_replaced_and_counted(toy_config, damaged, tmp_path, capfd):
   """Guards training on a shard with a bad record: said, counted in the metrics, and the run goes on, the same again."""
   config = override(toy_config, {"data": str(damaged), "clips.train_clips": 8, "eval_every": 0, "max_unreadable": 1000})
@@ -214,7 +215,7 @@ def test_a_readers_error_reaches_the_loop():
 @pytest.mark.slow  # starts the program and its worker processes
 def test_a_stopped_worker_process_ends_the_run(toy_run, tmp_path):
   """Guards against a hung data worker (here: frozen by SIGSTOP), which would hold the job silently."""
-  flags = ("--config.total_steps=1000000", "--config.eval_every=0", "--config.workers=1", "--config.data_timeout=90")
+  flags = ("--config.total_steps=1000000", "--config.eval_every=0", "--config.workers=1", "--config.data_timeout=60")
   job = toy_run(tmp_path, *flags)
   wait_until(job, lambda: _has_metrics(tmp_path))
   workers = subprocess.run(
@@ -224,7 +225,7 @@ def test_a_stopped_worker_process_ends_the_run(toy_run, tmp_path):
     os.kill(worker, signal.SIGSTOP)
   try:
     output = job.communicate(timeout=120)[0]
-    assert job.returncode == 2 and "no batch came for 90 s" in output, output
+    assert job.returncode == 2 and "no batch came for 60 s" in output, output
   finally:
     if job.poll() is None:
       os.killpg(job.pid, signal.SIGKILL)

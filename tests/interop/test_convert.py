@@ -18,6 +18,8 @@ from dfdetect_jax import interop, methods
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.interop import convert, export
 
+pytestmark = pytest.mark.slow  # each compiles ResNets
+
 _spec = importlib.util.spec_from_file_location("torch_resnet", pathlib.Path(__file__).with_name("torch_resnet.py"))
 torch_resnet = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(torch_resnet)

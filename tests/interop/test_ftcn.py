@@ -5,6 +5,7 @@ import pathlib
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import safetensors.numpy
 import torch
 
@@ -18,6 +19,7 @@ torch_ftcn = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(torch_ftcn)
 
 
+@pytest.mark.slow
 def test_weights_come_in_and_go_out(tmp_path, capsys):
   """Guards the authors' checkpoint: converted, its logits are PyTorch's; exported, its arrays are what they were."""
   torch.manual_seed(0)

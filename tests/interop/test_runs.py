@@ -94,6 +94,7 @@ def test_export_and_conversion_are_inverse(run, tmp_path, monkeypatch):
   assert_equal(interop.load(tmp_path / "back")[1], best.evaluated(method))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [CASES[1]], ids=case_id, indirect=True)
 def test_step_and_weights_are_chosen(run, tmp_path):
   """Guards `--step` and `--weights`: best or latest, teacher or student, and the file's note of the step."""

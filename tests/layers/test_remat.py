@@ -39,6 +39,7 @@ AGAIN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_policy_recomputes_what_it_says_and_changes_no_gradient(policy):
   """Guards the policies by the operations of the backward pass, and the dropout mask, which must be drawn alike."""

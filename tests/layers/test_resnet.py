@@ -16,6 +16,7 @@ def test_parameter_count(name, count, channels):
   assert out.shape == (1, 7, 7, channels)
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_float32_parameters_and_statistics():
   """Guards mixed precision: bfloat16 activations, float32 parameters and running statistics."""
   model = resnet.ResNet((1, 1), False, width=8, dtype=jnp.bfloat16)

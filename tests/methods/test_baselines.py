@@ -27,6 +27,7 @@ def test_parameter_count(variant, count):
   assert sum(p.size for p in jax.tree.leaves(variables["params"])) == count
 
 
+@pytest.mark.slow
 def test_logit_is_the_mean_over_frames():
   """Guards that a clip's logit is the mean of what each of its frames gets alone."""
   model = FrameResNet((1, 1), False, width=4)
@@ -39,27 +40,8 @@ def test_logit_is_the_mean_over_frames():
   np.testing.assert_allclose(outputs["logit"], alone.mean(1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", ["", *configs.VARIANTS])
-def test_every_variant_traces_at_full_size(variant):
-  """Guards the shipped configs: each builds, and its training loss and scores trace at the size it names."""
-  method = methods.build(configs.get_config(variant))
-  shape = method.clip_spec.shape(train=True)
-  batch = {"clip": jax.ShapeDtypeStruct((4, *shape), jnp.uint8), "label": jax.ShapeDtypeStruct((4,), jnp.int32)}
-
-  def both(rng, batch):
-    variables = dict(method.init(rng))
-    params = variables.pop("params")
-    loss, (_, state) = method.loss(params, variables, None, batch, rng)
-    return loss, method.predict({"params": params, **state}, batch["clip"])
-
-  loss, scores = jax.eval_shape(both, jax.random.key(0), batch)
-  assert loss.shape == () and scores.shape == (4,) and scores.dtype == jnp.float32
-
-
-@pytest.mark.parametrize(
-  ("variant", "dtype"),
-  [("resnet18_test", "float32"), pytest.param("i3d_r50_test", "bfloat16", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("variant", "dtype"), [("resnet18_test", "float32"), ("i3d_r50_test", "bfloat16")])
 def test_step(variant, dtype):
   """Guards training: finite loss, a gradient in every parameter, also with bfloat16 and rematerialisation."""
   config = override(

@@ -173,6 +173,7 @@ def tiny():
   return method, params, teacher, value_and_gradients, jax.jit(method.model.apply)
 
 
+@pytest.mark.slow
 def test_student_and_teacher_see_the_right_clips(tiny):
   """Guards Fig. 5: anchor and forged clip as they are to the student, the other two augmented to the teacher."""
   method, params, teacher, value_and_gradients, apply = tiny
@@ -195,6 +196,7 @@ def test_student_and_teacher_see_the_right_clips(tiny):
   np.testing.assert_allclose(loss, cce + sti + da, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_teacher_gets_no_gradient(tiny):
   """Guards the EMA teacher: it matters for the loss, and no gradient flows into it."""
   _, params, teacher, value_and_gradients, _ = tiny
@@ -206,6 +208,7 @@ def test_teacher_gets_no_gradient(tiny):
   assert metrics["sti"] != others["sti"] and metrics["cce"] == others["cce"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["random", "black", "static"])
 def test_gradients_at_the_start_are_finite(tiny, kind):
   """Guards the first step on any video: at init, equal tokens and equal eigenvalues must not give NaN."""
@@ -223,6 +226,7 @@ def test_gradients_at_the_start_are_finite(tiny, kind):
   assert gradient["logit"]["kernel"].any()
 
 
+@pytest.mark.slow
 def test_switches_take_losses_and_augmentations_away(tiny):
   """Guards Tables VII and VIII: a loss that is off is not computed, augmentations that are off leave clips alone."""
   method, params, *_ = tiny
@@ -239,6 +243,7 @@ def test_switches_take_losses_and_augmentations_away(tiny):
 # --- how it runs, not what it computes -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_scan_and_remat_compute_the_same(tiny):
   """Guards scanned units (parameters stacked along a leading axis) and rematerialisation: outputs and gradients."""
   method, params, *_ = tiny
@@ -268,6 +273,7 @@ def test_scan_and_remat_compute_the_same(tiny):
     assert np.abs(a - b).max() < 1e-4 * scale, jax.tree_util.keystr(path)
 
 
+@pytest.mark.slow
 def test_bfloat16(tiny):
   """Guards mixed precision: float32 parameters, finite float32 outputs that are close to float32's."""
   method, params, _, _, apply = tiny

@@ -60,25 +60,6 @@ def test_map_sizes_of_the_layer_table():
   assert trunk["__call__"][0].shape == (1, 16, 1024)
 
 
-@pytest.mark.parametrize("variant", ["", *configs.VARIANTS])
-def test_every_variant_traces(variant):
-  """Guards each shipped config: loss, gradient and prediction have the shapes and types promised."""
-  method = build(variant)
-  variables = shapes(method)
-  clips = jax.ShapeDtypeStruct((2, *method.clip_spec.shape(train=True)), jnp.uint8)
-  batch = {"clip": clips, "label": jax.ShapeDtypeStruct((2,), jnp.int32)}
-  params, state = variables["params"], {"batch_stats": variables["batch_stats"]}
-  grad = jax.value_and_grad(lambda p, s, b, k: method.loss(p, s, None, b, k), has_aux=True)
-  (loss, (_, new_state)), gradient = jax.eval_shape(grad, params, state, batch, jax.random.key(0))
-  assert loss.shape == () and loss.dtype == jnp.float32
-  assert jax.tree.map(lambda a: (a.shape, a.dtype), (new_state, gradient)) == jax.tree.map(
-    lambda a: (a.shape, a.dtype), (state, params)
-  )
-  assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
-  scores = jax.eval_shape(method.predict, variables, clips)
-  assert scores.shape == (2,) and scores.dtype == jnp.float32
-
-
 def test_time_flip_and_space_flip(randomised):
   """Guards that the network sees time's arrow, and nothing of where things lie beyond what max-pools leave."""
   method = build("test")
@@ -90,6 +71,7 @@ def test_time_flip_and_space_flip(randomised):
   np.testing.assert_allclose(logit[2], logit[0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_step_learns_and_updates_statistics(randomised):
   """Guards loss and gradient as numbers, float32 against bfloat16 with rematerialisation."""
   rng = np.random.default_rng(0)

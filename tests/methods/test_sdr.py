@@ -51,24 +51,7 @@ def test_parameter_counts(variant, parameters):
   assert sum(leaf.size for leaf in jax.tree.leaves(shapes(build(variant))["params"])) == parameters
 
 
-@pytest.mark.parametrize("variant", ["", *configs.VARIANTS])
-def test_every_variant_traces(variant):
-  """Guards each shipped config: loss, gradient and prediction have the shapes and types promised."""
-  method = build(variant)
-  variables = shapes(method)
-  clips = jax.ShapeDtypeStruct((2, *method.clip_spec.shape(train=True)), jnp.uint8)
-  batch = {"clip": clips, "label": jax.ShapeDtypeStruct((2,), jnp.int32)}
-  params, state = variables["params"], {"batch_stats": variables["batch_stats"]}
-  grad = jax.value_and_grad(lambda p, s, b, k: method.loss(p, s, None, b, k), has_aux=True)
-  (loss, (_, new_state)), gradient = jax.eval_shape(grad, params, state, batch, jax.random.key(0))
-  assert loss.shape == () and loss.dtype == jnp.float32
-  assert jax.tree.map(lambda a: (a.shape, a.dtype), (new_state, gradient)) == jax.tree.map(
-    lambda a: (a.shape, a.dtype), (state, params)
-  )
-  outputs = jax.eval_shape(method.model.apply, variables, clips)
-  assert all(output.dtype == jnp.float32 for output in outputs.values()) and outputs["logit"].shape == (2,)
-
-
+@pytest.mark.slow
 def test_permuting_branches_changes_nothing(randomised):
   """Guards that branches meet their own views, statistics, fusion blocks and heads, and are otherwise alike."""
   method = build("test")
@@ -115,6 +98,7 @@ def test_permuting_branches_changes_nothing(randomised):
     assert not np.allclose(before[name], before[name][:, order], rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_branches_are_ftcn_trunks(randomised):
   """Guards both ways of running branches against FTCN's trunk, one at a time; clips at test go to all branches."""
   clips = random_views()[:, 0]
@@ -132,6 +116,7 @@ def test_branches_are_ftcn_trunks(randomised):
       np.testing.assert_allclose(features[:, i], trunk(own, clips), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_flow_where_they_should(randomised):
   """Guards each loss's reach: the joint side is stopped in L_MI, TRFI's heads are the only ones L_CE does not train."""
   method = build("test", model__dropout=0.0)
@@ -164,6 +149,7 @@ def test_gradients_flow_where_they_should(randomised):
   assert reaches(2) == branches
 
 
+@pytest.mark.slow
 def test_loss_is_the_weighted_sum_and_updates_each_branch(randomised):
   """Guards Eq. 6's weights, the metrics' names, and statistics kept branch by branch."""
   method = build("test", objective__alpha=2.0, objective__beta=0.5, objective__gamma=0.3)
@@ -191,6 +177,7 @@ def test_contrastive_loss_is_a_switch():
   assert sorted(metrics) == ["accuracy", "cross_entropy", "heads", "mutual_information"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"dtype": "bfloat16", "remat": "nothing_saveable"}, {"model__shared": True}])
 def test_a_step_lowers_the_loss(settings, randomised):
   """Guards loss and gradient as numbers in each way of running the branches."""

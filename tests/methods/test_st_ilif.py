@@ -87,29 +87,12 @@ def test_parameter_count(settings, count):
   assert sum(p.size for p in jax.tree.leaves(variables["params"])) == count
 
 
-@pytest.mark.parametrize("variant", ["", *configs.VARIANTS])
-def test_every_variant_traces_at_full_size(variant):
-  """Guards the shipped configs: each builds, and its training loss and scores trace at the size it names."""
-  config = configs.get_config(variant)
-  method = methods.build(config)
-  shape = method.clip_spec.shape(train=True)
-  batch = {"clip": jax.ShapeDtypeStruct((4, *shape), jnp.uint8), "label": jax.ShapeDtypeStruct((4,), jnp.int32)}
-
-  def both(rng, batch):
-    variables = dict(method.init(rng))
-    params = variables.pop("params")
-    loss, (_, state) = method.loss(params, variables, None, batch, rng)
-    return loss, method.predict({"params": params, **state}, batch["clip"])
-
-  loss, scores = jax.eval_shape(both, jax.random.key(0), batch)
-  assert loss.shape == () and scores.shape == (4,) and scores.dtype == jnp.float32
-
-
 def random_clips(method):
   rng = np.random.default_rng(0)
   return rng.integers(0, 256, (4, *method.clip_spec.shape(train=True)), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_step(randomised):
   """Guards training: finite loss, a gradient in every parameter, new statistics."""
   method = build("test")
@@ -136,6 +119,7 @@ def test_step(randomised):
   assert all(jax.tree.leaves(changed))
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_float32_parameters():
   """Guards mixed precision: float32 parameters, statistics and outputs, and a logit near the float32 one."""
   method, exact = build("test", dtype="bfloat16"), build("test")
@@ -150,6 +134,7 @@ def test_bfloat16_keeps_float32_parameters():
   assert np.linalg.norm(outputs["features"] - want["features"]) < 0.03 * np.linalg.norm(want["features"])
 
 
+@pytest.mark.slow
 def test_remat_keeps_the_names():
   """Guards that weights trained with rematerialisation load without, and the other way round."""
   with_remat, without = (

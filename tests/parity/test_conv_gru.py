@@ -28,6 +28,7 @@ def torch_conv_gru(params, x):
   return torch.cat([h, x[:, -1, half:]], 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 4])
 def test_equals_pytorch(steps):
   """Guards the gates' order, which half is kept, the zero state at the start and the sharing of weights over steps."""

@@ -114,6 +114,7 @@ def check(module_fn, torch_fn, x, to_torch, from_torch):
     assert error < tolerance, error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "switches", [(True, True, True), (False, False, False), (True, False, False), (True, True, False)]
 )
@@ -134,6 +135,7 @@ def test_intra_sim_equals_pytorch(switches):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [False, True])
 def test_inter_sim_equals_pytorch(train):
   """Guards Eq. 7-11: the axes of the 3×1 and 1×3 convolutions, BatchNorm's place, where differences stand, Conv_U."""

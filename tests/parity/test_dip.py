@@ -175,6 +175,7 @@ def scalar(outputs):
   return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("settings", "differentiated"),
   [
@@ -212,6 +213,7 @@ def test_whole_model_equals_pytorch(settings, differentiated):
       assert error < 1e-3, f"{jax.tree_util.keystr(path)}: {error}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("biased", [False, True])
 def test_dica_equals_pytorch_cross_attention(biased):
   """Guards DiCA: with zero bias it is plain cross-attention, with a bias it adds that to all heads' logits."""
@@ -257,6 +259,7 @@ def test_directional_pooling_of_a_ramp():
   np.testing.assert_allclose(z_v[0, :, 0], [600, 1020, 1021, 1022])
 
 
+@pytest.mark.slow
 def test_cls_bypasses_temporal_attention():
   """Guards "we exclude classification tokens": without spatial blocks they leave the unit as they came."""
   unit = encoder.SpatioTemporalUnit(spatial=0, temporal=1, heads=2, mlp=20)
@@ -270,6 +273,7 @@ def test_cls_bypasses_temporal_attention():
   np.testing.assert_array_equal(changed, np.arange(5)[None] == np.full((FRAMES, 1), 2))
 
 
+@pytest.mark.slow
 def test_temporal_attention_adds_nothing_at_the_start():
   """Guards the zero start of the temporal out-projections: loaded image weights are not disturbed through them."""
   unit = encoder.SpatioTemporalUnit(spatial=0, temporal=1, heads=2, mlp=20)

@@ -72,12 +72,14 @@ def compare(ours, variables, theirs, clips, train):
   return state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["conv2d", "matmul"])
 def test_equals_pytorch(form):
   """Guards every layer and the key table: order of BN, pool and ReLU, temporal kernels, shortcuts, transformer."""
   compare(*pair("test", 8, 32, 2, form=form), train=False)
 
 
+@pytest.mark.slow
 def test_equals_pytorch_in_training():
   """Guards BatchNorm by batch statistics, and the running ones (PyTorch keeps the unbiased variance)."""
   ours, variables, theirs, clips = pair("test", 8, 32, 3, dropout=0.0)
@@ -97,6 +99,7 @@ def test_full_size_equals_pytorch():
   compare(*pair("paper", 8, 32, 1), train=False)
 
 
+@pytest.mark.slow
 def test_pools_equal_pytorch():
   """Guards the pools' windows and borders, and that their gradients go to the maxima."""
   rng = np.random.default_rng(0)

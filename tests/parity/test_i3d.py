@@ -4,6 +4,7 @@ import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -46,6 +47,7 @@ def torch_i3d(variables, clips):
   return x.mean((2, 3, 4)) @ w["fc/kernel"][:, 0] + w["fc/bias"][0]
 
 
+@pytest.mark.slow
 def test_equals_pytorch():
   """Guards the inflated kernels, the place of the temporal pool, an odd number of frames, the strides."""
   rng = np.random.default_rng(0)

@@ -59,6 +59,7 @@ def test_p_net(weights, size):
   check(mtcnn.p_net(w, jnp.asarray(batch)), (probability, conv(x, w, 9).permute(0, 2, 3, 1)))
 
 
+@pytest.mark.slow
 def test_r_net(weights):
   """Guards R-Net's pooling and the order in which its maps are flattened."""
   w, batch = weights["rnet"], images(5, 24, 24)
@@ -68,6 +69,7 @@ def test_r_net(weights):
   check(mtcnn.r_net(w, jnp.asarray(batch)), (torch.softmax(dense(x, w, 14), 1)[:, 1], dense(x, w, 12)))
 
 
+@pytest.mark.slow
 def test_o_net(weights):
   """Guards O-Net's pooling, flattening and the order of its three outputs."""
   w, batch = weights["onet"], images(5, 48, 48)

@@ -52,6 +52,7 @@ def torch_resnet(params, stats, x, depths, bottleneck, train):
   return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_equals_pytorch(name, train):

@@ -69,6 +69,7 @@ def test_mutual_information_loss_at_extremes():
   assert mutual_information_loss(joint, jnp.zeros((3, 0))) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", [[1, 0, 1, 0], [1, 0, 0, 0], [1, 1, 1, 1]])
 @pytest.mark.parametrize("branches", [1, 3])
 def test_contrastive_loss(label, branches):
@@ -81,6 +82,7 @@ def test_contrastive_loss(label, branches):
   np.testing.assert_allclose(gradient, want, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_contrastive_loss_without_pairs_is_zero():
   """Guards the empty mean: one view, or one of each class, gives 0 and no NaN in the gradient."""
   for features, label in ((jnp.ones((1, 1, 4)), jnp.array([1])), (jnp.ones((2, 1, 4)), jnp.array([0, 1]))):

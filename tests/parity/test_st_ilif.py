@@ -190,6 +190,7 @@ def test_affm_equals_pytorch(train, single_sigmoid):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("train", "recurrence"), [(False, "scan"), (True, "scan"), (False, "single")])
 def test_tdm_equals_pytorch(train, recurrence):
   """Guards Fig. 7: order and sign of the differences, both upsampled sums, both recurrences."""

@@ -44,6 +44,7 @@ def torch_block(params, epsilon):
   return layer.train()  # In evaluation PyTorch takes a fused path of its own; dropout is 0.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("qkv_bias", "epsilon"), [(True, 1e-6), (False, 1e-5)])
 def test_block_equals_pytorch(qkv_bias, epsilon):
   """Guards a ViT block (ViT's and FTCN's settings): forward, input gradient and parameter gradients."""
@@ -82,6 +83,7 @@ def test_attention_with_bias_equals_pytorch():
   np.testing.assert_allclose(out, expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_leading_axes_are_batch_axes():
   """Guards spatial and temporal attention of video tokens, led by [B, T] or [B, L²]: nothing mixes across those."""
   block = transformer.Block(HEADS, HIDDEN)
@@ -91,6 +93,7 @@ def test_leading_axes_are_batch_axes():
   np.testing.assert_allclose(whole[1, 2], block.apply(variables, x[1:, 2:])[0, 0], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_parameters_and_softmax_in_float32():
   """Guards mixed precision: float32 parameters, bfloat16 output close to float32's."""
   x = jax.random.normal(jax.random.key(0), (2, 5, WIDTH))

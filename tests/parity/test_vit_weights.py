@@ -121,6 +121,7 @@ def relative(have, want):
   return np.linalg.norm(have - want) / np.linalg.norm(want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["timm", "augreg"])
 def test_tokens_equal_pytorch(kind, tmp_path):
   """Guards names and layouts of both kinds of file: DIP's encoder on single frames gives the ViT's tokens."""
@@ -137,6 +138,7 @@ def test_tokens_equal_pytorch(kind, tmp_path):
   assert relative(tokens(variables["params"], DEPTH, 0), torch_vit(state, images(), range(DEPTH))) < 1e-4
 
 
+@pytest.mark.slow
 def test_temporal_blocks_start_as_their_mlps(tmp_path):
   """Guards the decision that temporal attention starts at zero although its block's other weights are loaded."""
   safetensors.numpy.save_file(timm_state(), tmp_path / "vit.safetensors")

@@ -214,6 +214,7 @@ def test_list_names_every_study(capsys):
   assert line.split()[1:4] == ["18", "0", "6"]
 
 
+@pytest.mark.slow
 def test_steps_are_timed_on_a_made_up_batch(toy, toy_study, settings, tmp_path):
   """Guards --measure: a time for each config, kept, so that it is measured once; what cannot run is left out."""
   from dfdetect_jax.studies import measure

@@ -40,6 +40,7 @@ def straight(toy, toy_dataset, tmp_path_factory):
   return workdir, state
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_half_way_goes_on_bit_for_bit(toy_config, straight, tmp_path):
   """Guards exact resume: N steps, stop, N more give the state and the metrics of 2N steps, validations included."""
   workdir, state = straight
@@ -50,6 +51,7 @@ def test_a_run_that_stops_half_way_goes_on_bit_for_bit(toy_config, straight, tmp
   assert [line["step"] for line in metrics_of(tmp_path)] == [5, 10, 10, 15, 20, 20]
 
 
+@pytest.mark.slow
 def test_a_finished_run_started_again_changes_nothing(toy_config, straight, tmp_path):
   """Guards against a run that trains past its end, or forgets metrics, when its command is given once more."""
   workdir, state = straight
@@ -58,6 +60,7 @@ def test_a_finished_run_started_again_changes_nothing(toy_config, straight, tmp_
   assert metrics_of(tmp_path / "run") == metrics_of(workdir)
 
 
+@pytest.mark.slow
 def test_metrics_after_the_checkpoint_are_forgotten(toy_config, straight, tmp_path):
   """Guards metrics.jsonl after a kill between checkpoints: no step twice, half-written lines gone."""
   workdir, state = straight
@@ -69,6 +72,7 @@ def test_metrics_after_the_checkpoint_are_forgotten(toy_config, straight, tmp_pa
   assert metrics_of(tmp_path / "run") == metrics_of(workdir)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_on_another_mesh(toy_config, straight, tmp_path, monkeypatch):
   """Guards restoring onto other devices: saved from data=8, it goes on under fsdp=4, equal up to reduction order."""
   workdir, state = straight
@@ -81,6 +85,7 @@ def test_a_run_goes_on_on_another_mesh(toy_config, straight, tmp_path, monkeypat
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_seed_decides(toy_config, straight, tmp_path):
   """Guards against randomness that the seed does not reach."""
   other = loop.train_and_evaluate(override(toy_config, {"seed": 1, "total_steps": 5, "eval_every": 0}), tmp_path)
@@ -88,6 +93,7 @@ def test_the_seed_decides(toy_config, straight, tmp_path):
   assert metrics_of(tmp_path)[0]["train/loss"] != metrics_of(straight[0])[0]["train/loss"]
 
 
+@pytest.mark.slow
 def test_the_step_and_the_prediction_compile_once(toy_config, tmp_path, caplog):
   """Guards against recompilation in the loop, at the end of an epoch, in later validations or per video."""
   with jax.log_compiles(), caplog.at_level(logging.WARNING, logger="jax"):
@@ -113,6 +119,7 @@ def test_a_checkpoint_of_another_architecture_names_the_paths(toy_config, straig
     loop.train_and_evaluate(override(toy_config, {"model.width": 8}), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_divergence_stops_and_names_the_last_good_checkpoint(toy_config, tmp_path):
   """Guards the NaN policy: the step is named, the checkpoint before it is kept, nothing bad is saved after it."""
   config = override(toy_config, {"optimizer.learning_rate": 1e30, "checkpoint_every": 1, "log_every": 1})
@@ -124,6 +131,7 @@ def test_divergence_stops_and_names_the_last_good_checkpoint(toy_config, tmp_pat
   checkpoints.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad, survives", [((4, 5), True), ((4, 5, 6), False)])
 def test_up_to_k_bad_steps_in_a_row_are_skipped(toy_config, tmp_path, monkeypatch, bad, survives, toy):
   """Guards skip_nonfinite: bad steps leave the state alone and are recorded; one more in a row than allowed stops."""
@@ -152,6 +160,7 @@ def _run_key(config):
   return jax.random.split(jax.random.key(config.seed))[1]
 
 
+@pytest.mark.slow
 def test_triplets_train_too(toy, toy_config, tmp_path, capsys):
   """Guards the loop's other kind of example, and the list of tracks left out."""
   state = loop.train_and_evaluate(override(toy_config, {"clips.example": "triplet", "total_steps": 5}), tmp_path)
@@ -159,12 +168,14 @@ def test_triplets_train_too(toy, toy_config, tmp_path, capsys):
   assert "18 training tracks (1 left out, shorter than 4 frames), 18 examples an epoch" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_trace_of_chosen_steps(toy_config, tmp_path):
   """Guards --profile: an xplane file for xprof."""
   loop.train_and_evaluate(override(toy_config, {"total_steps": 5, "eval_every": 0}), tmp_path, profile=(2, 3))
   assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
+@pytest.mark.slow
 def test_speeds_are_recorded(straight):
   """Guards the metrics that tell whether devices or data are slow."""
   line = json.loads((straight[0] / "metrics.jsonl").read_text().splitlines()[0])
@@ -189,6 +200,7 @@ def test_weights_are_chosen_by_name(straight):
     restore_run(workdir / "checkpoints")
 
 
+@pytest.mark.slow
 def test_unreadable_checkpoints_are_set_aside(toy_config, straight, tmp_path, capfd):
   """Guards the fall-back: a truncated latest checkpoint costs the steps since the one before it, never the run."""
   workdir, state = straight
@@ -201,6 +213,7 @@ def test_unreadable_checkpoints_are_set_aside(toy_config, straight, tmp_path, ca
   assert (tmp_path / "run" / "damaged_checkpoints" / "20").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item", ["params", "opt_state", "run"])
 def test_missing_files_count_as_unreadable(toy_config, straight, tmp_path, capfd, item):
   """Guards the fall-back for each part of a checkpoint that may be gone."""
@@ -219,6 +232,7 @@ def test_when_no_checkpoint_can_be_read_the_run_stops(toy_config, straight, tmp_
     loop.train_and_evaluate(toy_config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_sees_only_the_videos_that_its_config_names(toy_config, tmp_path, capsys):
   """Guards cross-manipulation trainings: a forgery left out must be neither trained on nor validated on."""
   data = tmp_path / "data"

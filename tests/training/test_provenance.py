@@ -41,6 +41,7 @@ def package(tmp_path, monkeypatch):
   return tmp_path / "repo/package"
 
 
+@pytest.mark.slow
 def test_each_session_is_recorded(toy_config, tmp_path):
   """Guards the record of a run that goes on: an entry a session, nothing of the earlier ones lost, times added up."""
   for steps in (5, 8):
@@ -59,6 +60,7 @@ def test_each_session_is_recorded(toy_config, tmp_path):
   assert not list(tmp_path.glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_session_that_does_not_end_leaves_its_last_checkpoint(toy_config, tmp_path, monkeypatch):
   """Guards the record of a killed run: it is written at each checkpoint, not only at the end."""
   seen = []

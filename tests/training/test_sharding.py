@@ -107,6 +107,7 @@ def test_fsdp_keeps_its_share_of_the_state(toy_config, monkeypatch, fsdp):
   assert abstract.opt_state[0].mu["Dense_0"]["kernel"].sharding.spec == kernel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_paper_sized_models_are_cut_to_an_eighth(name):
   """Guards the memory of each method on eight devices: parameters and optimizer at most 1/8 of the whole plus 5 %."""

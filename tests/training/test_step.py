@@ -70,6 +70,7 @@ class Uncoupled(Method):
     return binary_cross_entropy(logit, batch["label"]), ({}, model_state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [2, 4])
 def test_accumulated_parts_equal_the_large_batch(made, batch, parts):
   """Guards gradient accumulation: gradients are averaged, not summed, and no row is lost."""
