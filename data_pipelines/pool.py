@@ -39,7 +39,9 @@ def pin_to_one_cpu_thread() -> None:
 
 
 def _worker(connection: multiprocessing.connection.Connection, job: Job, work: Callable[..., UnitNote]) -> None:
-  """A worker's life: ("ready", None), then takes (unit, skip), sends ("starts", i), ("frames", n), ("done", note)."""
+  """A worker's life: sends ("ready", None), then takes (unit, skip) and sends ("starts", index), ("frames", n) and
+  ("done", note), one unit after the other; or ("error", …).
+  """
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
   pin_to_one_cpu_thread()
   from data_pipelines.detectors import detector as detectors

@@ -49,13 +49,16 @@ def trace(config):
   )  # fmt: skip
   assert loss.shape == () and loss.dtype == jnp.float32
   assert all(m.shape == () for m in metrics.values())
-  same = jax.tree.map(lambda a, b: a.shape == b.shape and a.dtype == b.dtype, gradient, params)
-  assert all(jax.tree.leaves(same))
-  assert jax.tree.structure(dict(new_state)) == jax.tree.structure(state)
+  same = lambda a, b: a.shape == b.shape and a.dtype == b.dtype  # noqa: E731
+  assert all(jax.tree.leaves(jax.tree.map(same, gradient, params)))
+  assert all(jax.tree.leaves(jax.tree.map(same, dict(new_state), state)))
 
   clips = jax.ShapeDtypeStruct((2, *spec.shape(train=False)), jnp.uint8)
   probability = jax.eval_shape(method.predict, variables, clips)
   assert probability.shape == (2,) and probability.dtype == jnp.float32
+  outputs = jax.eval_shape(method.model.apply, variables, clips)
+  assert outputs["logit"].shape == (2,)
+  assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {jnp.dtype(jnp.float32)}
 
 
 TRACED = set()

@@ -45,7 +45,7 @@ class MetricsWriter:
       self._file = open(self._path, "a", buffering=1) if isinstance(self._path, pathlib.Path) else None
       # Not tensorboardX's SummaryWriter: a full disk ends the thread that it writes in, and the next scalars would wait
       # for that thread for ever.
-      folder = str(as_folder(workdir) / "tensorboard")
+      folder = str(self._path.with_name("tensorboard"))
       directory_check(folder)  # makes it
       self._board, self._flushed = EventsWriter(f"{folder}/events"), time.monotonic()
       # TensorBoard forgets what earlier files hold from this step on.

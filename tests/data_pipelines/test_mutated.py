@@ -70,7 +70,7 @@ def test_mutated_files_never_crash_hang_or_spoil_a_shard(tmp_path, write_video, 
     f"--output={output}",
     "--size=32",
     "--workers=2",
-    "--timeout=300",
+    "--timeout=60",
   ]
   assert build.main(arguments) == 0
   built = {track.path for track in schema.read_tracks(output)}

@@ -215,7 +215,7 @@ def test_a_readers_error_reaches_the_loop():
 @pytest.mark.slow  # starts the program and its worker processes
 def test_a_stopped_worker_process_ends_the_run(toy_run, tmp_path):
   """Guards against a hung data worker (here: frozen by SIGSTOP), which would hold the job silently."""
-  flags = ("--config.total_steps=1000000", "--config.eval_every=0", "--config.workers=1", "--config.data_timeout=60")
+  flags = ("--config.total_steps=1000000", "--config.eval_every=0", "--config.workers=1", "--config.data_timeout=40")
   job = toy_run(tmp_path, *flags)
   wait_until(job, lambda: _has_metrics(tmp_path))
   workers = subprocess.run(
@@ -225,7 +225,7 @@ def test_a_stopped_worker_process_ends_the_run(toy_run, tmp_path):
     os.kill(worker, signal.SIGSTOP)
   try:
     output = job.communicate(timeout=120)[0]
-    assert job.returncode == 2 and "no batch came for 60 s" in output, output
+    assert job.returncode == 2 and "no batch came for 40 s" in output, output
   finally:
     if job.poll() is None:
       os.killpg(job.pid, signal.SIGKILL)
@@ -247,12 +247,10 @@ def small_disk(tmp_path):
 def test_a_full_disk_stops_with_the_last_good_checkpoint_kept(toy_run, small_disk):
   """Guards against a half-written checkpoint that counts, and against a traceback for a full disk."""
   flags = ("--config.total_steps=100000", "--config.checkpoint_every=10", "--config.eval_every=0")
-  flags += ("--config.checkpoint_keep=1000",)
+  flags += ("--config.checkpoint_keep=1000", "--config.log_every=100000")  # no metrics that could take the last block
   output = (job := toy_run(small_disk, *flags)).communicate(timeout=300)[0]
   assert job.returncode == 2, output[-2000:]
-  # Whichever is written first when the last block is gone.
-  told = ("train: error: a checkpoint cannot be written: no space left", "cannot be written (No space left")
-  assert any(words in output for words in told), output[-2000:]
+  assert "train: error: a checkpoint cannot be written: no space left" in output, output[-2000:]
   assert "Traceback" not in output.split("train: error:")[1], output[-2000:]
   last = _last_saved(small_disk)
   assert last > 0

@@ -64,7 +64,7 @@ def test_runs_are_made_once(world, toy_dataset, capsys, monkeypatch):
   assert (train["config.model.width"], train["config.seed"], train["data"]) == ("24", "0", str(toy_dataset))
   assert evaluate["output"] == str(runs[1].folder / "scores/clean/toy-c23")
   assert all(run.done for run in runs) and "step 3/4" in (runs[0].folder / runner.LOG_FILE).read_text()
-  assert f"[4/4] {runs[3].name}: done in 0:" in capsys.readouterr().out
+  assert f"[4/4] {runs[3].name}: done in 0:00:0" in capsys.readouterr().out
   assert runner.execute(runs, program) == 0 and len(calls()) == 8
   assert capsys.readouterr().out.count(": done\n") == 4
 
