@@ -23,9 +23,9 @@ import jax
 import numpy as np
 
 from dfdetect_jax.data.loader import long_enough, train_batches
+from dfdetect_jax.runs.checkpoints import Checkpoints
+from dfdetect_jax.runs.config import base_config
 from dfdetect_jax.schema import read_tracks
-from dfdetect_jax.training.checkpoints import Checkpoints
-from dfdetect_jax.training.config import base_config
 from dfdetect_jax.training.program import make_program
 
 

@@ -28,11 +28,11 @@ import jax
 import numpy as np
 
 from configs import dip
-from data_pipelines import shards
+from data_pipelines.building import shards
 from dfdetect_jax import methods, schema
 from dfdetect_jax.data import loader
+from dfdetect_jax.devices.mesh import batch_sharding, make_mesh
 from dfdetect_jax.evaluation import evaluator
-from dfdetect_jax.training.sharding import batch_sharding, make_mesh
 
 FRAMES = 32
 
@@ -53,10 +53,24 @@ def draw(directory: pathlib.Path, videos: int, size: int) -> None:
       writer.write(shards.frame_record(image, video_id, 0, k, label))
     tracks.append(
       schema.Track(
-        video_id, 0, "test", label, number * FRAMES, FRAMES, 0, 25.0, "drawn", str(label), "", "", "", f"{number}.mp4",
-        hashlib.sha256(video_id.encode()).hexdigest(), size,
+        video_id=video_id,
+        track=0,
+        split="test",
+        label=label,
+        first=number * FRAMES,
+        frames=FRAMES,
+        first_frame=0,
+        fps=25.0,
+        dataset="drawn",
+        manipulation=str(label),
+        compression="",
+        pair="",
+        identity="",
+        path=f"{number}.mp4",
+        sha256=hashlib.sha256(video_id.encode()).hexdigest(),
+        size=size,
       )
-    )  # fmt: skip
+    )
   writer.close()
   shards.write_tfds_metadata(directory, size, {"test": [writer.records]})
   schema.write_tracks(directory, tracks)

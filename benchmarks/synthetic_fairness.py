@@ -31,11 +31,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from data_pipelines.decode import BrokenVideo, read_frames
-from data_pipelines.detectors.detector import create
-from data_pipelines.faces import FaceOptions, face_tracks
+from data_pipelines.faces.detectors.detector import create
+from data_pipelines.faces.face_tracks import FaceOptions, face_tracks
 from data_pipelines.synthetic.dataset import SETTINGS_FILE, Settings, draw_pairs, make_dataset, video_path
 from data_pipelines.synthetic.forgeries import MANIPULATIONS
+from data_pipelines.video.decode import BrokenVideo, read_frames
 from dfdetect_jax.errors import UserError, exit_on_user_error
 
 CROP, CLIP = 64, 8

@@ -14,7 +14,7 @@ Variants (`--config=configs/baselines.py:NAME`): `resnet50` (the default), `resn
 `NAME_small` (64 px, minutes on a CPU) and `NAME_test` (seconds); `small` and `test` are those of ResNet-18.
 """
 
-from dfdetect_jax.training.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, variant
 
 NETWORKS = {
   "resnet50": {},

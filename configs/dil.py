@@ -18,7 +18,7 @@ FF++ DF, 77.65 % on Celeb-DF, 68.43 % on DFDC), `table4_*` (Intra-SIM, Inter-SIM
 (stages); the last three are measured on FF++ LQ.
 """
 
-from dfdetect_jax.training.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, variant
 
 VARIANTS = {
   # Tables 1 and 2 train the paper's setting on each dataset; only the time between validations, an epoch, differs.

@@ -11,7 +11,7 @@ Variants (`--config=configs/dip.py:NAME`): `small` (64 px, minutes on a CPU), `t
 ViTs), and the rows of the paper's tables: `table4_*`, `table5_vivit`, `table6_*`, `table7_*`, `table8_*`.
 """
 
-from dfdetect_jax.training.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, variant
 
 VARIANTS = {
   "s": {"model.size": "s"},

@@ -16,7 +16,7 @@ Variants (`--config=configs/ftcn.py:NAME`): `small` (64 px, minutes on a CPU), `
 (trained on three manipulations of FF++: give it the shards without the fourth).
 """
 
-from dfdetect_jax.training.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, variant
 
 VARIANTS = {
   # Three manipulations: an epoch is one clip of 720 real and 3 x 720 fake videos, and ten of them warm up.

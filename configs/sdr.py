@@ -14,7 +14,7 @@ CPU), `test` (seconds), and the rows of the paper's tables: `table1_leave_one_ou
 it the shards without the fourth), `table2` (all four), `table3_*` (what is named is there), `fig2_*` (branches).
 """
 
-from dfdetect_jax.training.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, variant
 
 VARIANTS = {
   "shared": {"model.shared": True},

@@ -15,7 +15,7 @@ paper's tables: `table2_*` (what the phase-aware stream sees), `table3_*` (TDM),
 both streams). Tables 2-4 and 6 call multiples of 1/700 AUC; they are accuracies in all likelihood.
 """
 
-from dfdetect_jax.training.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, variant
 
 VARIANTS = {
   **{

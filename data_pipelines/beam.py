@@ -11,10 +11,11 @@ import pathlib
 import sys
 from collections.abc import Iterator
 
-from data_pipelines import build, finish
-from data_pipelines.plan import Unit
-from data_pipelines.pool import Pool, pin_to_one_cpu_thread
-from data_pipelines.unit import Job
+from data_pipelines import build
+from data_pipelines.building import finish
+from data_pipelines.building.plan import Unit
+from data_pipelines.building.pool import Pool, pin_to_one_cpu_thread
+from data_pipelines.building.unit import Job
 from dfdetect_jax.errors import UserError, exit_on_user_error
 
 

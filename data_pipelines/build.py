@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-from data_pipelines import encoding, finish, plan
-from data_pipelines.detectors import detector as detectors
-from data_pipelines.faces import FaceOptions
-from data_pipelines.plan import Settings, Unit
-from data_pipelines.pool import Pool, pin_to_one_cpu_thread
+from data_pipelines.building import finish, plan
+from data_pipelines.building.plan import Settings, Unit
+from data_pipelines.building.pool import Pool, pin_to_one_cpu_thread
+from data_pipelines.building.unit import Job, versions
+from data_pipelines.faces.detectors import detector as detectors
+from data_pipelines.faces.face_tracks import FaceOptions
 from data_pipelines.sources import Listing, registry
-from data_pipelines.unit import Job, versions
+from data_pipelines.video import encoding
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.folders import on_disk
 from dfdetect_jax.schema import FAILURES_FILE, SPLITS, Failure, Track

@@ -1,4 +1,4 @@
-"""A picture of all distortions of one face: `python -m data_pipelines.distortion_sheet VIDEO --output=PICTURE`."""
+"""All distortions of one face: `python -m data_pipelines.distortion_sheet VIDEO --output=PICTURE`."""
 
 import argparse
 import functools
@@ -8,16 +8,16 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from data_pipelines import faces
-from data_pipelines.detectors import detector as detectors
-from data_pipelines.distortions import DISTORTIONS, LEVELS, distort
+from data_pipelines.faces import face_tracks
+from data_pipelines.faces.detectors import detector as detectors
+from data_pipelines.video.distortions import DISTORTIONS, LEVELS, distort
 from dfdetect_jax.errors import UserError, exit_on_user_error
 
 CAPTION, LABEL = 18, 128  # pixels; height of a cell's caption, width of the rows' names
 INK = (40, 40, 40)
 
 
-def draw_sheet(track: faces.FaceTrack, frame: int) -> np.ndarray:
+def draw_sheet(track: face_tracks.FaceTrack, frame: int) -> np.ndarray:
   """All cells of one frame: a row per distortion (frame dropping cannot be seen), clean and levels 1-5 side by side.
 
   Args:
@@ -61,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   p.add_argument("--output", type=pathlib.Path, required=True, metavar="PICTURE", help="a .png or .jpg file")
   p.add_argument("--size", type=int, default=144, metavar="PIXELS", help="height and width of a cell (default: 144)")
   args = p.parse_args(argv)
-  options = faces.FaceOptions(size=args.size, min_frames=1)
-  track = faces.face_tracks(args.video, options, detectors.create("mtcnn", ""))[0]
+  options = face_tracks.FaceOptions(size=args.size, min_frames=1)
+  track = face_tracks.face_tracks(args.video, options, detectors.create("mtcnn", ""))[0]
   sheet = draw_sheet(track, track.frames // 2)
   if args.output.suffix.lower() not in (".png", ".jpg") or not cv2.imwrite(str(args.output), sheet[..., ::-1]):
     raise UserError(f"--output={args.output} cannot be written: give a .png or .jpg file in a folder that exists.")

@@ -7,9 +7,10 @@ import json
 import pathlib
 import sys
 
-from data_pipelines import build, plan
-from data_pipelines.distortions import DISTORTIONS, LEVELS, folder
-from data_pipelines.pool import pin_to_one_cpu_thread
+from data_pipelines import build
+from data_pipelines.building import plan
+from data_pipelines.building.pool import pin_to_one_cpu_thread
+from data_pipelines.video.distortions import DISTORTIONS, LEVELS, folder
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.folders import on_disk
 

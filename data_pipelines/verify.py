@@ -12,8 +12,8 @@ from array_record.python import array_record_module
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from data_pipelines import encoding
-from data_pipelines.shards import file_sha256
+from data_pipelines.building.shards import file_sha256
+from data_pipelines.video import encoding
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.schema import FRAME_FEATURES, SPLITS, Track, read_metadata, read_tracks
 

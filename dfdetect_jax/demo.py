@@ -11,25 +11,10 @@ It shows that everything works together. Its figures say nothing about real deep
 
 import argparse
 import pathlib
-import shlex
-import subprocess
-import sys
 import time
 
-from dfdetect_jax.errors import UserError, exit_on_user_error
-
-
-def run(*command: str, accepted: tuple[int, ...] = (0,)) -> None:
-  """Prints a command and runs it with this Python.
-
-  Raises:
-    UserError: it failed.
-  """
-  shown = shlex.join(["python", "-m", *command])
-  print(f"\n$ {shown}", flush=True)
-  status = subprocess.run([sys.executable, "-m", *command], check=False).returncode
-  if status not in accepted:
-    raise UserError(f"'{shown}' ended with status {status}; what it printed above says why.")
+from dfdetect_jax.errors import exit_on_user_error
+from dfdetect_jax.programs import run
 
 
 def main(argv: list[str] | None = None) -> None:

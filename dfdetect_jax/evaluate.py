@@ -19,19 +19,19 @@ import functools
 
 import jax
 
+from dfdetect_jax.data.catalogue import Catalogue
+from dfdetect_jax.devices import processes
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.evaluation import metrics, scoring
-from dfdetect_jax.evaluation.catalogue import Catalogue
 from dfdetect_jax.evaluation.document import to_markdown
 from dfdetect_jax.evaluation.evaluator import make_predictor
-from dfdetect_jax.evaluation.protocols import Protocol, get_protocol, told_protocols
+from dfdetect_jax.evaluation.protocols import Protocol, check_training, describe_protocols, get_protocol
 from dfdetect_jax.evaluation.report import figures_table, threshold_from
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
 from dfdetect_jax.evaluation.statistics import bootstrap_intervals
-from dfdetect_jax.evaluation.trained_videos import LEAKS, check_training, trained_videos
 from dfdetect_jax.folders import as_folder
-from dfdetect_jax.training import distributed
-from dfdetect_jax.training.restore import restore_run
+from dfdetect_jax.runs.restore import restore_run
+from dfdetect_jax.runs.trained_videos import LEAKS, trained_videos
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -39,11 +39,11 @@ def main(argv: list[str] | None = None) -> None:
   args = _parser().parse_args(argv)
   with exit_on_user_error("evaluate"):
     if args.protocol == "list":
-      print(told_protocols())
+      print(describe_protocols())
       return
     _check(args)
     protocol = _protocol(args) if args.protocol else None
-    distributed.initialize(args.coordinator, args.num_processes, args.process_id)
+    processes.initialize(args.coordinator, args.num_processes, args.process_id)
     say = functools.partial(print, flush=True) if jax.process_index() == 0 else lambda _: None
     workdir = as_folder(args.workdir)
     run = restore_run(args.workdir, args.step, args.weights)
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
       "(half, default) or are left out (exclude); they are listed")  # fmt: skip
   add("--val", metavar="CSV", help="scores of the validation split: chooses the threshold of a second accuracy")
   add("--batch-size", type=int, help="clips per forward pass (default: the config's)")
-  distributed.add_arguments(parser)
+  processes.add_arguments(parser)
   return parser
 
 

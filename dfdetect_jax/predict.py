@@ -18,9 +18,9 @@ import sys
 import numpy as np
 import tqdm
 
-from data_pipelines.decode import BrokenVideo
-from data_pipelines.detectors import detector as detectors
-from data_pipelines.faces import FaceOptions, FaceTrack, face_tracks
+from data_pipelines.faces.detectors import detector as detectors
+from data_pipelines.faces.face_tracks import FaceOptions, FaceTrack, face_tracks
+from data_pipelines.video.decode import BrokenVideo
 from dfdetect_jax.data.frames import resize
 from dfdetect_jax.data.sampling import test_starts
 from dfdetect_jax.errors import UserError, exit_on_user_error
@@ -28,8 +28,8 @@ from dfdetect_jax.evaluation.evaluator import Predictor, make_predictor
 from dfdetect_jax.evaluation.scores import aggregate_tracks
 from dfdetect_jax.folders import as_folder, write_json
 from dfdetect_jax.methods.method import ClipSpec
+from dfdetect_jax.runs.restore import Run, restore_run
 from dfdetect_jax.schema import DATASET_FILE
-from dfdetect_jax.training.restore import Run, restore_run
 
 REAL, FAKE, NOT_JUDGED = 0, 10, 3
 

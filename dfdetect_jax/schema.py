@@ -17,6 +17,8 @@ import dataclasses
 import io
 import json
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder, write_whole
@@ -31,78 +33,91 @@ SPLITS = ("train", "val", "test")
 FRAME_FEATURES = ("image", "video_id", "track", "frame_index", "label")
 
 
-@dataclasses.dataclass(frozen=True)
-class Track:
-  """One face track: `frames` consecutive face crops of one person in one video.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+  """What is known of a video, the same in every list that names it: sources, tracks, failures, runs, score files.
 
   Attributes:
-    video_id: unique over the dataset, `dataset/manipulation/compression/name`.
-    track: number of the track within its video, 0 is the longest.
+    video_id: unique over the dataset, `dataset/manipulation/compression/name`; never a bare folder or file name.
+    label: 1 = fake, 0 = real, None = unknown.
     split: train, val or test.
-    label: 1 = fake, 0 = real.
-    first: index of the track's first frame among the records of its split.
-    frames: number of frames, all consecutive in the video.
-    first_frame: index in the video of the track's first frame.
-    fps: frames per second (mean over the video where the rate varies), 0 if unknown.
     dataset, manipulation, compression: as the dataset's authors name them; manipulation is "original" for real videos.
     pair: key shared by a real video and the forgeries made of it, "" if unknown.
     identity: person shown ("a+b" for several), "" if unknown.
-    path: the source video as the user gave it, relative to the source's root.
-    sha256: checksum of the source video.
-    size: height and width of the stored crops in pixels.
-    extra: further columns of the source's list, carried along.
+    path: the file as the user gave it, relative to the source's root.
+    sha256: checksum of the file, "" if unknown.
   """
 
   video_id: str
-  track: int
-  split: str
-  label: int
-  first: int
-  frames: int
-  first_frame: int
-  fps: float
-  dataset: str
-  manipulation: str
-  compression: str
-  pair: str
-  identity: str
-  path: str
-  sha256: str
-  size: int
-  extra: dict[str, str] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-  """A video without a face track: a line of `failures.csv`.
-
-  What the source knows of the video is kept, so that evaluation can count it; the fields after `reason` are "" for what
-  the source's lists name but the disk lacks.
-
-  Attributes:
-    path: the source video as the user gave it, relative to the source's root.
-    reason: why, in a few words.
-    video_id, split, dataset, manipulation, compression, identity: as in `Track`.
-    label: "1" = fake, "0" = real.
-  """
-
-  path: str
-  reason: str
-  video_id: str = ""
-  label: str = ""
+  label: int | None = None
   split: str = ""
   dataset: str = ""
   manipulation: str = ""
   compression: str = ""
+  pair: str = ""
   identity: str = ""
+  path: str = ""
+  sha256: str = ""
+
+
+INFO_FIELDS = tuple(field.name for field in dataclasses.fields(VideoInfo))
+
+
+def info_of(video: VideoInfo, without: Sequence[str] = ()) -> dict[str, Any]:
+  """The fields of `VideoInfo` that a line of any list holds, to make another kind of line from."""
+  return {name: getattr(video, name) for name in INFO_FIELDS if name not in without}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Track(VideoInfo):
+  """One face track: `frames` consecutive face crops of one person in one video.
+
+  Attributes:
+    track: number of the track within its video, 0 is the longest.
+    first: index of the track's first frame among the records of its split.
+    frames: number of frames, all consecutive in the video.
+    first_frame: index in the video of the track's first frame.
+    fps: frames per second (mean over the video where the rate varies), 0 if unknown.
+    size: height and width of the stored crops in pixels.
+    extra: further columns of the source's list, carried along.
+  """
+
+  track: int
+  first: int
+  frames: int
+  first_frame: int
+  fps: float
+  size: int
+  extra: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Failure(VideoInfo):
+  """A video without a face track: a line of `failures.csv`.
+
+  What the source knows of the video is kept, so that evaluation can count it; of what the source's lists name but the
+  disk lacks, only path and reason are known.
+
+  Attributes:
+    reason: why, in a few words.
+  """
+
+  video_id: str = ""
+  reason: str
+
+
+# Columns of failures.csv.
+FAILURE_COLUMNS = (
+  "path", "reason", "video_id", "label", "split", "dataset", "manipulation", "compression", "identity",
+)  # fmt: skip
 
 
 def write_failures(directory: str | pathlib.Path, failures: list[Failure]) -> None:
   """Writes `failures.csv`, whole or not at all."""
   file = io.StringIO(newline="")
   writer = csv.writer(file, lineterminator="\n")
-  writer.writerow(field.name for field in dataclasses.fields(Failure))
-  writer.writerows(dataclasses.astuple(failure) for failure in failures)
+  writer.writerow(FAILURE_COLUMNS)
+  writer.writerows([getattr(failure, name) for name in FAILURE_COLUMNS] for failure in failures)
   write_whole(pathlib.Path(directory) / FAILURES_FILE, file.getvalue())
 
 
@@ -111,7 +126,8 @@ def read_failures(directory: str | pathlib.Path, split: str) -> list[Failure]:
   path = as_folder(directory) / FAILURES_FILE
   if not path.is_file():
     return []
-  failures = [Failure(**row) for row in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))]
+  rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+  failures = [Failure(**row | {"label": int(row["label"]) if row["label"] else None}) for row in rows]
   return [failure for failure in failures if failure.split == split]
 
 

@@ -78,9 +78,9 @@ def main(argv: list[str] | None = None) -> None:
         print(f"  --{flag.name}: {flags.FLAGS[flag.name].help}")
       return
     config, profile = _parse(sys.argv if argv is None else argv), _profiled()
-    from dfdetect_jax.training import distributed  # --help and mistakes need not wait for jax
+    from dfdetect_jax.devices import processes  # --help and mistakes need not wait for jax
 
-    distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    processes.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if _DRY_RUN.value:
       from dfdetect_jax.training import dry_run
 

@@ -45,7 +45,7 @@ def toy_dataset(tmp_path_factory) -> pathlib.Path:
   import cv2
   import numpy as np
 
-  from data_pipelines import shards
+  from data_pipelines.building import shards
   from dfdetect_jax import schema
 
   directory = tmp_path_factory.mktemp("toy")
@@ -70,17 +70,41 @@ def toy_dataset(tmp_path_factory) -> pathlib.Path:
           writer.write(shards.frame_record(encoded, video_id, number, k, label))
         tracks.append(
           schema.Track(
-            video_id, number, split, label, first, frames, 0, 25.0, "toy", manipulation, "c23", f"{split}{pair}",
-            f"person_{split}{pair}", f"{split}{pair}.mp4", hashlib.sha256(video_id.encode()).hexdigest(), 64,
+            video_id=video_id,
+            track=number,
+            split=split,
+            label=label,
+            first=first,
+            frames=frames,
+            first_frame=0,
+            fps=25.0,
+            dataset="toy",
+            manipulation=manipulation,
+            compression="c23",
+            pair=f"{split}{pair}",
+            identity=f"person_{split}{pair}",
+            path=f"{split}{pair}.mp4",
+            sha256=hashlib.sha256(video_id.encode()).hexdigest(),
+            size=64,
           )
-        )  # fmt: skip
+        )
         first += frames
       lengths.append(writer.records)
       writer.close()
     records[split] = lengths
   shards.write_tfds_metadata(directory, 64, records)
   schema.write_tracks(directory, tracks)
-  lost = schema.Failure("lost.mp4", "no face", "toy/DF/c23/lost", "1", "test", "toy", "DF", "c23", "person_lost")
+  lost = schema.Failure(
+    path="lost.mp4",
+    reason="no face",
+    video_id="toy/DF/c23/lost",
+    label=1,
+    split="test",
+    dataset="toy",
+    manipulation="DF",
+    compression="c23",
+    identity="person_lost",
+  )
   schema.write_failures(directory, [lost])
   (directory / schema.DATASET_FILE).write_text(json.dumps({"schema_version": schema.SCHEMA_VERSION}))
   return directory
@@ -127,3 +151,14 @@ def randomised():
     return jax.tree_util.tree_map_with_path(value, jax.eval_shape(method.init, jax.random.key(0)))
 
   return draw
+
+
+@pytest.fixture(autouse=True)
+def optax_promotes(request):
+  """Standard dtype promotion where optimizer steps are taken: Optax relies on it (Adam's bias correction)."""
+  if request.path.parent.name not in ("training", "runs", "devices"):
+    yield
+    return
+
+  with jax.numpy_dtype_promotion("standard"):
+    yield

@@ -16,9 +16,9 @@ from dfdetect_jax import evaluate, folders, study
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.scores import failed_video, read_scores, write_scores
 from dfdetect_jax.folders import as_absolute, as_folder, on_disk
+from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.schema import read_failures, read_metadata, read_tracks
 from dfdetect_jax.training import loop
-from dfdetect_jax.training.restore import restore_run
 
 
 def test_what_a_path_becomes(monkeypatch):

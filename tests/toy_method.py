@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from dfdetect_jax import methods
 from dfdetect_jax.methods.method import ClipSpec, Method
-from dfdetect_jax.training.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, variant
 
 
 class Toy(nn.Module):

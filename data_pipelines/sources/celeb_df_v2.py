@@ -62,7 +62,16 @@ def list_videos(
     video_id = f"{dataset}/{manipulation}/none/{folder}/{name.removesuffix('.mp4')}"
     where = str(root / path)
     videos.append(
-      Video(video_id, where, label, split, dataset, manipulation, pair=_pair(path), identity="+".join(people))
+      Video(
+        video_id=video_id,
+        path=where,
+        label=label,
+        split=split,
+        dataset=dataset,
+        manipulation=manipulation,
+        pair=_pair(path),
+        identity="+".join(people),
+      )
     )
   return Listing(videos, missing)
 

@@ -55,7 +55,19 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
       missing.append((str(path), "no such file (real, of FaceForensics++)"))
       continue
     originals[target] = f"{DATASET}/original/c23/{target}"
-    videos.append(Video(originals[target], str(path), 0, split, DATASET, "original", "c23", target, target))
+    videos.append(
+      Video(
+        video_id=originals[target],
+        path=str(path),
+        label=0,
+        split=split,
+        dataset=DATASET,
+        manipulation="original",
+        compression="c23",
+        pair=target,
+        identity=target,
+      )
+    )
   for name in options.manipulations or DEFAULT:
     folder = root / "manipulated_videos" / name
     where = f"manipulated_videos/{name}"
@@ -70,7 +82,20 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
       target, _, actor = stem.partition("_")
       video_id, people = f"{DATASET}/{name}/none/{stem}", f"{target}+{actor}"
       path, boxes = str(folder / f"{stem}.mp4"), originals.get(target, "")
-      videos.append(Video(video_id, path, 1, split, DATASET, name, "", target, people, boxes))
+      videos.append(
+        Video(
+          video_id=video_id,
+          path=path,
+          label=1,
+          split=split,
+          dataset=DATASET,
+          manipulation=name,
+          compression="",
+          pair=target,
+          identity=people,
+          boxes_from=boxes,
+        )
+      )
     if extra := there - {f"{stem}.mp4" for stem in splits}:
       missing.append((where, f"left out: {len(extra)} videos that no split names"))
   return Listing(videos, missing)

@@ -98,7 +98,7 @@ def _video(folder: pathlib.Path, name: str, label: int, split: str, group: str) 
     return None
   manipulation = "fake" if label else "original"
   video_id = f"{DATASET}/{manipulation}/none/{group}/{pathlib.PurePath(name).with_suffix('').as_posix()}"
-  return Video(video_id, str(path), label, split, DATASET, manipulation)
+  return Video(video_id=video_id, path=str(path), label=label, split=split, dataset=DATASET, manipulation=manipulation)
 
 
 def _part_number(folder: pathlib.Path) -> int:

@@ -56,7 +56,18 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
       continue
     video_id = f"{DATASET}/{manipulation}/none/{pure.with_suffix('').as_posix()}"
     pair, identity = _original(pure.stem, originals), "+".join(people)
-    videos.append(Video(video_id, str(root / path), label, split, DATASET, manipulation, pair=pair, identity=identity))
+    videos.append(
+      Video(
+        video_id=video_id,
+        path=str(root / path),
+        label=label,
+        split=split,
+        dataset=DATASET,
+        manipulation=manipulation,
+        pair=pair,
+        identity=identity,
+      )
+    )
   return Listing(videos, missing)
 
 

@@ -141,11 +141,36 @@ def _of_pairs(
           if path.name not in files[name]:
             missing.append((path.relative_to(root).as_posix(), "no such file"))
           elif not source:
-            videos.append(Video(original, str(path), 0, split, dataset, "original", compression, target, target))
+            videos.append(
+              Video(
+                video_id=original,
+                path=str(path),
+                label=0,
+                split=split,
+                dataset=dataset,
+                manipulation="original",
+                compression=compression,
+                pair=target,
+                identity=target,
+              )
+            )
           else:
             video_id = f"{dataset}/{name}/{compression}/{stem}"
             people = f"{target}+{source}"
-            videos.append(Video(video_id, str(path), 1, split, dataset, name, compression, target, people, boxes))
+            videos.append(
+              Video(
+                video_id=video_id,
+                path=str(path),
+                label=1,
+                split=split,
+                dataset=dataset,
+                manipulation=name,
+                compression=compression,
+                pair=target,
+                identity=people,
+                boxes_from=boxes,
+              )
+            )
   for name, folder in folders.items():
     if extra := sorted(files[name] - named[name]):
       missing.append((folder.relative_to(root).as_posix(), f"left out: {len(extra)} videos that no split names"))
@@ -161,7 +186,19 @@ def _of_actors(compression: str, folders: dict[str, pathlib.Path]) -> Listing:
       stem = name.removesuffix(".mp4")
       originals[stem] = f"dfd/original/{compression}/{stem}"
       person = f"actor{stem.split('__')[0]}"
-      videos.append(Video(originals[stem], str(folder / name), 0, "test", "dfd", "original", compression, stem, person))
+      videos.append(
+        Video(
+          video_id=originals[stem],
+          path=str(folder / name),
+          label=0,
+          split="test",
+          dataset="dfd",
+          manipulation="original",
+          compression=compression,
+          pair=stem,
+          identity=person,
+        )
+      )
   for folder in [folders[DFD]] if DFD in folders else []:
     for name in file_names(folder):
       stem = name.removesuffix(".mp4")
@@ -170,8 +207,16 @@ def _of_actors(compression: str, folders: dict[str, pathlib.Path]) -> Listing:
       people = f"actor{match[1]}+actor{match[2]}" if match else ""
       videos.append(
         Video(
-          f"dfd/{DFD}/{compression}/{stem}", str(folder / name), 1, "test", "dfd", DFD, compression, pair, people,
-          originals.get(pair, ""),
+          video_id=f"dfd/{DFD}/{compression}/{stem}",
+          path=str(folder / name),
+          label=1,
+          split="test",
+          dataset="dfd",
+          manipulation=DFD,
+          compression=compression,
+          pair=pair,
+          identity=people,
+          boxes_from=originals.get(pair, ""),
         )
-      )  # fmt: skip
+      )
   return Listing(videos)

@@ -42,7 +42,16 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
       # Real and fake archives of one number are different videos; nothing says which were made of which.
       part = "val" if split == "train" and held_out(f"{DATASET}/{label}/{name}") else split
       video_id = f"{DATASET}/{manipulation}/none/{split}/{name}"
-      videos.append(Video(video_id, str(path), int(label == "fake"), part, DATASET, manipulation))
+      videos.append(
+        Video(
+          video_id=video_id,
+          path=str(path),
+          label=int(label == "fake"),
+          split=part,
+          dataset=DATASET,
+          manipulation=manipulation,
+        )
+      )
   return Listing(videos, missing)
 
 

@@ -26,7 +26,7 @@ class Person:
 
 
 @functools.lru_cache(maxsize=2)
-def meet(seed: int, number: int) -> Person:
+def draw_person(seed: int, number: int) -> Person:
   """The person with this number; the two of a pair are remembered, for each is the other's source."""
   return Person(seed, number)
 

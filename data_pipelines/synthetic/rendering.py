@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from data_pipelines.synthetic.face import meet, paint
+from data_pipelines.synthetic.face import draw_person, paint
 from data_pipelines.synthetic.forgeries import FAULTS, expression_at, forge, forged_part
 from data_pipelines.synthetic.head import Light, rotation, see
 from data_pipelines.synthetic.motion import draw_camera, draw_motion
@@ -65,8 +65,8 @@ def render(
     The frames in order.
   """
   height, width = frame_size(size)
-  person = meet(seed, target)
-  other = meet(seed, source) if any(FAULTS[m].swaps for m in manipulations) else person
+  person = draw_person(seed, target)
+  other = draw_person(seed, source) if any(FAULTS[m].swaps for m in manipulations) else person
   motion, driver = draw_motion(seed, target, frames), draw_motion(seed, source, frames)
   camera = draw_camera(seed, target, frames)
   own = draw_variation(generator(seed, target, "variation"))

@@ -10,12 +10,12 @@ import tqdm
 
 from dfdetect_jax.data.loader import long_enough, test_batches
 from dfdetect_jax.data.sampling import test_starts
-from dfdetect_jax.evaluation.protocols import VideoSet, check_ids, select
+from dfdetect_jax.data.videos import VideoSet, check_ids, select
+from dfdetect_jax.devices import processes
+from dfdetect_jax.devices.mesh import batch_sharding, replicated
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video, score_video
 from dfdetect_jax.methods.method import Method
-from dfdetect_jax.schema import Failure, Track, read_failures, read_tracks
-from dfdetect_jax.training import distributed
-from dfdetect_jax.training.sharding import batch_sharding, replicated
+from dfdetect_jax.schema import Track, VideoInfo, read_failures, read_tracks
 
 Predictor = Callable[[Any, jax.Array], jax.Array]
 
@@ -81,7 +81,7 @@ def score_split(
     pending = None
     for batch in itertools.chain(batches, [None]):
       if batch is not None and pending is None:
-        distributed.meet("first batch to score")
+        processes.barrier("first batch to score")
       # One batch is computed while the scores of the one before are fetched.
       done, pending = pending, None if batch is None else (predict(variables, batch[0]), batch[1])
       if done is not None:
@@ -104,10 +104,10 @@ def score_split(
     for members in by_video.values()
   ]
   rows += _too_short(short, by_video, spec.frames)
-  return rows + [failed_video(f.video_id, int(f.label), f.reason, **_known(f)) for f in failures]
+  return rows + [failed_video(f.video_id, f.label, f.reason, **_known(f)) for f in failures]
 
 
-def _known(video: Track | Failure) -> dict[str, str]:
+def _known(video: VideoInfo) -> dict[str, str]:
   return {name: getattr(video, name) for name in ("dataset", "manipulation", "compression", "split", "identity")}
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.training import provenance
-from dfdetect_jax.training.provenance import FORMAT, PROVENANCE_FILE, read_json
+from dfdetect_jax.runs import provenance
+from dfdetect_jax.runs.provenance import FORMAT, PROVENANCE_FILE, read_json
 
 if TYPE_CHECKING:  # a report reads provenance without the libraries that restore a run
-  from dfdetect_jax.training.restore import Run
+  from dfdetect_jax.runs.restore import Run
 
 
 def score_provenance(
@@ -26,7 +26,7 @@ def score_provenance(
     scores: the file.
     run: that scored.
     workdir: of the run.
-    data: path and fingerprint of the shards, see `dfdetect_jax.training.provenance.data_fingerprint`.
+    data: path and fingerprint of the shards, see `dfdetect_jax.runs.provenance.data_fingerprint`.
     split: that was scored.
     left_out: ids of videos that were not scored because the run has seen them.
   """

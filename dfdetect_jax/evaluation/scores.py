@@ -16,7 +16,7 @@ import numpy as np
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder, write_whole
-from dfdetect_jax.schema import Track
+from dfdetect_jax.schema import INFO_FIELDS, Track, VideoInfo
 
 OVER_TRACKS = ("max", "mean")
 NEEDED = ("video_id", "label", "score")
@@ -27,15 +27,12 @@ FAILED_SCORE = 0.5
 TRACK_SEPARATOR = "|"
 
 
-@dataclasses.dataclass(frozen=True)
-class VideoScore:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VideoScore(VideoInfo):
   """The score of one video and what the figures are grouped by.
 
   Attributes:
-    video_id: unique, `dataset/manipulation/compression/name`.
-    label: 1 = fake, 0 = real.
     score: probability of "fake" in [0, 1]; 0.5 for a failed video.
-    dataset, manipulation, compression, split, identity: as in `dfdetect_jax.schema.Track`, "" if unknown.
     clips: number of clips that were scored.
     tracks: number of face tracks that were scored.
     status: "ok", or "failed" for a video that could not be scored.
@@ -45,14 +42,8 @@ class VideoScore:
     clip_frames: T, number of consecutive frames of a clip; 0 if unknown or if a clip is several snippets.
   """
 
-  video_id: str
   label: int
   score: float
-  dataset: str = ""
-  manipulation: str = ""
-  compression: str = ""
-  split: str = ""
-  identity: str = ""
   clips: int = 0
   tracks: int = 0
   status: str = "ok"
@@ -67,7 +58,10 @@ class VideoScore:
     return self.status == "failed"
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(VideoScore))
+COLUMNS = (
+  "video_id", "label", "score", "dataset", "manipulation", "compression", "split", "identity", "clips", "tracks",
+  "status", "reason", "clip_scores", "clip_starts", "clip_frames",
+)  # fmt: skip
 
 
 def aggregate_tracks(clip_scores: Sequence[Sequence[float]], over_tracks: str = "max") -> float:
@@ -106,16 +100,9 @@ def score_video(
     clip_frames: T of a clip; 0 where a clip is not a run of consecutive frames.
   """
   assert len({t.video_id for t in tracks}) == 1 and len(tracks) == len(clip_scores)
-  video = tracks[0]
   return VideoScore(
-    video_id=video.video_id,
-    label=video.label,
+    **{name: getattr(tracks[0], name) for name in COLUMNS if name in INFO_FIELDS},
     score=aggregate_tracks(clip_scores, over_tracks),
-    dataset=video.dataset,
-    manipulation=video.manipulation,
-    compression=video.compression,
-    split=video.split,
-    identity=video.identity,
     clips=sum(len(clips) for clips in clip_scores),
     tracks=len(tracks),
     clip_scores=tuple(tuple(float(p) for p in clips) for clips in clip_scores),
@@ -126,7 +113,7 @@ def score_video(
 
 def failed_video(video_id: str, label: int, reason: str, **known: str) -> VideoScore:
   """The row of a video that could not be scored; `known` are further fields of `VideoScore` (dataset, split, …)."""
-  return VideoScore(video_id, label, FAILED_SCORE, status="failed", reason=reason, **known)
+  return VideoScore(video_id=video_id, label=label, score=FAILED_SCORE, status="failed", reason=reason, **known)
 
 
 def write_scores(path: str | os.PathLike, scores: Iterable[VideoScore]) -> None:

@@ -5,18 +5,19 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from dfdetect_jax.data.catalogue import Catalogue
+from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import metrics
-from dfdetect_jax.evaluation.catalogue import Catalogue
 from dfdetect_jax.evaluation.evaluator import Predictor, score_split
-from dfdetect_jax.evaluation.protocols import Protocol, VideoSet
+from dfdetect_jax.evaluation.protocols import Protocol
 from dfdetect_jax.evaluation.provenance import score_provenance
 from dfdetect_jax.evaluation.scores import VideoScore, write_scores
-from dfdetect_jax.evaluation.trained_videos import TRAINED_FILE, leaks_from_training, trained_videos
 from dfdetect_jax.folders import write_json
+from dfdetect_jax.runs.provenance import PROVENANCE_FILE, data_fingerprint
+from dfdetect_jax.runs.restore import Run
+from dfdetect_jax.runs.trained_videos import TRAINED_FILE, leaks_from_training, trained_videos
 from dfdetect_jax.schema import read_tracks
-from dfdetect_jax.training.provenance import PROVENANCE_FILE, data_fingerprint
-from dfdetect_jax.training.restore import Run
 
 
 def score_folder(

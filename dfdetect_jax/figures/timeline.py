@@ -5,7 +5,7 @@ import pathlib
 import matplotlib.pyplot as plt
 import numpy as np
 
-from data_pipelines.decode import read_frames
+from data_pipelines.video.decode import read_frames
 from dfdetect_jax.errors import UserError
 
 FAKE, REAL = "#c0392b", "#2471a3"

@@ -18,10 +18,10 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.interop import names
 from dfdetect_jax.interop.transfer import Report
 from dfdetect_jax.methods import Method
-from dfdetect_jax.training import run_config
-from dfdetect_jax.training.checkpoints import Checkpoints
-from dfdetect_jax.training.restore import restore_run
-from dfdetect_jax.training.state import init_state
+from dfdetect_jax.runs import run_config
+from dfdetect_jax.runs.checkpoints import Checkpoints
+from dfdetect_jax.runs.restore import restore_run
+from dfdetect_jax.runs.state import init_state
 
 CONVERSION_FILE = "conversion.json"
 

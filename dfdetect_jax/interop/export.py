@@ -15,7 +15,7 @@ import numpy as np
 from dfdetect_jax.errors import exit_on_user_error
 from dfdetect_jax.interop import files, names
 from dfdetect_jax.interop.tables import tables
-from dfdetect_jax.training.restore import restore_run
+from dfdetect_jax.runs.restore import restore_run
 
 
 def export(

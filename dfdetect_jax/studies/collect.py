@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 import tqdm
 
+from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.evaluation import metrics, statistics
-from dfdetect_jax.evaluation.protocols import VideoSet
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
 from dfdetect_jax.studies.plan import CLEAN, SCORES
 from dfdetect_jax.studies.recipe import Recipe

@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from dfdetect_jax.data.catalogue import Catalogue
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation.catalogue import Catalogue
 from dfdetect_jax.studies import demo, registry
 from dfdetect_jax.studies import settings as choices
 from dfdetect_jax.studies.plan import Run, make_plan

@@ -11,7 +11,11 @@ import pathlib
 import zlib
 from collections.abc import Iterable
 
-from dfdetect_jax.evaluation.protocols import FFPP, FOUR, VideoSet
+from dfdetect_jax import programs
+from dfdetect_jax.data.videos import VideoSet
+from dfdetect_jax.datasets import FOUR
+from dfdetect_jax.evaluation.protocols import FFPP
+from dfdetect_jax.schema import DATASET_FILE
 
 DISCLAIMER = (
   "Demo: not a claim. Every dataset is a stand-in made of rendered heads (data_pipelines.synthetic), the networks are "
@@ -75,24 +79,18 @@ def make(sets: Iterable[VideoSet], folder: pathlib.Path, identities: int, frames
 
 
 def _built(shards: pathlib.Path) -> bool:
-  from dfdetect_jax.schema import DATASET_FILE
-
   return (shards / DATASET_FILE).is_file()
 
 
 def _render(root: pathlib.Path, identities: int, frames: int, seed: int, compressions: list[str]) -> None:
-  from dfdetect_jax.demo import run
-
-  run(
+  programs.run(
     "data_pipelines.synthetic", f"--output={root}", f"--identities={identities}", f"--frames={frames}",
     f"--seed={seed}", f"--compressions={','.join(compressions)}",
   )  # fmt: skip
 
 
 def _build(*options: str, program: str = "data_pipelines.build") -> None:
-  from dfdetect_jax.demo import run
-
-  run(program, *options, f"--size={SIZE}")
+  programs.run(program, *options, f"--size={SIZE}")
 
 
 def _manifest(root: pathlib.Path, dataset: str) -> pathlib.Path:

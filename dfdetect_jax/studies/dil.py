@@ -14,7 +14,8 @@ forgeries); DFDC is its preview, which the paper cites and which has about the 5
 
 from collections.abc import Mapping
 
-from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, PROTOCOLS, VideoSet
+from dfdetect_jax.data.videos import VideoSet
+from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, PROTOCOLS
 from dfdetect_jax.studies.measured import Part, measured, on
 from dfdetect_jax.studies.study import Cell, Study, Training, quoted
 

@@ -13,7 +13,8 @@ other methods' rows are quoted. Decisions where the paper is silent:
 - Table VIII names kinds of distortion and not their strengths: see the protocol `augmentation-robustness`.
 """
 
-from dfdetect_jax.evaluation.protocols import DISTORTIONS, FOUR, LEVELS, PROTOCOLS
+from dfdetect_jax.datasets import FOUR
+from dfdetect_jax.evaluation.protocols import DISTORTIONS, LEVELS, PROTOCOLS
 from dfdetect_jax.studies.measured import measured, on
 from dfdetect_jax.studies.study import Cell, Study, Training, quoted
 

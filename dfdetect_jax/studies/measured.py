@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from dfdetect_jax.evaluation.protocols import VideoSet
+from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.studies.study import Cell, Training
 
 Part = tuple[Training, VideoSet]

@@ -12,12 +12,12 @@ from dfdetect_jax.evaluation import document, metrics, statistics
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Items, Paragraph, Picture, Table
 from dfdetect_jax.evaluation.provenance import read_provenance
 from dfdetect_jax.folders import write_whole
+from dfdetect_jax.runs.provenance import PROVENANCE_FILE, read_json
 from dfdetect_jax.studies.collect import Figure, Origin
 from dfdetect_jax.studies.demo import DISCLAIMER
 from dfdetect_jax.studies.picture import picture
 from dfdetect_jax.studies.settings import Settings
 from dfdetect_jax.studies.study import Study
-from dfdetect_jax.training.provenance import PROVENANCE_FILE, read_json
 
 CSV_COLUMNS = (
   "row", "column", "metric", "printed", "measured", "sd", "low", "high", "difference", "seeds", "seeds_wanted",

@@ -4,9 +4,9 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
+from dfdetect_jax.data.catalogue import Catalogue, DatasetFolder
+from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation.catalogue import Catalogue, DatasetFolder
-from dfdetect_jax.evaluation.protocols import VideoSet
 from dfdetect_jax.studies.recipe import Recipe
 from dfdetect_jax.studies.settings import Settings
 from dfdetect_jax.studies.study import Study

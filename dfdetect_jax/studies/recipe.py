@@ -18,10 +18,11 @@ from typing import Any
 import ml_collections
 
 import configs
+from dfdetect_jax.data.videos import VideoSet
+from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation.protocols import FOUR, VideoSet
+from dfdetect_jax.runs.config import override
 from dfdetect_jax.studies.study import Training
-from dfdetect_jax.training.config import override
 
 # Fields that say where and how comfortably a run runs, not what it computes.
 NOT_IDENTITY = (

@@ -12,7 +12,8 @@ Decisions where the paper is silent:
 - Fig. 2 shows one to six branches.
 """
 
-from dfdetect_jax.evaluation.protocols import FOUR, PROTOCOLS
+from dfdetect_jax.datasets import FOUR
+from dfdetect_jax.evaluation.protocols import PROTOCOLS
 from dfdetect_jax.studies.measured import measured, on
 from dfdetect_jax.studies.study import Cell, Study, Training, quoted
 

@@ -7,8 +7,8 @@ import os
 import pathlib
 from typing import Any
 
+from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation.protocols import VideoSet
 from dfdetect_jax.folders import on_disk
 from dfdetect_jax.studies import demo
 from dfdetect_jax.studies.recipe import Recipe, parse_change, resolve

@@ -16,7 +16,8 @@ A column that the paper calls AUC though its values are accuracies is given twic
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, PROTOCOLS, VideoSet
+from dfdetect_jax.data.videos import VideoSet
+from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, PROTOCOLS
 from dfdetect_jax.studies.measured import Part, measured, on
 from dfdetect_jax.studies.study import Cell, Study, Training, quoted
 

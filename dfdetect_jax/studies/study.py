@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from dfdetect_jax.evaluation.protocols import VideoSet
+from dfdetect_jax.data.videos import VideoSet
 
 
 @dataclasses.dataclass(frozen=True)

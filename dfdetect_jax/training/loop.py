@@ -20,22 +20,24 @@ import numpy as np
 from dfdetect_jax import methods
 from dfdetect_jax.data.deadline import Deadline
 from dfdetect_jax.data.loader import examples, long_enough, train_batches
+from dfdetect_jax.data.videos import VideoSet, check_splits, select
+from dfdetect_jax.devices import processes
+from dfdetect_jax.devices.mesh import batch_sharding
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.evaluation.metrics import summarise
-from dfdetect_jax.evaluation.protocols import VideoSet, check_splits, select, selection_metric
-from dfdetect_jax.evaluation.trained_videos import write_trained_videos
+from dfdetect_jax.evaluation.protocols import selection_metric
 from dfdetect_jax.folders import as_folder, write_whole
+from dfdetect_jax.runs import provenance, run_config
+from dfdetect_jax.runs.checkpoints import CHECKPOINTS, Checkpoints
+from dfdetect_jax.runs.state import TrainState
+from dfdetect_jax.runs.trained_videos import write_trained_videos
 from dfdetect_jax.schema import DATASET_FILE, read_tracks
-from dfdetect_jax.training import distributed, provenance, run_config
-from dfdetect_jax.training.checkpoints import CHECKPOINTS, Checkpoints
 from dfdetect_jax.training.metrics_writer import MetricsWriter
 from dfdetect_jax.training.preemption import Preempted, StopSignal
 from dfdetect_jax.training.profile import Trace
 from dfdetect_jax.training.program import make_program
 from dfdetect_jax.training.progress import ProgressLine
-from dfdetect_jax.training.sharding import batch_sharding
-from dfdetect_jax.training.state import TrainState
 from dfdetect_jax.training.throughput import flops_per_step
 
 
@@ -49,7 +51,7 @@ def train_and_evaluate(
   """Trains a method, going on from the workdir's latest checkpoint if there is one.
 
   Args:
-    config: see `dfdetect_jax.training.config.base_config`.
+    config: see `dfdetect_jax.runs.config.base_config`.
     workdir: folder of the run: config.json, provenance.json, train_videos.csv, metrics.jsonl, tensorboard/,
       checkpoints/, best/.
     profile: first and last step of which a trace is written to `workdir/profile`.
@@ -160,11 +162,11 @@ def train_and_evaluate(
   batches = Deadline(batches, config.data_timeout)
   trace = Trace(workdir, profile if lead else None)
   try:
-    with StopSignal() as stop, trace, distributed.fail_together(Diverged, Preempted):
+    with StopSignal() as stop, trace, processes.fail_together(Diverged, Preempted):
       while step < total_steps:
         batch = progress.waiting(batches)
         if first:
-          distributed.meet("first batch")
+          processes.barrier("first batch")
           first = False
         trace.before(step)
         state, metrics = train_step(state, batch, program.run_key)

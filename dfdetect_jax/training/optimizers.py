@@ -8,13 +8,9 @@ import ml_collections
 import optax
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.runs.state import path_name
 
 Rule = tuple[str, float, float]
-
-
-def path_name(path: Sequence) -> str:
-  """Name of a leaf of a nested dict, e.g. "ste/unit0/spatial0/mlp/fc1/kernel"."""
-  return "/".join(str(getattr(key, "key", key)) for key in path)
 
 
 def rule_factors(params, rules: Sequence[Rule]):

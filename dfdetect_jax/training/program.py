@@ -10,9 +10,9 @@ import ml_collections
 import optax
 
 from dfdetect_jax import methods
+from dfdetect_jax.devices.mesh import batch_sharding, make_mesh, replicated, state_sharding
+from dfdetect_jax.runs.state import TrainState, init_state
 from dfdetect_jax.training.optimizers import make_optimizer
-from dfdetect_jax.training.sharding import batch_sharding, make_mesh, replicated, state_sharding
-from dfdetect_jax.training.state import TrainState, init_state
 from dfdetect_jax.training.step import make_train_step
 
 
@@ -82,7 +82,7 @@ def make_program(
   """Lays out a run on devices.
 
   Args:
-    config: see `dfdetect_jax.training.config.base_config`.
+    config: see `dfdetect_jax.runs.config.base_config`.
     total_steps: length of the run; schedules need it.
     devices: all devices of all processes if None.
 

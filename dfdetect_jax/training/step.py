@@ -8,7 +8,7 @@ import optax
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import Method
-from dfdetect_jax.training.state import TrainState
+from dfdetect_jax.runs.state import TrainState
 
 StepFn = Callable[[TrainState, dict[str, jax.Array], jax.Array], tuple[TrainState, dict[str, jax.Array]]]
 

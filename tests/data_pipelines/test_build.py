@@ -15,9 +15,11 @@ import psutil
 import pytest
 from array_record.python import array_record_module
 
-from data_pipelines import build, decode, encoding, finish, merge, plan, verify
-from data_pipelines.pool import Pool
-from data_pipelines.unit import Job, UnitNote
+from data_pipelines import build, merge, verify
+from data_pipelines.building import finish, plan
+from data_pipelines.building.pool import Pool
+from data_pipelines.building.unit import Job, UnitNote
+from data_pipelines.video import decode, encoding
 from dfdetect_jax import schema
 
 PROGRAM = [sys.executable, "-m", "data_pipelines.build"]
@@ -170,7 +172,7 @@ def test_a_killed_worker_is_replaced_and_its_unit_done_again(tmp_path, dataset):
 
 FAULTY = """
 import os, signal, time
-from data_pipelines.unit import build_unit
+from data_pipelines.building.unit import build_unit
 
 def work(job, unit, detector, skip, starts, tick):
   for index, video in enumerate(unit.videos):
@@ -329,9 +331,14 @@ def test_dry_run_lists_and_decodes_nothing(tmp_path, dataset, capsys):
 
 def test_summary_of_a_build_is_short(tmp_path):
   """Guards against a line per video: what a source leaves out is told by reason, apart from failures."""
-  left_out = [schema.Failure(f"{n}.mp4", "left out: shares its original with a test video") for n in range(5000)]
-  gone = [schema.Failure("gone.mp4", "no such file")]
-  broken = [schema.Failure(f"x{n}.mp4", f"no face (0 of {n} frames)", f"a/b/c/x{n}", "1", "test") for n in range(7)]
+  left_out = [
+    schema.Failure(path=f"{n}.mp4", reason="left out: shares its original with a test video") for n in range(5000)
+  ]
+  gone = [schema.Failure(path="gone.mp4", reason="no such file")]
+  broken = [
+    schema.Failure(path=f"x{n}.mp4", reason=f"no face (0 of {n} frames)", video_id=f"a/b/c/x{n}", label=1, split="test")
+    for n in range(7)
+  ]
   lines = build.summary_of_build(tmp_path, [], [*gone, *left_out, *broken]).splitlines()
   assert lines[:2] == ["7 without a track:", "  7 × no face"]
   assert lines[2:] == [
@@ -344,8 +351,8 @@ def test_summary_of_a_build_is_short(tmp_path):
 
 def test_target_boxes_put_a_forgery_where_its_target_is(tmp_path):
   """Guards the FaceForensics++ option: the forgery's own boxes are not looked at, its target's are."""
-  from data_pipelines import faces
-  from data_pipelines.detectors.detector import Face
+  from data_pipelines.faces import face_tracks
+  from data_pipelines.faces.detectors.detector import Face
 
   class Bright:
     """Finds the bright square that only the target shows."""
@@ -364,10 +371,10 @@ def test_target_boxes_put_a_forgery_where_its_target_is(tmp_path):
   for image in bright:
     image[30:70, 50:90] = 255
   write = encode_pair(tmp_path, dark, bright)
-  (found,) = faces.face_tracks(write[0], faces.FaceOptions(size=32), Bright(), boxes_from=str(write[1]))
+  (found,) = face_tracks.face_tracks(write[0], face_tracks.FaceOptions(size=32), Bright(), boxes_from=str(write[1]))
   np.testing.assert_allclose(found.boxes, np.tile([50.0, 30, 90, 70], (20, 1)), atol=1.5)
   with pytest.raises(decode.BrokenVideo, match="no face"):
-    faces.face_tracks(write[0], faces.FaceOptions(size=32), Bright())
+    face_tracks.face_tracks(write[0], face_tracks.FaceOptions(size=32), Bright())
 
 
 def encode_pair(folder, first, second):

@@ -24,12 +24,14 @@ import pytest
 from array_record.python import array_record_module
 from tensorflow_datasets.proto import tf_example_pb2
 
-from data_pipelines import build, encoding, plan, verify
-from data_pipelines.detectors.detector import Face
-from data_pipelines.faces import FaceOptions
-from data_pipelines.plan import Settings, Unit
+from data_pipelines import build, verify
+from data_pipelines.building import plan
+from data_pipelines.building.plan import Settings, Unit
+from data_pipelines.building.unit import Job, UnitNote, build_unit, shard_path
+from data_pipelines.faces.detectors.detector import Face
+from data_pipelines.faces.face_tracks import FaceOptions
 from data_pipelines.sources import Video, registry
-from data_pipelines.unit import Job, UnitNote, build_unit, shard_path
+from data_pipelines.video import encoding
 from dfdetect_jax import schema
 from dfdetect_jax.errors import UserError
 
@@ -211,7 +213,10 @@ def check_unit(job: Job, unit: Unit, note: UnitNote) -> dict[str, list[bytes]]:
 def run_units(directory: pathlib.Path, settings: Settings, paths: list[pathlib.Path], per_unit: int) -> tuple:
   """Builds paths in this process, the way workers do; returns the records and the reasons of failure by path."""
   (directory / plan.WORK_FOLDER).mkdir(parents=True)
-  videos = [Video(f"d/m/none/{n}", str(path), n % 2, "train", "d") for n, path in enumerate(paths)]
+  videos = [
+    Video(video_id=f"d/m/none/{n}", path=str(path), label=n % 2, split="train", dataset="d")
+    for n, path in enumerate(paths)
+  ]
   job = Job(str(directory), settings, str(paths[0].parent), {})
   parts = [tuple(videos[n : n + per_unit]) for n in range(0, len(videos), per_unit)]
   stored, reasons = {}, {}
@@ -439,7 +444,7 @@ def test_broken_lists_are_a_users_error_or_a_listing(tmp_path, miniature):
 
 def test_broken_manifests_and_box_files_are_a_users_error_or_read(tmp_path):
   """Guards the two files that users write themselves."""
-  from data_pipelines.detectors import precomputed
+  from data_pipelines.faces.detectors import precomputed
 
   rng = random.Random(0)
   (tmp_path / "a.mp4").touch()

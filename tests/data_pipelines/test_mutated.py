@@ -6,7 +6,8 @@ import shutil
 import av
 import numpy as np
 
-from data_pipelines import build, decode, verify
+from data_pipelines import build, verify
+from data_pipelines.video import decode
 from dfdetect_jax import schema
 
 FORMATS = (

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_pipelines import crop, decode, distortions, perturb, track_cache
-from data_pipelines.decode import BrokenVideo
-from data_pipelines.faces import FaceTrack
+from data_pipelines import perturb
+from data_pipelines.building import track_cache
+from data_pipelines.faces import crop
+from data_pipelines.faces.face_tracks import FaceTrack
+from data_pipelines.video import decode, distortions
+from data_pipelines.video.decode import BrokenVideo
 from dfdetect_jax.schema import read_metadata, read_tracks
 
 FRAMES, SIZE = 20, 48

@@ -9,8 +9,8 @@ import jax
 import pytest
 
 from dfdetect_jax import schema
+from dfdetect_jax.runs.config import override
 from dfdetect_jax.training import loop
-from dfdetect_jax.training.config import override
 
 FOUR = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 

@@ -11,16 +11,17 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from dfdetect_jax import evaluate, schema
+from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import report
 from dfdetect_jax.evaluation.document import to_markdown
-from dfdetect_jax.evaluation.protocols import FOUR, selection_metric
+from dfdetect_jax.evaluation.protocols import selection_metric
 from dfdetect_jax.evaluation.provenance import check_same, read_provenance
 from dfdetect_jax.evaluation.scores import read_scores
-from dfdetect_jax.evaluation.trained_videos import read_trained_videos, write_trained_videos
+from dfdetect_jax.runs.config import base_config, override
+from dfdetect_jax.runs.provenance import data_fingerprint
+from dfdetect_jax.runs.trained_videos import read_trained_videos, write_trained_videos
 from dfdetect_jax.training import loop
-from dfdetect_jax.training.config import base_config, override
-from dfdetect_jax.training.provenance import data_fingerprint
 
 
 def refused(capsys, *arguments):

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
+from dfdetect_jax.devices.mesh import make_mesh
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
-from dfdetect_jax.training.config import base_config
-from dfdetect_jax.training.sharding import make_mesh
+from dfdetect_jax.runs.config import base_config
 
 
 @pytest.fixture(scope="module")

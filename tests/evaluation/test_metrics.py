@@ -97,7 +97,14 @@ def test_threshold_is_the_best_on_validation():
 
 def _row(name, label, score, manipulation, dataset="D", compression="c23", **more):
   return VideoScore(
-    f"{dataset}/{manipulation}/{compression}/{name}", label, score, dataset, manipulation, compression, "test", **more
+    video_id=f"{dataset}/{manipulation}/{compression}/{name}",
+    label=label,
+    score=score,
+    dataset=dataset,
+    manipulation=manipulation,
+    compression=compression,
+    split="test",
+    **more,
   )
 
 

@@ -20,12 +20,18 @@ def _scores(path, seed, split="test", first=0, labels=(0, 1, 1)):
   rng = np.random.default_rng(seed)
   rows = [
     scores.VideoScore(
-      f"D/{'AB'[k - 1] if k else 'original'}/c23/{i}", y, float(np.clip(0.3 * y + 0.7 * rng.random(), 0, 1)), "D",
-      "AB"[k - 1] if k else "original", "c23", split, f"{i}",
+      video_id=f"D/{'AB'[k - 1] if k else 'original'}/c23/{i}",
+      label=y,
+      score=float(np.clip(0.3 * y + 0.7 * rng.random(), 0, 1)),
+      dataset="D",
+      manipulation="AB"[k - 1] if k else "original",
+      compression="c23",
+      split=split,
+      identity=f"{i}",
     )
     for i in range(first, first + 25)
     for k, y in enumerate(labels)
-  ]  # fmt: skip
+  ]
   rows.append(scores.failed_video(f"D/A/c23/x{first}", 1, "no | face <b>", dataset="D", manipulation="A", split=split))
   scores.write_scores(path, rows)
   return rows
@@ -77,7 +83,10 @@ def test_threshold_from_test_videos_is_refused(tmp_path):
   with pytest.raises(UserError, match="76 in all"):
     _scores(tmp_path / "val.csv", 1, "test", 100)
     report.report([tmp_path / "a.csv"], [tmp_path / "val.csv"])
-  planted = [*_scores(tmp_path / "val.csv", 1, "val", 100), scores.VideoScore(rows[3].video_id, 0, 0.5)]
+  planted = [
+    *_scores(tmp_path / "val.csv", 1, "val", 100),
+    scores.VideoScore(video_id=rows[3].video_id, label=0, score=0.5),
+  ]
   scores.write_scores(tmp_path / "val.csv", planted)
   with pytest.raises(UserError, match="1 of the validation videos, such as 'D/original/c23/1'"):
     report.report([tmp_path / "a.csv"], [tmp_path / "val.csv"])

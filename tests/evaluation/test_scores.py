@@ -53,7 +53,10 @@ def test_minimal_and_foreign_files_are_read(tmp_path):
   """Guards the door for score files of others: three columns suffice and unknown ones do no harm."""
   path = tmp_path / "scores.csv"
   path.write_text("video_id,label,score,note\na,0,0.25,x\nb,1,1,\n", encoding="utf-8-sig")
-  assert scores.read_scores(path) == [scores.VideoScore("a", 0, 0.25), scores.VideoScore("b", 1, 1.0)]
+  assert scores.read_scores(path) == [
+    scores.VideoScore(video_id="a", label=0, score=0.25),
+    scores.VideoScore(video_id="b", label=1, score=1.0),
+  ]
   path.write_text("video_id,label,score,status,reason\na,0,,failed,no face\n")
   assert scores.read_scores(path) == [scores.failed_video("a", 0, "no face")]
 
@@ -87,7 +90,9 @@ def test_wrong_files_are_refused(tmp_path, text, says):
 
 def test_merged_ids_are_refused(tmp_path):
   """Guards against ids without the manipulation: 000_003 of Deepfakes and of Face2Face are two videos."""
-  merged = [scores.VideoScore("000_003", 1, 0.5, manipulation=m) for m in ("Deepfakes", "Face2Face")]
+  merged = [
+    scores.VideoScore(video_id="000_003", label=1, score=0.5, manipulation=m) for m in ("Deepfakes", "Face2Face")
+  ]
   with pytest.raises(UserError, match="dataset/manipulation/compression/name"):
     scores.write_scores(tmp_path / "scores.csv", merged)
   assert not list(tmp_path.iterdir())

@@ -116,7 +116,9 @@ def test_delong_at_its_edges():
 
 
 def _rows(labels, values, **more):
-  return [VideoScore(f"v{i}", int(y), float(p), **more) for i, (y, p) in enumerate(zip(labels, values))]
+  return [
+    VideoScore(video_id=f"v{i}", label=int(y), score=float(p), **more) for i, (y, p) in enumerate(zip(labels, values))
+  ]
 
 
 def test_comparison_finds_a_difference_and_not_a_chance():

@@ -16,10 +16,10 @@ import pytest
 
 from dfdetect_jax.data.deadline import Deadline
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.runs.checkpoints import Checkpoints
+from dfdetect_jax.runs.config import override
 from dfdetect_jax.schema import read_tracks
 from dfdetect_jax.training import loop
-from dfdetect_jax.training.checkpoints import Checkpoints
-from dfdetect_jax.training.config import override
 from dfdetect_jax.training.program import make_program
 
 

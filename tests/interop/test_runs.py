@@ -12,10 +12,10 @@ import safetensors.numpy
 
 from dfdetect_jax import interop, methods
 from dfdetect_jax.interop import convert, export
-from dfdetect_jax.training import run_config
-from dfdetect_jax.training.checkpoints import Checkpoints
-from dfdetect_jax.training.config import override
-from dfdetect_jax.training.state import init_state
+from dfdetect_jax.runs import run_config
+from dfdetect_jax.runs.checkpoints import Checkpoints
+from dfdetect_jax.runs.config import override
+from dfdetect_jax.runs.state import init_state
 
 # Method, variant, what differs from it; some arrays of the exported file; which of its keys are names of our own.
 NOT_IN_VIT = r"params/(?!ste/).*|.*/temporal_embedding|.*/temporal\d/attention/out/.*"

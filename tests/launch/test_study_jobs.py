@@ -8,8 +8,8 @@ import subprocess
 import pytest
 import yaml
 
+from dfdetect_jax.data.catalogue import DatasetFolder
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation.catalogue import DatasetFolder
 from dfdetect_jax.evaluation.protocols import PROTOCOLS
 from dfdetect_jax.studies.plan import FINISHED_FILE, Run
 from dfdetect_jax.studies.settings import Settings

@@ -9,7 +9,7 @@ from configs import baselines as configs
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.baselines.frame import FrameResNet
-from dfdetect_jax.training.config import override
+from dfdetect_jax.runs.config import override
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from configs import ftcn as configs
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.training.config import override
+from dfdetect_jax.runs.config import override
 
 
 def build(variant=None, **overrides):

@@ -14,7 +14,7 @@ from dfdetect_jax.methods.method import binary_cross_entropy
 from dfdetect_jax.methods.sdr import objective
 from dfdetect_jax.methods.sdr.contrastive import contrastive_loss
 from dfdetect_jax.methods.sdr.trfi import mutual_information_loss
-from dfdetect_jax.training.config import override
+from dfdetect_jax.runs.config import override
 
 
 def build(variant=None, **overrides):

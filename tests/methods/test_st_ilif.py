@@ -9,7 +9,7 @@ from configs import st_ilif as configs
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.st_ilif import model, phase, tdm
-from dfdetect_jax.training.config import override
+from dfdetect_jax.runs.config import override
 
 
 def build(variant=None, **overrides):

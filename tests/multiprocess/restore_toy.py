@@ -14,9 +14,9 @@ import pathlib
 import jax
 import numpy as np
 
+from dfdetect_jax.devices import processes
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.training import distributed
-from dfdetect_jax.training.checkpoints import Checkpoints
+from dfdetect_jax.runs.checkpoints import Checkpoints
 from dfdetect_jax.training.program import make_program
 
 
@@ -24,9 +24,9 @@ def main() -> None:
   parser = argparse.ArgumentParser()
   parser.add_argument("folders", nargs="+")
   parser.add_argument("--width", type=int, required=True)
-  distributed.add_arguments(parser)
+  processes.add_arguments(parser)
   args = parser.parse_args()
-  distributed.initialize(args.coordinator, args.num_processes, args.process_id)
+  processes.initialize(args.coordinator, args.num_processes, args.process_id)
   spec = importlib.util.spec_from_file_location("toy_method", pathlib.Path(__file__).parents[1] / "toy_method.py")
   toy = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(toy)

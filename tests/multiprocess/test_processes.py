@@ -18,7 +18,7 @@ import jax
 import numpy as np
 import pytest
 
-from dfdetect_jax.training.restore import restore_run
+from dfdetect_jax.runs.restore import restore_run
 
 pytestmark = pytest.mark.slow  # each starts processes that import the library
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from data_pipelines.detectors import mtcnn
+from data_pipelines.faces.detectors import mtcnn
 
 
 @pytest.fixture(scope="module")

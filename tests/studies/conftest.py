@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from dfdetect_jax.evaluation.catalogue import Catalogue
-from dfdetect_jax.evaluation.protocols import VideoSet
+from dfdetect_jax.data.catalogue import Catalogue
+from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.studies.settings import Settings
 from dfdetect_jax.studies.study import Cell, Study, Training
 

@@ -20,13 +20,18 @@ def _write(folder, seed, dataset="toy", people=30, noise=0.6):
   rng = np.random.default_rng(seed)
   rows = [
     VideoScore(
-      f"{dataset}/{kind}/c23/{person}", int(kind != "original"),
-      float(np.clip((1 - noise) * (kind != "original") + noise * rng.random(), 0, 1)), dataset, kind, "c23", "test",
-      f"{person}",
+      video_id=f"{dataset}/{kind}/c23/{person}",
+      label=int(kind != "original"),
+      score=float(np.clip((1 - noise) * (kind != "original") + noise * rng.random(), 0, 1)),
+      dataset=dataset,
+      manipulation=kind,
+      compression="c23",
+      split="test",
+      identity=f"{person}",
     )
     for person in range(people)
     for kind in ("original", "DF", "FS")
-  ]  # fmt: skip
+  ]
   folder.mkdir(parents=True)
   write_scores(folder / "scores.csv", rows)
   return rows
@@ -169,7 +174,7 @@ def test_curves_are_drawn_along_the_axis(measured, tmp_path):
 def _provenance(path, dirty=False, trained="a" * 64, scored="b" * 64):
   from dfdetect_jax.evaluation.provenance import sha256
   from dfdetect_jax.folders import write_json
-  from dfdetect_jax.training.provenance import FORMAT, PROVENANCE_FILE
+  from dfdetect_jax.runs.provenance import FORMAT, PROVENANCE_FILE
 
   code = {"sha256": "c" * 64, "commit": "d" * 40, "dirty": dirty}
   run = {"sessions": [{"code": code, "data": {"path": "p", "sha256": trained}}]}

@@ -10,8 +10,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from dfdetect_jax import study as program
+from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation.protocols import PROTOCOLS, VideoSet
+from dfdetect_jax.evaluation.protocols import PROTOCOLS
 from dfdetect_jax.studies import demo, registry
 from dfdetect_jax.studies import settings as choices
 from dfdetect_jax.studies.forecast import Speed, describe, speed_of, total_steps
@@ -170,7 +171,7 @@ def test_a_demo_makes_a_stand_in_for_every_dataset(tmp_path, monkeypatch):
           (path := tmp_path / root / video_path(kind, "c23", a, b)).parent.mkdir(parents=True, exist_ok=True)
           path.touch()
 
-  monkeypatch.setattr("dfdetect_jax.demo.run", run)
+  monkeypatch.setattr("dfdetect_jax.programs.run", run)
   blurred = dataclasses.replace(C23, distortion="blur", level=3)
   sets = [C23, dataclasses.replace(C23, compressions=("c40",)), blurred, VideoSet("x", "celeb_df_v2", ("any",))]
   stand_ins = [demo.stand_in(videos) for videos in sets]

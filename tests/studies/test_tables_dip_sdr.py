@@ -6,13 +6,14 @@ import statistics
 
 import pytest
 
+from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.evaluation.metrics import METRICS
-from dfdetect_jax.evaluation.protocols import DISTORTIONS, FOUR, LEVELS, PROTOCOLS
+from dfdetect_jax.evaluation.protocols import DISTORTIONS, LEVELS, PROTOCOLS
+from dfdetect_jax.runs.config import override
 from dfdetect_jax.studies import dip, sdr
 from dfdetect_jax.studies.measured import measured
 from dfdetect_jax.studies.registry import get_study
 from dfdetect_jax.studies.study import Study, Training, quoted
-from dfdetect_jax.training.config import override
 
 STUDIES = (*dip.STUDIES, *sdr.STUDIES)
 PAIRS = {(protocol.train, videos) for protocol in PROTOCOLS.values() for videos in protocol.test}

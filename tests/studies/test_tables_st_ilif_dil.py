@@ -6,11 +6,12 @@ import math
 import pytest
 
 from data_pipelines.sources import deeper_forensics, faceforensics
+from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.evaluation.metrics import METRICS
-from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, FFPP, FOUR
+from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, FFPP
+from dfdetect_jax.runs.config import override
 from dfdetect_jax.studies import dil, st_ilif
 from dfdetect_jax.studies.registry import get_study
-from dfdetect_jax.training.config import override
 
 STUDIES = {study.name: study for study in (*st_ilif.STUDIES, *dil.STUDIES)}
 # Measured with a printed value, measured without one, quoted: counted in the papers. No table has an average.

@@ -11,10 +11,10 @@ import pytest
 
 from dfdetect_jax import schema
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.runs.checkpoints import Checkpoints
+from dfdetect_jax.runs.config import override
+from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.training import loop
-from dfdetect_jax.training.checkpoints import Checkpoints
-from dfdetect_jax.training.config import override
-from dfdetect_jax.training.restore import restore_run
 
 
 def metrics_of(workdir):
@@ -76,7 +76,7 @@ def test_metrics_after_the_checkpoint_are_forgotten(toy_config, straight, tmp_pa
 def test_a_run_goes_on_on_another_mesh(toy_config, straight, tmp_path, monkeypatch):
   """Guards restoring onto other devices: saved from data=8, it goes on under fsdp=4, equal up to reduction order."""
   workdir, state = straight
-  monkeypatch.setattr("dfdetect_jax.training.sharding.FSDP_MIN_SIZE", 16)
+  monkeypatch.setattr("dfdetect_jax.devices.mesh.FSDP_MIN_SIZE", 16)
   shutil.copytree(workdir, tmp_path / "run")
   shutil.rmtree(tmp_path / "run" / "checkpoints" / "20")
   other = loop.train_and_evaluate(override(toy_config, {"mesh.fsdp": 4}), tmp_path / "run")

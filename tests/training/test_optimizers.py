@@ -7,8 +7,9 @@ import optax
 import pytest
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.runs.config import base_config
+from dfdetect_jax.runs.state import path_name
 from dfdetect_jax.training import optimizers
-from dfdetect_jax.training.config import base_config
 
 PARAMS = {
   "dense": {"kernel": np.array([[1.0, -2.0], [0.5, 3.0]], np.float32), "bias": np.array([1.0, -1.0], np.float32)},
@@ -40,7 +41,7 @@ def run(config, grads, total_steps=10):
 
 
 def by_name(tree):
-  return {optimizers.path_name(path): np.asarray(x) for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]}
+  return {path_name(path): np.asarray(x) for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])

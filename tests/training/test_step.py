@@ -9,8 +9,8 @@ import pytest
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import Method, binary_cross_entropy
+from dfdetect_jax.runs.state import init_state
 from dfdetect_jax.training.optimizers import make_optimizer
-from dfdetect_jax.training.state import init_state
 from dfdetect_jax.training.step import make_train_step
 
 

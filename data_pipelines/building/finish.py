@@ -1,0 +1,99 @@
+"""The last step of a build: the notes of all units become one dataset folder."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+from data_pipelines.building import plan, shards
+from data_pipelines.building.plan import WORK_FOLDER, Unit
+from data_pipelines.building.unit import UnitNote, note_path, shard_path
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import write_whole
+from dfdetect_jax.schema import DATASET_FILE, SCHEMA_VERSION, SPLITS, Failure, Track, write_failures, write_tracks
+
+
+def is_done(directory: pathlib.Path, unit: Unit) -> bool:
+  """Whether a unit's note and its shard, of the size that the note says, are there."""
+  note, shard = note_path(directory, unit), shard_path(directory, unit)
+  return note.is_file() and shard.is_file() and UnitNote.read(note).bytes == shard.stat().st_size
+
+
+def records_of(directory: pathlib.Path, unit: Unit) -> int:
+  """Number of frames in a finished unit."""
+  return UnitNote.read(note_path(directory, unit)).records
+
+
+def clear_partial(directory: pathlib.Path, units: list[Unit]) -> None:
+  """Removes what killed workers left half-written of these units, and of no others: parts may share a folder."""
+  for unit in units:
+    for path in (shard_path(directory, unit), note_path(directory, unit)):
+      for partial in path.parent.glob(f"{path.name}.*partial"):
+        partial.unlink(missing_ok=True)
+
+
+def clear_work(directory: pathlib.Path) -> None:
+  """Removes the plan and the notes of a finished dataset."""
+  shutil.rmtree(directory / WORK_FOLDER, ignore_errors=True)
+
+
+def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]:
+  """Writes the dataset's metadata, `dataset.json` last: with it the dataset is finished.
+
+  Args:
+    directory: the output folder with the plan, and the shards and notes of all its units.
+
+  Returns:
+    All tracks and all failures.
+
+  Raises:
+    UserError: a unit is missing.
+  """
+  planned = plan.read_plan(directory)
+  choices = planned["choices"]
+  units = [
+    plan.Unit(split, n, planned["shards"][split]) for split in SPLITS for n in range(planned["shards"].get(split, 0))
+  ]
+  undone = [unit.name for unit in units if not is_done(directory, unit)]
+  if undone:
+    raise UserError(
+      f"{directory} lacks {len(undone)} of {len(units)} shards ({', '.join(undone[:5])}{', …' if undone[5:] else ''}): "
+      "build the missing parts, or run the same command again."
+    )
+  notes = {unit.name: UnitNote.read(note_path(directory, unit)) for unit in units}
+  failures = [Failure(path=path, reason=reason) for path, reason in planned["missing"]]
+  tracks, files = [], []
+  records: dict[str, list[int]] = {}
+  for unit in units:
+    note = notes[unit.name]
+    before = sum(records.setdefault(unit.split, []))
+    tracks += [dataclasses.replace(track, first=before + track.first) for track in note.tracks]
+    failures += note.failures
+    records[unit.split].append(note.records)
+    files.append({"file": shard_path(directory, unit).name, "records": note.records, "sha256": note.sha256})
+  splits = {
+    split: {
+      "videos": len({t.video_id for t in own}),
+      "tracks": len(own),
+      "frames": sum(t.frames for t in own),
+      "real videos": len({t.video_id for t in own if not t.label}),
+      "fake videos": len({t.video_id for t in own if t.label}),
+    }
+    for split in records
+    for own in [[t for t in tracks if t.split == split]]
+  }
+  shards.write_tfds_metadata(directory, choices["size"], records)
+  write_failures(directory, failures)
+  write_tracks(directory, tracks)
+  metadata = {
+    "schema_version": SCHEMA_VERSION,
+    **{name: choices[name] for name in ("source", "margin", "size", "align", "encoding")},
+    "detector": choices["versions"]["detector"],
+    "splits": splits,
+    "failures": len(failures),
+    "choices": choices,
+    "shards": files,
+  }
+  write_whole(directory / DATASET_FILE, json.dumps(metadata, indent=2, sort_keys=True) + "\n")
+  clear_work(directory)
+  return tracks, failures

@@ -1,0 +1,215 @@
+"""What a build will do, fixed before it starts: which video goes into which shard, with which options.
+
+The plan is a pure function of the videos and the options. It is stored in the output folder, so that a build can go
+on after a stop, on any number of workers or machines, and can never mix two sets of options in one dataset.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+
+from data_pipelines.building.shards import file_sha256
+from data_pipelines.faces.face_tracks import FaceOptions
+from data_pipelines.sources import Listing, Video
+from data_pipelines.video.encoding import Encoding
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.schema import DATASET_FILE, SPLITS
+
+PLAN_FILE = "plan.json"
+WORK_FOLDER = "build"  # in the output folder, until the dataset is finished
+SHARDS_AIMED_AT = 128  # per split: a stop loses little of a small set …
+MOST_VIDEOS_PER_SHARD = 16  # … and a large one has few files of a few hundred megabytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Every choice that shapes the dataset's bytes.
+
+  Attributes:
+    source: name of the source.
+    detector: name of the face detector; `detector_model` is its model file or boxes file.
+    faces: how faces are followed and cut out; its `max_frames` stands for the splits that `max_frames` does not name.
+    encoding: how crops are stored.
+    max_frames: first frames used, by split.
+    target_boxes: take a forgery's face boxes from its target video (`Video.boxes_from`).
+    cropped: the source's files are face crops already.
+    distortion: `name-level` of `distortions` that full frames go through before they are cropped, "" = none.
+  """
+
+  source: str
+  detector: str = "mtcnn"
+  detector_model: str = ""
+  faces: FaceOptions = FaceOptions()
+  encoding: Encoding = Encoding()
+  max_frames: dict[str, int] = dataclasses.field(default_factory=dict)
+  target_boxes: bool = False
+  cropped: bool = False
+  distortion: str = ""
+
+  def faces_for(self, split: str) -> FaceOptions:
+    """The face options with the split's own number of first frames."""
+    return dataclasses.replace(self.faces, max_frames=self.max_frames.get(split, self.faces.max_frames))
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+  """One shard to be written: the unit of work, of resumption and of failure.
+
+  Attributes:
+    split: its split.
+    shard, shards: number of the shard and how many the split has.
+    videos: its videos, in the order of their records.
+  """
+
+  split: str
+  shard: int
+  shards: int
+  videos: tuple[Video, ...] = ()
+
+  @property
+  def name(self) -> str:
+    """Name of the unit's file in the work folder, without suffix."""
+    return f"{self.split}-{self.shard:05d}"
+
+
+def units_of(videos: list[Video]) -> list[Unit]:
+  """Cuts each split's videos, in their order, into shards of equal numbers of videos."""
+  units = []
+  for split in SPLITS:
+    own = [video for video in videos if video.split == split]
+    per_shard = min(MOST_VIDEOS_PER_SHARD, max(1, -(-len(own) // SHARDS_AIMED_AT)))
+    parts = [tuple(own[start : start + per_shard]) for start in range(0, len(own), per_shard)]
+    units += [Unit(split, n, len(parts), part) for n, part in enumerate(parts)]
+  return units
+
+
+def described(settings: Settings, listing: Listing, root: str, versions: dict[str, str]) -> dict:
+  """The choices as they are stored and compared, by the name of the option that makes them."""
+  faces = settings.faces
+  first_frames = {split: settings.faces_for(split).max_frames for split in SPLITS}
+  return {
+    "source": settings.source,
+    "detector": settings.detector,
+    "detector-model": _file_identity(settings.detector_model),
+    "align": faces.align,
+    "size": faces.size,
+    "margin": faces.margin,
+    "key-frames": faces.every,
+    "max-frames": first_frames,
+    "max-tracks": faces.max_tracks,
+    "min-frames": faces.min_frames,
+    "encoding": str(settings.encoding),
+    "target-boxes": settings.target_boxes,
+    "distortion": settings.distortion,
+    "videos": _fingerprint(listing, root),
+    "versions": versions,
+  }
+
+
+def begin(directory: pathlib.Path, choices: dict, units: list[Unit], missing: list[tuple[str, str]]) -> None:
+  """Opens an output folder for a plan, or goes on with the same plan.
+
+  Args:
+    directory: the output folder.
+    choices: see `described`.
+    units: all units.
+    missing: (path, reason) of what the source names and the disk lacks.
+
+  Raises:
+    UserError: the folder cannot be written, holds something else, or was begun with other choices.
+  """
+  stored = stored_choices(directory)
+  if stored is not None:
+    compare(directory, stored, choices)
+    return
+  try:
+    if directory.exists() and any(path.name != WORK_FOLDER for path in directory.iterdir()):
+      raise UserError(
+        f"--output={directory} is a folder with other things in it: name a new or empty one for the face tracks."
+      )
+    shards = {unit.split: unit.shards for unit in units}
+    write_plan(directory, {"choices": choices, "missing": missing, "shards": shards})
+  except OSError as error:
+    raise UserError(f"--output={directory} cannot be written: {error.strerror or error}.") from error
+
+
+def write_plan(directory: pathlib.Path, content: dict) -> None:
+  """Stores a plan, whole or not at all."""
+  work = directory / WORK_FOLDER
+  work.mkdir(parents=True, exist_ok=True)
+  partial = work / f"{PLAN_FILE}.{os.getpid()}.partial"
+  partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+  partial.replace(work / PLAN_FILE)
+
+
+def read_plan(directory: pathlib.Path) -> dict:
+  """Choices, missing files and number of shards by split of an unfinished build.
+
+  Raises:
+    UserError: there is none in the folder.
+  """
+  path = directory / WORK_FOLDER / PLAN_FILE
+  if not path.is_file():
+    raise UserError(f"{directory} is not the output of an unfinished build: {WORK_FOLDER}/{PLAN_FILE} is missing.")
+  return _read_json(path)
+
+
+def stored_choices(directory: pathlib.Path) -> dict | None:
+  """The choices that an output folder was begun or finished with, None for a new one."""
+  if (directory / DATASET_FILE).is_file():
+    return _read_json(directory / DATASET_FILE).get("choices", {})
+  if (directory / WORK_FOLDER / PLAN_FILE).is_file():
+    return read_plan(directory)["choices"]
+  return None
+
+
+def _read_json(path: pathlib.Path) -> dict:
+  try:
+    return json.loads(path.read_text())
+  except json.JSONDecodeError as error:
+    raise UserError(f"{path} is damaged ({error}): remove the folder and build again.") from error
+
+
+def compare(directory: pathlib.Path, stored: dict, wanted: dict) -> None:
+  """Checks that a folder's choices are the wanted ones.
+
+  Raises:
+    UserError: naming each option that differs, with both values.
+  """
+  differing = [name for name in {**wanted, **stored} if stored.get(name) != wanted.get(name)]
+  if not differing:
+    return
+  lines = []
+  for name in differing:
+    if name == "videos":
+      lines.append("the source lists other videos than before")
+    elif name == "versions":
+      changed = [k for k in wanted[name] if stored.get(name, {}).get(k) != wanted[name][k]]
+      lines.append(", ".join(f"{k} was {stored.get(name, {}).get(k)}, is {wanted[name][k]}" for k in changed))
+    else:
+      lines.append(f"--{name} was {stored.get(name)!r}, is {wanted.get(name)!r}")
+  raise UserError(
+    f"--output={directory} was begun with other choices: {'; '.join(lines)}. Give the former ones to go on with it, or "
+    "another --output."
+  )
+
+
+def _fingerprint(listing: Listing, root: str) -> str:
+  """Checksum of what is to be built, in order; paths relative, so that machines may mount the data elsewhere."""
+  rows = [{**dataclasses.asdict(video), "path": relative_path(video.path, root)} for video in listing.videos]
+  missing = sorted((relative_path(path, root), reason) for path, reason in listing.missing)
+  text = json.dumps([rows, missing], sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def relative_path(path: str, root: str) -> str:
+  """A video's path relative to the source's root, as it is where it lies elsewhere."""
+  inside = os.path.relpath(path, root) if root else path
+  return path if inside.startswith("..") else pathlib.PurePath(inside).as_posix()
+
+
+def _file_identity(path: str) -> str:
+  """Name and checksum of a model or boxes file; other text as it is."""
+  return f"{pathlib.Path(path).name} {file_sha256(path)[:16]}" if path and pathlib.Path(path).is_file() else path

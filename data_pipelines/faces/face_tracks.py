@@ -1,0 +1,203 @@
+"""A video's face tracks: decode, detect on key frames, track, crop. The one road to shards and to predictions."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+
+from data_pipelines.faces import crop, track
+from data_pipelines.faces.detectors.detector import Detector, Face
+from data_pipelines.video import decode
+from data_pipelines.video.decode import BrokenVideo
+
+LONGEST = 640  # pixels; longest side of the frames that a detector sees
+KEYS_PER_BLOCK = 8  # key frames detected together: bounds the frames in memory to eight intervals
+THUMBNAIL = 16  # pixels; side of the pictures that scene cuts are found on
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceOptions:
+  """How faces are followed and cut out.
+
+  Attributes:
+    align: five-point similarity alignment instead of upright squares.
+    size: height and width of the crops in pixels.
+    margin: side of the crop in units of the face box's longer side.
+    every: frames between key frames; the frames between are looked at only where the key frames disagree.
+    max_frames: use only so many first frames of the video, 0 = all.
+    max_tracks: take so many longest tracks, 0 = all.
+    min_frames: shortest track worth keeping.
+  """
+
+  align: bool = False
+  size: int = 224
+  margin: float = 1.3
+  every: int = 5
+  max_frames: int = 0
+  max_tracks: int = 1
+  min_frames: int = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FaceTrack:
+  """One face on consecutive frames of a video, ready to be cut out.
+
+  Attributes:
+    path: the video.
+    number: 0 for the longest track of the video, and so on.
+    first_frame: index in the video of the track's first frame.
+    fps: mean frame rate of the video, 0 if unknown.
+    boxes: `[n, 4]` float64 x1, y1, x2, y2 of the face in the video's pixels, interpolated, not smoothed.
+    transforms: `[n, 2, 3]` smooth path of the crops (see `crop`).
+    size: height and width of the crops in pixels.
+    video_frames: frames of the video that were looked through.
+  """
+
+  path: str
+  number: int
+  first_frame: int
+  fps: float
+  boxes: np.ndarray
+  transforms: np.ndarray
+  size: int
+  video_frames: int
+
+  @property
+  def frames(self) -> int:
+    """Number of frames, all consecutive in the video."""
+    return len(self.boxes)
+
+  def crops(self, change: Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]] = iter) -> Iterator[np.ndarray]:
+    """Decodes the video again and yields the n crops `[S, S, 3]` uint8 RGB in time order.
+
+    Args:
+      change: takes the video's full frames from the first on and yields as many changed ones, which are cropped.
+
+    Raises:
+      BrokenVideo: the video no longer decodes as it did.
+    """
+    samples = crop.samples_per_pixel(self.transforms)
+    done = 0
+    frames = (frame.image for frame in decode.read_frames(self.path, max_frames=self.first_frame + self.frames))
+    for index, image in enumerate(change(frames)):
+      if index >= self.first_frame:
+        yield crop.cut(image, self.transforms[done], self.size, samples)
+        done += 1
+    if done != self.frames:
+      raise BrokenVideo(f"decodes to {done} frames of a track of {self.frames} the second time")
+
+
+def face_tracks(
+  path: str | pathlib.Path,
+  options: FaceOptions,
+  detector: Detector,
+  boxes_from: str = "",
+  known: dict[int, list[Face]] | None = None,
+  tick: Callable[[], None] = lambda: None,
+) -> list[FaceTrack]:
+  """Finds and follows the faces of a video.
+
+  Args:
+    path: the video.
+    options: see `FaceOptions`.
+    detector: see `data_pipelines.faces.detectors.detector.create`.
+    boxes_from: find the faces in this video instead, of the same length and scene (a forgery's target).
+    known: the faces by frame, in the video's pixels, if somebody has found them before; nothing is detected then.
+    tick: called now and then, as a sign of life.
+
+  Returns:
+    The chosen tracks, longest first, at least one.
+
+  Raises:
+    BrokenVideo: not decodable, no face in it, or none for long enough; `reason` says which.
+  """
+  look = None if boxes_from or known is not None else detector
+  scan = _scan(path, options, look, tick)
+  faces = scan.faces
+  if known is not None:
+    faces = known
+  elif boxes_from:
+    other = _scan(boxes_from, options, detector, tick)
+    factor = np.array(scan.full_size[::-1]) / np.array(other.full_size[::-1])
+    faces = {frame: [face.scaled(factor) for face in found] for frame, found in other.faces.items()}
+  faces = {frame: found for frame, found in faces.items() if 0 <= frame < scan.frames}
+  if scan.frames < options.min_frames:
+    raise BrokenVideo(f"too short: {scan.frames} of at least {options.min_frames} frames")
+  if not any(faces.values()):
+    raise BrokenVideo("no face")
+  tracks = track.link(faces, scan.cuts)
+  chosen = track.choose(tracks, options.max_tracks, options.min_frames)
+  if not chosen:
+    longest = max(len(t) for t in tracks)
+    raise BrokenVideo(f"no face for {options.min_frames} frames on end (longest: {longest} of {scan.frames} frames)")
+  return [
+    FaceTrack(
+      path=str(path),
+      number=number,
+      first_frame=t.first,
+      fps=scan.fps,
+      boxes=t.boxes,
+      transforms=crop.transforms_of(t, options.align, options.margin, options.size),
+      size=options.size,
+      video_frames=scan.frames,
+    )
+    for number, t in enumerate(chosen)
+  ]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Scan:
+  """What one pass over a video tells: faces of the examined frames (video's pixels), cuts, length, size and rate."""
+
+  faces: dict[int, list[Face]]
+  cuts: list[int]
+  frames: int
+  full_size: tuple[int, int]
+  fps: float
+
+
+def _scan(path: str | pathlib.Path, options: FaceOptions, detector: Detector | None, tick: Callable[[], None]) -> _Scan:
+  """Decodes the video once, reduced, and looks for faces on key frames, and between them where these disagree."""
+  faces: dict[int, list[Face]] = {}
+  times, thumbnails = [], []
+  block: list[decode.Frame] = []  # from one key frame to another, both included
+  full_size, factor = (0, 0), 1.0
+  for frame in decode.read_frames(path, options.max_frames, LONGEST):
+    if not times:
+      full_size = frame.full_size
+      factor = max(full_size) / max(frame.image.shape[:2])
+    times.append(frame.time)
+    grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+    thumbnails.append(cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA))
+    if detector is not None:
+      block.append(frame)
+      if len(block) > KEYS_PER_BLOCK * options.every:
+        _examine(block, options.every, detector, faces)
+        block = block[-1:]
+    if frame.index % 32 == 0:
+      tick()
+  if detector is not None and block:
+    _examine(block, options.every, detector, faces)
+  cuts = track.scene_cuts(np.stack(thumbnails))
+  faces = {frame: [face.scaled(factor) for face in found] for frame, found in faces.items()}
+  return _Scan(faces, cuts, len(times), full_size, decode.mean_rate(times))
+
+
+def _examine(block: list[decode.Frame], every: int, detector: Detector, faces: dict[int, list[Face]]) -> None:
+  """Adds the faces of a block's key frames (its first, every so many, its last) and of the intervals that need it."""
+  keys = sorted({*range(0, len(block), every), len(block) - 1})
+  _detect([block[k] for k in keys], detector, faces)
+  between = []
+  for a, b in zip(keys, keys[1:]):
+    if not track.agree(faces[block[a].index], faces[block[b].index]):
+      between += block[a + 1 : b]
+  _detect(between, detector, faces)
+
+
+def _detect(frames: list[decode.Frame], detector: Detector, faces: dict[int, list[Face]]) -> None:
+  frames = [frame for frame in frames if frame.index not in faces]
+  if frames:
+    found = detector.detect(np.stack([frame.image for frame in frames]))
+    faces.update((frame.index, result) for frame, result in zip(frames, found))

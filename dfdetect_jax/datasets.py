@@ -1,0 +1,53 @@
+"""What each dataset is: its name in shards and score files, its title in tables, its forgeries, whose videos it uses.
+
+Sources give their videos these names; protocols, leak checks and studies read what follows from them.
+"""
+
+import dataclasses
+
+FOUR = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+  """A dataset as its authors publish it.
+
+  Attributes:
+    name: in video ids, tracks and score files.
+    title: in tables.
+    manipulations: its forgeries that have names of their own; empty where fakes are of unnamed or mixed kinds.
+    footage_of: name of the dataset whose real videos (and people) it forges, "" = its own.
+    shares_people: the authors' own split has people on both sides; only videos are kept apart.
+  """
+
+  name: str
+  title: str
+  manipulations: tuple[str, ...] = ()
+  footage_of: str = ""
+  shares_people: bool = False
+
+
+DATASETS = {
+  dataset.name: dataset
+  for dataset in (
+    Dataset(name="faceforensics", title="FF++", manipulations=(*FOUR, "FaceShifter")),
+    Dataset(name="dfd", title="DFD", manipulations=("DeepFakeDetection",)),
+    Dataset(name="celeb_df_v1", title="Celeb-DF-v1", shares_people=True),
+    Dataset(name="celeb_df_v2", title="Celeb-DF-v2", shares_people=True),
+    Dataset(name="dfdc", title="DFDC", shares_people=True),
+    Dataset(name="dfdc_preview", title="DFDC-Preview", manipulations=("method_A", "method_B"), shares_people=True),
+    Dataset(name="deeper_forensics", title="DeeperForensics-1.0", footage_of="faceforensics"),
+    Dataset(name="wild_deepfake", title="WildDeepfake"),
+    Dataset(name="synthetic", title="generated videos", manipulations=FOUR),
+  )
+}
+
+
+def footage_of(name: str) -> str:
+  """The dataset whose real videos and people another one's are; itself for one that is not in the table."""
+  return (DATASETS[name].footage_of if name in DATASETS else "") or name
+
+
+def shares_people(name: str) -> bool:
+  """Whether the authors' split of a dataset has people on both sides."""
+  return name in DATASETS and DATASETS[name].shares_people

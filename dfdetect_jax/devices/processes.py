@@ -1,0 +1,128 @@
+"""Several processes, one job: finding each other, and noticing when one is gone."""
+
+import argparse
+import contextlib
+import importlib.util
+import itertools
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from orbax.checkpoint import multihost
+
+from dfdetect_jax.errors import UserError
+
+# A process that has not been heard of for so long is dead, and takes the job down with it.
+HEARTBEAT_SECONDS = 20
+CONNECT_SECONDS = 300
+_BARRIERS = itertools.count()
+
+
+def initialize(
+  coordinator: str | None = None,
+  num_processes: int | None = None,
+  process_id: int | None = None,
+  timeout: int = CONNECT_SECONDS,
+) -> None:
+  """Joins the job's processes; does nothing where this process is alone. Must come before any computation.
+
+  Without arguments jax looks for Cloud TPU, SLURM, Kubernetes and Open MPI. In a SLURM step of one process per GPU,
+  each takes its own; where one process shall have all GPUs of its node, set JAX_LOCAL_DEVICE_IDS=0,1,….
+
+  Args:
+    coordinator: host:port of process 0, where the environment does not tell.
+    num_processes: processes of the job.
+    process_id: number of this one.
+    timeout: seconds to wait for the others.
+
+  Raises:
+    UserError: the settings are incomplete or wrong, or the other processes do not come.
+  """
+  given = (coordinator, num_processes, process_id)
+  if any(x is not None for x in given) and None in given:
+    raise UserError("--coordinator, --num_processes and --process_id belong together: give all three or none.")
+  if jax.distributed.is_initialized():
+    return
+  if coordinator is None and not _in_a_cluster():
+    return
+  try:
+    jax.distributed.initialize(
+      coordinator,
+      num_processes,
+      process_id,
+      initialization_timeout=timeout,
+      heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+      shutdown_timeout_seconds=2 * HEARTBEAT_SECONDS,
+    )
+  except (RuntimeError, ValueError, OSError) as error:
+    where = f"process {process_id} of {num_processes} at {coordinator}" if coordinator else "the cluster's environment"
+    raise UserError(
+      f"the processes of the job did not find each other within {timeout} s ({where}): {str(error).splitlines()[0]}. "
+      "Check that every process was started with the same --coordinator and --num_processes and its own --process_id, "
+      "that the coordinator's host and port can be reached from all hosts (firewall, proxy variables), and that no "
+      "earlier job still holds the port."
+    ) from error
+
+
+def barrier(place: str) -> None:
+  """Waits until every process is here; nothing to do for one alone.
+
+  Before a first batch processes may be far apart (imports, opening shards), and collectives on CPUs wait 30 s only. All
+  processes must come to the same places in the same order.
+  """
+  if jax.process_count() > 1:
+    multihost.get_barrier_sync_fn()(key=f"{place} {next(_BARRIERS)}", timeout_ms=1000 * CONNECT_SECONDS)
+
+
+def gather(value: int) -> list[int]:
+  """The integer that each process gives, by process; all must come here together, as in `barrier`."""
+  if jax.process_count() == 1:
+    return [value]
+  barrier("gather")
+  return multihost_utils.process_allgather(np.int32(value)).tolist()
+
+
+@contextlib.contextmanager
+def fail_together(*agreed: type[BaseException]) -> Iterator[None]:
+  """A block in which an error of one process ends that process at once, so that the others notice and end too.
+
+  Unwinding would wait for the others (checkpoints are written together), and they wait for this process: a deadlock.
+
+  Args:
+    agreed: exceptions that all processes raise at the same step; they are passed on.
+  """
+  try:
+    yield
+  except agreed:
+    raise
+  except BaseException as error:
+    if jax.process_count() == 1:
+      raise
+    if isinstance(error, UserError):
+      print(f"process {jax.process_index()}: error: {error}", file=sys.stderr, flush=True)
+      os._exit(2)
+    traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Gives a program the flags that describe a job where no cluster is detected."""
+  group = parser.add_argument_group("several processes, where no cluster is detected")
+  group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
+  group.add_argument("--num_processes", type=int, metavar="N", help="of the job")
+  group.add_argument("--process_id", type=int, metavar="I", help="of this one, from 0")
+
+
+def _in_a_cluster() -> bool:
+  """Whether the environment is that of one process among several; jax's own detection then finds the rest."""
+  env = os.environ
+  slurm = "SLURM_PROCID" in env and int(env.get("SLURM_NTASKS", "1")) > 1  # set in the tasks of srun
+  mpi = int(env.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
+  kubernetes = "JOB_COMPLETION_INDEX" in env  # an indexed Job or JobSet; a lone pod is no job of several
+  tpu = importlib.util.find_spec("libtpu") is not None and any(map(os.path.exists, ("/dev/accel0", "/dev/vfio/0")))
+  return slurm or mpi or kubernetes or tpu

@@ -1,0 +1,282 @@
+"""Checkpoints of a run: `checkpoints/` holds the latest whole states, `best/` the weights that validation preferred."""
+
+import contextlib
+import pathlib
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+
+from dfdetect_jax.devices import processes
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_absolute, move
+from dfdetect_jax.runs.state import Progress, TrainState, path_name
+
+CHECKPOINTS, BEST, DAMAGED = "checkpoints", "best", "damaged_checkpoints"
+# The items that evaluation needs; the others only serve to go on training.
+WEIGHTS = ("params", "teacher", "model_state")
+# What a process says of a checkpoint that it has tried to read.
+_READ, _UNREADABLE, _MISFIT = range(3)
+
+
+def _items(state: TrainState) -> dict[str, Any]:
+  """The parts of a state that are written apart, without those that are empty."""
+  items = {
+    "params": state.params,
+    "teacher": state.teacher,
+    "model_state": state.model_state,
+    "opt_state": state.opt_state,
+    "run": {"step": state.step, "progress": state.progress},
+  }
+  return {name: item for name, item in items.items() if jax.tree.leaves(item)}
+
+
+def _manager(directory: pathlib.Path, keep: int) -> ocp.CheckpointManager:
+  options = ocp.CheckpointManagerOptions(
+    max_to_keep=keep,
+    create=True,
+    # Processes meet at barriers named by step alone: two managers that write the same step would meet each other's.
+    multiprocessing_options=ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=directory.name),
+  )
+  return ocp.CheckpointManager(directory, options=options)
+
+
+def _save(manager: ocp.CheckpointManager, step: int, items: dict[str, Any]) -> None:
+  if step in manager.all_steps():
+    # A run that goes on from an earlier checkpoint comes by here again, with the same numbers.
+    manager.delete(step)
+  manager.save(step, args=ocp.args.Composite(**{name: ocp.args.StandardSave(item) for name, item in items.items()}))
+
+
+def check_same_tree(saved: Any, expected: Any, what: str, where: str) -> None:
+  """Compares shapes and dtypes of two trees.
+
+  Args:
+    saved: what lies on disk (leaves have `shape` and `dtype`).
+    expected: what the program needs.
+    what: "params", for the message.
+    where: the checkpoint, for the message.
+
+  Raises:
+    UserError: they differ; every path that does is named.
+  """
+
+  def leaves(tree) -> dict[str, str]:
+    flat = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {path_name(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in flat}
+
+  have, need = leaves(saved), leaves(expected)
+  lines = [f"missing {name} {need[name]}" for name in need if name not in have]
+  lines += [f"left over {name} {have[name]}" for name in have if name not in need]
+  lines += [
+    f"{name}: saved {have[name]}, needed {need[name]}" for name in need if have.get(name, need[name]) != need[name]
+  ]
+  if lines:
+    raise UserError(
+      f"the checkpoint {where} is of another architecture than the config: {what} differ in {len(lines)} places:\n  "
+      + "\n  ".join(lines)
+    )
+
+
+def _read(directory: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
+  """Reads this process's part of the items of one checkpoint.
+
+  The handlers are asked themselves: the manager's `restore` waits for the other processes at its end, for ever if one
+  of them cannot read and never comes there.
+  """
+  handler = ocp.StandardCheckpointHandler()
+  for name, item in abstract.items():
+    if not (directory / name).is_dir():
+      raise FileNotFoundError(f"{directory} lacks the item '{name}'")
+    # Only weights are compared by path: they are what a user changes; the rest follows from them.
+    if name in WEIGHTS:
+      check_same_tree(handler.metadata(directory / name).tree, item, name, str(directory))
+  return {
+    name: handler.restore(directory / name, args=ocp.args.StandardRestore(item)) for name, item in abstract.items()
+  }
+
+
+class Checkpoints:
+  """Writes and restores the states of one run; saving goes on in the background.
+
+  Args:
+    workdir: folder of the run.
+    keep: latest checkpoints that are kept.
+  """
+
+  def __init__(self, workdir: str | pathlib.Path, keep: int):
+    self._workdir = as_absolute(workdir)
+    self._latest = _manager(self._workdir / CHECKPOINTS, keep)
+    self._best = _manager(self._workdir / BEST, 1)
+    self._full = False
+
+  def save(self, state: TrainState) -> None:
+    """Starts writing the whole state under its step.
+
+    Raises:
+      UserError: this checkpoint, or the one before it, cannot be written.
+    """
+    with self._written():
+      _save(self._latest, int(state.step), _items(state))
+
+  def save_best(self, state: TrainState) -> None:
+    """Starts writing the weights as the best so far."""
+    items = _items(state)
+    with self._written():
+      _save(self._best, int(state.step), {name: items[name] for name in WEIGHTS if name in items})
+
+  def latest(self) -> int | None:
+    """Step of the latest checkpoint that is whole, None if there is none."""
+    return self._latest.latest_step()
+
+  def restore(self, abstract: TrainState) -> TrainState | None:
+    """Restores the latest state; one that cannot be read is set aside, said loudly, and the one before is taken.
+
+    All processes restore the same one: what any of them cannot read counts as unreadable.
+
+    Args:
+      abstract: shapes, dtypes and shardings of the state.
+
+    Returns:
+      The state, None if the run has no checkpoint yet.
+
+    Raises:
+      UserError: the checkpoint is of another architecture, or none of several can be read.
+    """
+    tried = 0
+    steps = set(self._latest.all_steps())
+    # Processes that see different folders all go through the steps of any of them, so that they come to the same one.
+    while (step := max(processes.gather(max(steps, default=-1)))) >= 0:
+      steps.discard(step)
+      tried += 1
+      items, error = None, None
+      try:
+        items = _read(self._workdir / CHECKPOINTS / str(step), _items(abstract))
+      except Exception as failure:
+        error = failure
+      found = processes.gather(_READ if error is None else _MISFIT if isinstance(error, UserError) else _UNREADABLE)
+      unable = [process for process, verdict in enumerate(found) if verdict == _UNREADABLE]
+      if unable:
+        self._set_aside(step, unable, error)
+        continue
+      if _MISFIT in found:
+        raise error or UserError(f"checkpoint {step} does not fit the config of every process of the job.")
+      run = items["run"]
+      progress = run["progress"]
+      progress = progress if isinstance(progress, Progress) else Progress(**progress)
+      return abstract.replace(
+        step=run["step"],
+        progress=progress,
+        params=items["params"],
+        teacher=items.get("teacher"),
+        model_state=items.get("model_state", {}),
+        opt_state=items.get("opt_state", abstract.opt_state),
+      )
+    if tried:
+      raise UserError(f"none of the {tried} checkpoints in {self._workdir / CHECKPOINTS} can be read.")
+    return None
+
+  def _set_aside(self, step: int, unable: list[int], error: Exception | None) -> None:
+    """Says which processes cannot read a checkpoint, and moves it out of the way."""
+    me, lead = jax.process_index(), jax.process_index() == 0
+    if me in unable or lead:
+      named = [me] if me in unable else unable
+      count = jax.process_count()
+      who = f" by process {', '.join(map(str, named))} of {count}" if count > 1 else ""
+      why = f" ({error})" if me in unable else ""
+      print(
+        f"WARNING: checkpoint {step} cannot be read{who}{why}; going back to the one before.",
+        file=sys.stderr,
+        flush=True,
+      )
+    source, target = self._workdir / CHECKPOINTS / str(step), self._workdir / DAMAGED / str(step)
+    if lead and source.exists():
+      epath.Path(target).rmtree(missing_ok=True)
+      move(source, target)
+    processes.barrier("set aside")
+    self._latest.reload()
+
+  def wait(self) -> None:
+    """Returns when everything is on disk.
+
+    Raises:
+      UserError: something cannot be written.
+    """
+    with self._written():
+      self._latest.wait_until_finished()
+      self._best.wait_until_finished()
+
+  @contextlib.contextmanager
+  def _written(self) -> Iterator[None]:
+    """Tells a full disk in a sentence. What was being written keeps a temporary name and never counts."""
+    try:
+      yield
+    except Exception as error:
+      # Several threads write: what fails after the first is a consequence, whatever it says.
+      self._full = self._full or _no_space(error, self._workdir)
+      if not self._full:
+        raise
+      good = max((int(p.name) for p in (self._workdir / CHECKPOINTS).glob("[0-9]*") if p.name.isdigit()), default=None)
+      raise UserError(
+        f"a checkpoint cannot be written: no space left for {self._workdir}. "
+        + (f"The last good one is of step {good}; make" if good is not None else "Make")
+        + " room and give the same command to go on."
+      ) from error
+
+  def close(self) -> None:
+    """Waits and lets go of the threads that write.
+
+    Raises:
+      UserError: something cannot be written.
+    """
+    self.wait()
+    with self._written():  # of what failed in two threads, `wait` raises one and this the other
+      self._latest.close()
+      self._best.close()
+
+
+def _no_space(error: BaseException | None, folder: pathlib.Path | epath.Path) -> bool:
+  """Whether a full disk stands behind an error: Orbax and TensorStore say so in words of their own, or not at all."""
+  signs = ("No space left", "Disk quota", "RESOURCE_EXHAUSTED", "Errno 28", "ENOSPC")
+  while error is not None:
+    if any(sign in str(error) for sign in signs):
+      return True
+    error = error.__cause__ or error.__context__
+  return isinstance(folder, pathlib.Path) and shutil.disk_usage(folder).free < 1 << 16
+
+
+def load_weights(workdir: str | pathlib.Path, abstract: TrainState, step: str | int = "best") -> tuple[TrainState, int]:
+  """Loads the weights of a run for evaluation.
+
+  Args:
+    workdir: folder of the run.
+    abstract: shapes, dtypes and shardings; only the weights are restored, the rest is returned as it is.
+    step: "best" (by validation; the latest if there is none), "latest", or the number of a kept step.
+
+  Returns:
+    The state with restored weights, and the step they are from.
+
+  Raises:
+    UserError: the run has no such checkpoint, or one of another architecture.
+  """
+  workdir = as_absolute(workdir)
+  found = {}
+  for name in (CHECKPOINTS, BEST):
+    if (workdir / name).is_dir():
+      with _manager(workdir / name, 1_000_000) as manager:
+        found |= {s: name for s in manager.all_steps()}
+        if name == CHECKPOINTS and manager.latest_step() is not None:
+          found["latest"] = manager.latest_step()
+        if manager.latest_step() is not None:
+          found["best"] = manager.latest_step()
+  key = int(step) if str(step).isdigit() else step
+  if key not in found:
+    have = ", ".join(str(s) for s in found) or "none"
+    raise UserError(f"{workdir} has no checkpoint '{step}' (it has: {have}). Train first, or choose another step.")
+  number = found[key] if isinstance(key, str) else key
+  wanted = {name: item for name, item in _items(abstract).items() if name in WEIGHTS}
+  return abstract.replace(**_read(workdir / found[number] / str(number), wanted)), number

@@ -1,0 +1,59 @@
+"""A trained run, ready to score videos: what evaluation and prediction start from."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import ml_collections
+import optax
+
+from dfdetect_jax import methods
+from dfdetect_jax.devices.mesh import make_mesh, state_sharding
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder
+from dfdetect_jax.runs.checkpoints import BEST, CHECKPOINTS, load_weights
+from dfdetect_jax.runs.run_config import load_config
+from dfdetect_jax.runs.state import init_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A restored run: config, method, mesh, the variables to evaluate, their step, whose they are, their folder."""
+
+  config: ml_collections.ConfigDict
+  method: methods.Method
+  mesh: jax.sharding.Mesh
+  variables: Any
+  step: int
+  weights: str
+  checkpoint: str
+
+
+def restore_run(workdir: str, step: str = "best", weights: str | None = None) -> Run:
+  """Restores a run from its workdir, on whatever devices there are now.
+
+  Args:
+    workdir: folder of the run.
+    step: "best", "latest" or the number of a kept step.
+    weights: "teacher" or "student"; None: what the method's config says.
+
+  Raises:
+    UserError: no run, no such checkpoint, another architecture, or a teacher asked of a method that keeps none.
+  """
+  config = load_config(workdir)
+  method = methods.build(config)
+  if weights == "teacher" and method.ema_decay is None:
+    raise UserError(f"{config.method} keeps no teacher: its weights are the student's.")
+  if weights:
+    method = dataclasses.replace(method, evaluate_teacher=weights == "teacher")
+  # The devices may be others than in training: all of them share the batch, parameters are whole on each.
+  mesh = make_mesh(ml_collections.ConfigDict({"data": -1, "fsdp": 1}))
+  abstract = jax.eval_shape(lambda: init_state(method, optax.identity(), jax.random.key(0)))
+  abstract = jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, state_sharding(mesh, abstract)
+  )
+  state, number = load_weights(workdir, abstract, step)
+  teacher = method.evaluate_teacher and state.teacher is not None
+  folders = (as_folder(workdir) / name / str(number) for name in (BEST, CHECKPOINTS))
+  checkpoint = next((str(folder) for folder in folders if folder.is_dir()), "")
+  return Run(config, method, mesh, state.evaluated(method), number, "teacher" if teacher else "student", checkpoint)

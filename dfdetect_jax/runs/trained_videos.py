@@ -1,0 +1,128 @@
+"""Which videos a run has seen: the list that keeps them out of its test.
+
+Training writes `train_videos.csv` into the workdir, a line for each video that it trains on or is validated on. Shards
+may be gone, moved or built anew by the time of a test; the list stays with the run.
+"""
+
+import csv
+import dataclasses
+import io
+import pathlib
+from collections.abc import Sequence
+
+import ml_collections
+
+from dfdetect_jax.data.videos import Leak, VideoSet, find_leaks, leaking_videos
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder, write_whole
+from dfdetect_jax.schema import Track, VideoInfo, read_tracks
+
+TRAINED_FILE = "train_videos.csv"
+LEAKS = ("refuse", "drop")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainedVideo(VideoInfo):
+  """A video that a run was trained on (split "train") or selected by ("val")."""
+
+
+_COLUMNS = (
+  "video_id", "split", "label", "dataset", "manipulation", "compression", "pair", "identity", "sha256",
+)  # fmt: skip
+
+
+def _of(tracks: Sequence[Track]) -> list[TrainedVideo]:
+  videos = (TrainedVideo(**{name: getattr(t, name) for name in _COLUMNS}) for t in tracks if t.split != "test")
+  return list(dict.fromkeys(videos))
+
+
+def write_trained_videos(workdir: pathlib.Path, tracks: Sequence[Track]) -> None:
+  """Writes the list, whole or not at all; a run that goes on with other shards has seen those from before too.
+
+  Raises:
+    UserError: it cannot be written.
+  """
+  videos = list(dict.fromkeys([*(read_trained_videos(workdir) or []), *_of(tracks)]))
+  path = workdir / TRAINED_FILE
+  file = io.StringIO(newline="")
+  writer = csv.writer(file, lineterminator="\n")
+  writer.writerow(_COLUMNS)
+  writer.writerows([getattr(video, name) for name in _COLUMNS] for video in videos)
+  try:
+    write_whole(path, file.getvalue())
+  except OSError as error:
+    raise UserError(f"{path} cannot be written ({error.strerror or error}): make room for it.") from error
+
+
+def read_trained_videos(workdir: pathlib.Path) -> list[TrainedVideo] | None:
+  """Reads the list, None if the workdir has none.
+
+  Raises:
+    UserError: the file is not such a list.
+  """
+  path = workdir / TRAINED_FILE
+  if not path.is_file():
+    return None
+  try:
+    file = io.StringIO(path.read_bytes().decode(), newline="")
+    return [TrainedVideo(**row | {"label": int(row["label"])}) for row in csv.DictReader(file)]
+  except (TypeError, KeyError, ValueError, csv.Error) as error:
+    raise UserError(f"{path} is damaged ({error}): remove it; leaks are then looked for in the shards.") from error
+
+
+def trained_videos(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> list[TrainedVideo] | None:
+  """What a run has seen, by its list or, where that is absent, by its shards; None if these are gone too."""
+  videos = read_trained_videos(workdir)
+  if videos is None and config.data and as_folder(config.data).is_dir():
+    wanted = VideoSet("config.videos", **config.videos)
+    videos = _of([t for t in read_tracks(config.data) if wanted.holds(t)])
+  return videos
+
+
+def leaks_from_training(
+  trained: Sequence[TrainedVideo], tracks: Sequence[Track], split: str, policy: str
+) -> tuple[set[str], list[str]]:
+  """Looks for what a run has seen among the videos that it is to be judged by.
+
+  A video, its file or its footage may not come back. People may, in other videos: that is told, and no more, as it is
+  before training. Scores of the training split are of what was seen, as everyone knows: nothing is looked for.
+
+  Args:
+    trained: what the run has seen. The validation split is compared with what was trained on, test with all.
+    tracks: of the videos to be scored.
+    split: that these are of.
+    policy: "refuse" to go on, or "drop" the videos.
+
+  Returns:
+    Ids of the videos to leave out, and what must be told.
+
+  Raises:
+    UserError: there are leaks and the policy is to refuse.
+  """
+  if split == "train":
+    return set(), []
+  seen = [v for v in trained if split == "test" or v.split == "train"]
+  leaks = find_leaks(seen, tracks)
+  worst = [leak for leak in leaks if leak.kind != "identity"]
+  told = (
+    [f"people of '{split}' stand in training too: {_example(leaks, 'identity')}."] if len(leaks) > len(worst) else []
+  )
+  if not worst:
+    return set(), told
+  kinds = "; ".join(_example(worst, kind) for kind in dict.fromkeys(leak.kind for leak in worst))
+  dropped, all_ids = leaking_videos(seen, tracks), {t.video_id for t in tracks}
+  count = f"{len(dropped)} of {len(all_ids)} videos of '{split}'"
+  if policy == "refuse":
+    raise UserError(
+      f"the run has seen {count}: {kinds}. A figure on them says nothing about new videos. --leaks=drop leaves them "
+      "out and says so; training on videos that share nothing with the test is better."
+    )
+  if dropped == all_ids:
+    raise UserError(f"the run has seen all videos of '{split}': {kinds}. There is nothing left to judge it by.")
+  return dropped, [*told, f"{count} were left out, because the run has seen them: {kinds}."]
+
+
+def _example(leaks: Sequence[Leak], kind: str) -> str:
+  of_kind = [leak for leak in leaks if leak.kind == kind]
+  one = of_kind[0]
+  return f"{len(of_kind)} of kind '{kind}' (such as {one.shared}: '{one.first}' and '{one.second}')"

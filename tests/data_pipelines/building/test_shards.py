@@ -1,0 +1,62 @@
+"""Shards: records that read back, files that appear whole, and clips that cost what their frames cost."""
+
+import pathlib
+
+import numpy as np
+import pytest
+from array_record.python import array_record_module
+
+from data_pipelines import verify
+from data_pipelines.building import shards
+
+
+def record(rng, k):
+  return shards.frame_record(rng.bytes(60_000), "set/original/c23/name", 0, k, 1)
+
+
+def test_a_record_reads_back_and_its_bytes_are_fixed():
+  """Guards the record layout and its determinism (a protobuf map has no order of its own)."""
+  data = shards.frame_record(b"picture", "a/b/c/d", 2, 7, 0)
+  assert verify._features(data) == {
+    "image": b"picture",
+    "video_id": b"a/b/c/d",
+    "track": 2,
+    "frame_index": 7,
+    "label": 0,
+  }
+  assert data == shards.frame_record(b"picture", "a/b/c/d", 2, 7, 0)
+
+
+def test_a_shard_appears_when_it_is_whole(tmp_path):
+  """Guards readers and resumed builds against half-written shards under a finished name."""
+  path = tmp_path / shards.shard_name("train", 0, 1)
+  writer = shards.ShardWriter(path)
+  writer.write(record(np.random.default_rng(0), 0))
+  assert not path.exists()
+  assert writer.close() == shards.file_sha256(path)
+  assert [p.name for p in tmp_path.iterdir()] == ["faces-train.array_record-00000-of-00001"]
+  other = shards.ShardWriter(tmp_path / "other")
+  other.discard()
+  assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/io").exists(), reason="counts bytes with /proc/self/io")
+def test_a_clip_costs_its_frames(tmp_path):
+  """Guards group_size:1: T frames out of the middle must not read their whole group, block or shard."""
+  path = tmp_path / "shard"
+  writer = shards.ShardWriter(path)
+  rng = np.random.default_rng(0)
+  for k in range(100):
+    writer.write(record(rng, k))
+  writer.close()
+  reader = array_record_module.ArrayRecordReader(str(path), "readahead_buffer_size:0")
+
+  def bytes_read():
+    return int(pathlib.Path("/proc/self/io").read_text().split("rchar: ")[1].split()[0])
+
+  reader.read([90])  # opens what is opened once
+  before = bytes_read()
+  frames = reader.read(list(range(40, 56)))
+  read = bytes_read() - before
+  reader.close()
+  assert 1.0 <= read / sum(map(len, frames)) < 1.02
