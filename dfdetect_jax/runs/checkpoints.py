@@ -106,13 +106,19 @@ class Checkpoints:
   Args:
     workdir: folder of the run.
     keep: latest checkpoints that are kept.
+    every: steps between them, for `is_time`.
   """
 
-  def __init__(self, workdir: str | pathlib.Path, keep: int):
-    self._workdir = as_absolute(workdir)
-    self._latest = _manager(self._workdir / CHECKPOINTS, keep)
-    self._best = _manager(self._workdir / BEST, 1)
+  def __init__(self, workdir: str | pathlib.Path, keep: int, every: int = 1):
+    self.workdir = as_absolute(workdir)
+    self._every = every
+    self._latest = _manager(self.workdir / CHECKPOINTS, keep)
+    self._best = _manager(self.workdir / BEST, 1)
     self._full = False
+
+  def is_time(self, step: int) -> bool:
+    """Whether to save after this step."""
+    return step % self._every == 0
 
   def save(self, state: TrainState) -> None:
     """Starts writing the whole state under its step.
@@ -155,7 +161,7 @@ class Checkpoints:
       tried += 1
       items, error = None, None
       try:
-        items = _read(self._workdir / CHECKPOINTS / str(step), _items(abstract))
+        items = _read(self.workdir / CHECKPOINTS / str(step), _items(abstract))
       except Exception as failure:
         error = failure
       found = processes.gather(_READ if error is None else _MISFIT if isinstance(error, UserError) else _UNREADABLE)
@@ -177,7 +183,7 @@ class Checkpoints:
         opt_state=items.get("opt_state", abstract.opt_state),
       )
     if tried:
-      raise UserError(f"none of the {tried} checkpoints in {self._workdir / CHECKPOINTS} can be read.")
+      raise UserError(f"none of the {tried} checkpoints in {self.workdir / CHECKPOINTS} can be read.")
     return None
 
   def _set_aside(self, step: int, unable: list[int], error: Exception | None) -> None:
@@ -193,7 +199,7 @@ class Checkpoints:
         file=sys.stderr,
         flush=True,
       )
-    source, target = self._workdir / CHECKPOINTS / str(step), self._workdir / DAMAGED / str(step)
+    source, target = self.workdir / CHECKPOINTS / str(step), self.workdir / DAMAGED / str(step)
     if lead and source.exists():
       epath.Path(target).rmtree(missing_ok=True)
       move(source, target)
@@ -217,12 +223,12 @@ class Checkpoints:
       yield
     except Exception as error:
       # Several threads write: what fails after the first is a consequence, whatever it says.
-      self._full = self._full or _no_space(error, self._workdir)
+      self._full = self._full or _no_space(error, self.workdir)
       if not self._full:
         raise
-      good = max((int(p.name) for p in (self._workdir / CHECKPOINTS).glob("[0-9]*") if p.name.isdigit()), default=None)
+      good = max((int(p.name) for p in (self.workdir / CHECKPOINTS).glob("[0-9]*") if p.name.isdigit()), default=None)
       raise UserError(
-        f"a checkpoint cannot be written: no space left for {self._workdir}. "
+        f"a checkpoint cannot be written: no space left for {self.workdir}. "
         + (f"The last good one is of step {good}; make" if good is not None else "Make")
         + " room and give the same command to go on."
       ) from error

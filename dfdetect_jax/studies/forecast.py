@@ -2,18 +2,17 @@
 
 import dataclasses
 import json
-import math
 import shlex
 import statistics
 from collections.abc import Sequence
 
 from dfdetect_jax import methods
-from dfdetect_jax.data.loader import examples, long_enough
 from dfdetect_jax.data.videos import select
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.studies.plan import Run
 from dfdetect_jax.studies.study import Study
 from dfdetect_jax.training.metrics_writer import METRICS_FILE
+from dfdetect_jax.training.videos import steps_on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +60,7 @@ def total_steps(run: Run) -> int | None:
     return None
   spec = methods.build(config).clip_spec
   try:
-    tracks, _ = long_enough(select(run.data.tracks, run.recipe.videos, "train"), spec)
-    return math.ceil(config.epochs * len(examples(tracks, spec, config.unpaired)) / config.batch_size)
+    return steps_on(config, spec, select(run.data.tracks, run.recipe.videos, "train"))
   except UserError:
     return None
 

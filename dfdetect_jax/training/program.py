@@ -52,6 +52,11 @@ class Program:
       return dict.fromkeys(("anchor", "positive", "negative", "forged"), clip)
     return {"clip": clip, "label": jax.ShapeDtypeStruct((size,), jnp.int32, sharding=self.rows)}
 
+  @property
+  def clips_per_step(self) -> int:
+    """Clips that a step looks at, over all devices."""
+    return self.config.batch_size * len(self.batch_shapes().keys() - {"label"})
+
   def initial_state(self, variables: Any = None) -> TrainState:
     """The state before the first step, each part made where it belongs.
 
@@ -77,7 +82,10 @@ class Program:
 
 
 def make_program(
-  config: ml_collections.ConfigDict, total_steps: int, devices: Sequence[jax.Device] | None = None
+  config: ml_collections.ConfigDict,
+  total_steps: int,
+  devices: Sequence[jax.Device] | None = None,
+  method: methods.Method | None = None,
 ) -> Program:
   """Lays out a run on devices.
 
@@ -85,12 +93,13 @@ def make_program(
     config: see `dfdetect_jax.runs.config.base_config`.
     total_steps: length of the run; schedules need it.
     devices: all devices of all processes if None.
+    method: that `methods.build(config)` gives, where it has been built already.
 
   Raises:
     UserError: the config contradicts itself or does not fit the devices.
   """
   mesh = make_mesh(config.mesh, devices)
-  method = methods.build(config)
+  method = method or methods.build(config)
   init_key, _ = _keys(config)
   shapes = jax.eval_shape(method.init, init_key)
   optimizer, schedule = make_optimizer(config.optimizer, shapes["params"], total_steps)

@@ -14,7 +14,7 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.runs.checkpoints import Checkpoints
 from dfdetect_jax.runs.config import override
 from dfdetect_jax.runs.restore import restore_run
-from dfdetect_jax.training import loop
+from dfdetect_jax.training import loop, validation
 
 
 def metrics_of(workdir):
@@ -242,9 +242,9 @@ def test_a_run_sees_only_the_videos_that_its_config_names(toy_config, tmp_path, 
   schema.write_tracks(data, tracks)
   config = override(toy_config, {"data": str(data), "total_steps": 1, "videos.manipulations": ("F2F",)})
   seen = []
-  scored = loop.score_split
+  scored = validation.score_split
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(loop, "score_split", lambda *args, **kwargs: seen.extend(scored(*args, **kwargs)) or seen)
+    patch.setattr(validation, "score_split", lambda *args, **kwargs: seen.extend(scored(*args, **kwargs)) or seen)
     loop.train_and_evaluate(config, tmp_path / "run")
   long = [t for t in tracks if t.frames > 3 and t.manipulation in ("original", "F2F")]
   assert f"{len([t for t in long if t.split == 'train'])} training tracks" in capsys.readouterr().out

@@ -1,0 +1,81 @@
+"""Validation of a run: when it is time, what it measures, and what the run remembers of it."""
+
+from collections.abc import Callable
+
+import jax
+import ml_collections
+import numpy as np
+
+from dfdetect_jax.devices.mesh import batch_sharding
+from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
+from dfdetect_jax.evaluation.metrics import summarise
+from dfdetect_jax.evaluation.protocols import selection_metric
+from dfdetect_jax.runs.checkpoints import Checkpoints
+from dfdetect_jax.runs.state import TrainState
+from dfdetect_jax.training.metrics_writer import MetricsWriter
+from dfdetect_jax.training.program import Program
+from dfdetect_jax.training.videos import TrainingVideos
+
+
+class Validation:
+  """Scores the val split every `config.eval_every` steps and at the end; selects nothing on any other.
+
+  Args:
+    config: of the run.
+    program: what the run computes.
+    videos: of the run; without any of split val nothing is ever validated.
+
+  Raises:
+    UserError: the metric to select by, or the batch size, cannot be used.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict, program: Program, videos: TrainingVideos):
+    self._config, self._program, self._videos = config, program, videos
+    self._metric = selection_metric(config.select_metric)
+    batch_sharding(program.mesh, config.eval_batch_size, "eval_batch_size")
+    self._predict = make_predictor(program.method, program.mesh)
+
+  def is_time(self, step: int) -> bool:
+    """Whether to validate after this step."""
+    every, last = self._config.eval_every, step == self._videos.total_steps
+    return self._videos.validates and (last or bool(every and step % every == 0))
+
+  def __call__(
+    self, state: TrainState, step: int, checkpoints: Checkpoints, writer: MetricsWriter, say: Callable[..., None]
+  ) -> TrainState:
+    """Scores the val split, tells and writes the figures, and keeps the weights if they are the best so far.
+
+    Returns:
+      The state with what it now knows of validation.
+    """
+    config, method = self._config, self._program.method
+    scores = score_split(
+      self._predict, state.evaluated(method), method, config.data, "val", mesh=self._program.mesh,
+      batch_size=config.eval_batch_size, over_tracks=config.tracks, prefetch=config.prefetch,
+      videos=(self._videos.wanted,), progress=False,
+    )  # fmt: skip
+    figures = {k: v for k, v in summarise(scores)["overall"]["video"].items() if isinstance(v, float)}
+    state, improved = self._judge(state, step, figures.get(self._metric))
+    writer.write(step, {f"val/{k}": v for k, v in figures.items()})
+    if improved:
+      checkpoints.save_best(state)
+    shown = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
+    say(f"step {step}  validation  {shown}{'  (best so far)' if improved else ''}", flush=True)
+    return state
+
+  def _judge(self, state: TrainState, step: int, value: float | None) -> tuple[TrainState, bool]:
+    """Notes a validation result: is it the best, and has it stopped improving?"""
+    optimizer = self._config.optimizer
+    progress = jax.device_get(state.progress)
+    improved = value is not None and value > progress.best
+    bad = 0 if improved else int(progress.bad_evals) + 1
+    scale = float(progress.rate_scale)
+    if optimizer.schedule == "plateau" and bad >= optimizer.plateau_patience:
+      bad, scale = 0, scale * optimizer.plateau_factor
+    progress = progress.replace(
+      best=np.float32(value) if improved else progress.best,
+      best_step=np.int32(step) if improved else progress.best_step,
+      bad_evals=np.int32(bad),
+      rate_scale=np.float32(scale),
+    )
+    return state.replace(progress=jax.device_put(progress, self._program.sharding.progress)), improved

@@ -1,0 +1,68 @@
+"""What a run trains on and is validated on, and how long that makes it."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import ml_collections
+
+from dfdetect_jax.data.loader import examples, long_enough
+from dfdetect_jax.data.videos import VideoSet, check_splits, select
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.methods.method import ClipSpec
+from dfdetect_jax.schema import Track, read_tracks
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingVideos:
+  """The videos of a run.
+
+  Attributes:
+    wanted: the set that `config.videos` describes.
+    everything: its tracks of all splits.
+    tracks: those trained on: of the train split, at least a clip long.
+    too_short: number of training tracks left out because they are not.
+    epoch: examples of one pass.
+    total_steps: length of the run.
+    validates: whether some track of the val split can be scored.
+    warnings: what must be said before training.
+  """
+
+  wanted: VideoSet
+  everything: list[Track]
+  tracks: list[Track]
+  too_short: int
+  epoch: int
+  total_steps: int
+  validates: bool
+  warnings: list[str]
+
+
+def training_videos(config: ml_collections.ConfigDict, spec: ClipSpec) -> TrainingVideos:
+  """Reads the track list of `config.data` and chooses from it.
+
+  Raises:
+    UserError: there is nothing to train on, the run has no length, or two splits share what they must not.
+  """
+  wanted = VideoSet("config.videos", **config.videos)
+  stored = read_tracks(config.data)
+  everything = [t for t in stored if wanted.holds(t)]
+  warnings = check_splits(everything)
+  tracks, short = long_enough(select(stored, wanted, "train"), spec)
+  epoch = len(examples(tracks, spec, config.unpaired))
+  total_steps = config.total_steps or steps_of(config, epoch)
+  if total_steps <= 0:
+    raise UserError("the run has no length: set config.total_steps or config.epochs.")
+  validates = any(t.split == "val" and t.frames >= spec.frames for t in everything)
+  return TrainingVideos(wanted, everything, tracks, len(short), epoch, total_steps, validates, warnings)
+
+
+def steps_of(config: ml_collections.ConfigDict, epoch: int) -> int:
+  """Steps that `config.epochs` passes over an epoch of so many examples take."""
+  return math.ceil(config.epochs * epoch / config.batch_size)
+
+
+def steps_on(config: ml_collections.ConfigDict, spec: ClipSpec, tracks: Sequence[Track]) -> int:
+  """Length of a run that would be trained on these tracks of the train split."""
+  usable, _ = long_enough(tracks, spec)
+  return config.total_steps or steps_of(config, len(examples(usable, spec, config.unpaired)))
