@@ -149,6 +149,28 @@ def check_splits(tracks: Sequence[Track]) -> list[str]:
   return warnings
 
 
+def check_validation(tracks: Sequence[Track], frames: int) -> None:
+  """Refuses a validation split of one class: AUC is undefined on it, and accuracy selects whatever says always so.
+
+  No validation split at all is a choice, which training says.
+
+  Args:
+    tracks: all tracks of the dataset.
+    frames: of a clip; shorter tracks cannot be scored.
+
+  Raises:
+    UserError: the tracks of split val that can be scored are all real or all fake.
+  """
+  labels = {t.label for t in tracks if t.split == "val" and t.frames >= frames}
+  if len(labels) == 1:
+    has, lacks = ("fake", "real") if labels == {1} else ("real", "fake")
+    raise UserError(
+      f"the validation split has {has} videos only (as far as they are {frames} frames long): no step can be selected "
+      f"on it. Put {lacks} videos into split val and build the shards again (a manifest says it best, by identity), "
+      "or choose other forgeries with config.videos; without any video in val a run keeps its last step."
+    )
+
+
 def _describe(leaks: Sequence[Leak], names: tuple[str, str]) -> str:
   told = []
   for kind in dict.fromkeys(leak.kind for leak in leaks):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ml_collections
 
 from dfdetect_jax.data.loader import examples, long_enough
-from dfdetect_jax.data.videos import VideoSet, check_splits, select
+from dfdetect_jax.data.videos import VideoSet, check_splits, check_validation, select
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import ClipSpec
 from dfdetect_jax.schema import Track, read_tracks
@@ -42,12 +42,13 @@ def training_videos(config: ml_collections.ConfigDict, spec: ClipSpec) -> Traini
   """Reads the track list of `config.data` and chooses from it.
 
   Raises:
-    UserError: there is nothing to train on, the run has no length, or two splits share what they must not.
+    UserError: there is nothing to train on, the run has no length, two splits share what they must not, or val has one class.
   """
   wanted = VideoSet("config.videos", **config.videos)
   stored = read_tracks(config.data)
   everything = [t for t in stored if wanted.holds(t)]
   warnings = check_splits(everything)
+  check_validation(everything, spec.frames)
   tracks, short = long_enough(select(stored, wanted, "train"), spec)
   epoch = len(examples(tracks, spec, config.unpaired))
   total_steps = config.total_steps or steps_of(config, epoch)
