@@ -10,7 +10,6 @@ Measured on a run of its own, in a temporary folder. Two figures:
 """
 
 import argparse
-import importlib
 import json
 import os
 import pathlib
@@ -25,6 +24,7 @@ import numpy as np
 from dfdetect_jax.data.loader import long_enough, train_batches
 from dfdetect_jax.runs.checkpoints import Checkpoints
 from dfdetect_jax.runs.config import base_config
+from dfdetect_jax.runs.config_files import load_config
 from dfdetect_jax.schema import read_tracks
 from dfdetect_jax.training.program import make_program
 
@@ -86,9 +86,7 @@ def main() -> None:
   parser.add_argument("--block", type=int, default=10, help="steps of a block")
   parser.add_argument("--rounds", type=int, default=5)
   args = parser.parse_args()
-  file, _, variant = args.config.partition(":")
-  config = importlib.import_module(f"configs.{file}").get_config(variant).unlock()
-  config.data = args.data
+  config = load_config(args.config, {"data": args.data})
   interval = base_config().checkpoint_every
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)

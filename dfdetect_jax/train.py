@@ -3,11 +3,12 @@
   python -m dfdetect_jax.train --config=configs/dip.py --workdir=runs/dip --data=shards/ffpp_c23
   python -m dfdetect_jax.train --config=configs/dip.py:small --workdir=runs/small --data=shards/mine --config.seed=1
 
-  python -m dfdetect_jax.train --config=configs/dip.py --dry_run --config.mesh.fsdp=8
+  python -m dfdetect_jax.train --config=configs/dip.py --dry-run --config.mesh.fsdp=8
 
---config names a file in configs/ and, after a colon, one of its variants; the file's first lines say which table of the
-paper it is, what it needs and what to expect. Any field can be set with --config.FIELD=VALUE. The same command goes on
-with a run that was stopped, from the latest checkpoint in its workdir.
+--config names a file in configs/ (`dip` is enough) and, after a colon, one of its variants; the file's first lines say
+which table of the paper it is, what it needs and what to expect (`python -m dfdetect_jax.show_configs` lists them). Any
+field can be set with --config.FIELD=VALUE. The same command goes on with a run that was stopped, from the latest
+checkpoint in its workdir.
 
 Exit status: 0 finished, 2 something given is wrong, 75 told to stop (state saved, start me again).
 """
@@ -19,6 +20,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.runs.config_files import find_config
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with a variant after a colon.", lock_config=True
@@ -36,7 +38,7 @@ def _parse(argv: list[str]):
   """Parses the flags; whatever is wrong with them is the user's to mend."""
   flags.FLAGS.set_gnu_getopt(True)
   try:
-    rest = flags.FLAGS(argv)
+    rest = flags.FLAGS(_resolved(argv))
   except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
     told = str(error)
     if told[:1] == told[-1:] and told[:1] in ("'", '"'):
@@ -59,6 +61,26 @@ def _parse(argv: list[str]):
   return config
 
 
+def _resolved(argv: list[str]) -> list[str]:
+  """The arguments with the file that --config names, and with flags in absl's spelling (`--dry-run` is `--dry_run`)."""
+  resolved = []
+  for n, word in enumerate(argv):
+    name, equals, value = word.partition("=")
+    if name in ("--config", "-config") and equals:
+      word = f"{name}={_config_file(value)}"
+    elif n and argv[n - 1] in ("--config", "-config"):
+      word = _config_file(word)
+    elif name.startswith("--") and not name.startswith("--config"):
+      word = name.replace("-", "_").replace("__", "--", 1) + equals + value
+    resolved.append(word)
+  return resolved
+
+
+def _config_file(name: str) -> str:
+  path, variant = find_config(name)
+  return f"{path}:{variant}" if variant else str(path)
+
+
 def _profiled() -> tuple[int, int] | None:
   """The steps to trace."""
   if _PROFILE.value is None:
@@ -75,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     if {"--help", "-h", "-help"} & set(sys.argv if argv is None else argv):
       print(f"{__doc__}\nFlags:\n  --config=FILE[:VARIANT]\n  --config.FIELD=VALUE")
       for flag in (_WORKDIR, _DATA, _DRY_RUN, _PROFILE, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID):
-        print(f"  --{flag.name}: {flags.FLAGS[flag.name].help}")
+        print(f"  --{flag.name.replace('_', '-')}: {flags.FLAGS[flag.name].help}")
       return
     config, profile = _parse(sys.argv if argv is None else argv), _profiled()
     from dfdetect_jax.devices import processes  # --help and mistakes need not wait for jax

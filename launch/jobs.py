@@ -44,7 +44,7 @@ def fill(template: str, **values: str | int) -> str:
   return _Template((TEMPLATES / template).read_text()).substitute(values, status=EXIT_PREEMPTED)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
   """Parses flags and prints; see the module's docstring."""
   parser = argparse.ArgumentParser(
     "python -m launch.jobs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -58,7 +58,7 @@ def main() -> None:
   parser.add_argument("--zone", default="us-west4-a", help="of the TPU (default: us-west4-a)")
   parser.add_argument("--hours", type=int, default=24, help="time limit (default: 24)")
   parser.add_argument("train_flags", nargs="+", help="after --: flags of dfdetect_jax.train")
-  settings = vars(parser.parse_args())
+  settings = vars(parser.parse_args(argv))
   print(render(settings.pop("target"), settings.pop("train_flags"), **settings), end="")
 
 

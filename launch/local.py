@@ -72,7 +72,7 @@ def _send(jobs: list[subprocess.Popen], number: int) -> None:
         job.send_signal(number)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
   """Parses flags and runs; see the module's docstring."""
   parser = argparse.ArgumentParser(
     "python -m launch.local", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -81,7 +81,7 @@ def main() -> None:
   parser.add_argument("--devices", type=int, default=1, help="simulated devices of each process (default: 1)")
   parser.add_argument("--dry-run", action="store_true", help="print the commands and stop")
   parser.add_argument("program", nargs="+", help="after --: module or .py file, and its flags")
-  args = parser.parse_args()
+  args = parser.parse_args(argv)
   if args.dry_run:
     variables = " ".join(f"{name}={value}" for name, value in environment(args.devices).items())
     for command in commands(args.program, args.processes, 12321):

@@ -2,7 +2,9 @@
 
 import os
 import pathlib
+import sys
 
+sys.path.append(str(pathlib.Path(__file__).parent))  # where `config.method = "toy_method"` is found
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compilations are most of the suite's time; a cache beside the repository's other caches keeps the second run quick.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))
@@ -112,14 +114,10 @@ def toy_dataset(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def toy():
-  """The module `tests/toy_method.py`, registered as a method."""
-  import importlib.util
+  """The module `tests/toy_method.py`, a detector from outside the package."""
+  import toy_method
 
-  spec = importlib.util.spec_from_file_location("toy_method", pathlib.Path(__file__).parent / "toy_method.py")
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  module.register()
-  return module
+  return toy_method
 
 
 @pytest.fixture

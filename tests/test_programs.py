@@ -34,7 +34,7 @@ def test_train_help():
   """Guards --help: it shows how to call the program and every flag, at once."""
   status, stdout, _ = program("train", "--help")
   assert status == 0
-  for part in ("--config=configs/dip.py", "--workdir", "--data", "--dry_run", "--profile", "--coordinator"):
+  for part in ("--config=configs/dip.py", "--workdir", "--data", "--dry-run", "--profile", "--coordinator"):
     assert part in stdout
 
 
@@ -46,7 +46,8 @@ def test_train_help():
     (["--config=configs/dip.py:test", "--workdir=w"], ["--data is missing"]),
     (["--config=configs/dip.py:test", "--config.batch_sise=3"], ['Did you mean "batch_size"']),
     (["--config=configs/dip.py:tset", "--workdir=w"], ["no variant 'tset'", "Did you mean 'test'"]),
-    (["--config=configs/nothing.py", "--workdir=w"], ["configs/nothing.py"]),
+    (["--config=configs/nothing.py", "--workdir=w"], ["configs/nothing.py", "Shipped are: baselines, dil, dip,"]),
+    (["--config=dpi:small", "--workdir=w"], ["Did you mean 'dip'?"]),
     (["--config=configs/dip.py:test", "--config.batch_size=many"], ["many"]),
     (["--config=configs/dip.py:test", "--workdir=w", "batch_size=3"], ["unexpected argument 'batch_size=3'"]),
     (["--config=configs/dip.py:test", "--workdir=w", "--data=d", "--profile=5"], ["--profile=5 must be FIRST:LAST"]),

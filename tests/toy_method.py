@@ -1,20 +1,20 @@
 """A detector that compiles in no time, for tests of the loop, its programs and its faults.
 
-It has all that the loop must carry: dropout, BatchNorm, a teacher, triplets if asked. Run as a program it registers
-itself and passes its arguments on, so that real processes can train and evaluate it:
+It has all that the loop must carry: dropout, BatchNorm, a teacher, triplets if asked. It is a detector from outside the
+package: `config.method` names this module, and nothing in the package knows of it. Run as a program it passes its
+arguments on, so that real processes can train and evaluate it without importing torch (which tensorboardX would do
+where it is installed, a third of the start):
 
   python tests/toy_method.py train --config=tests/toy_method.py --workdir=… --data=…
 """
 
 import dataclasses
 import sys
-from types import ModuleType
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dfdetect_jax import methods
 from dfdetect_jax.methods.method import ClipSpec, Method
 from dfdetect_jax.runs.config import base_config, variant
 
@@ -74,7 +74,7 @@ def build(config) -> Method:
 def get_config(arg: str | None = None):
   """Twenty steps; the variant `triplet` trains on triplets."""
   config = base_config()
-  config.method = "toy"
+  config.method = "toy_method"
   config.model.width = 16
   config.objective.ema_decay = 0.99
   config.objective.evaluate_teacher = True
@@ -95,22 +95,12 @@ def get_config(arg: str | None = None):
   return variant(config, arg, {"triplet": {"clips.example": "triplet"}})
 
 
-def register() -> None:
-  """Makes `methods.build` know the toy."""
-  module = ModuleType("dfdetect_jax.methods.toy")
-  module.build = build
-  sys.modules["dfdetect_jax.methods.toy"] = module
-  if "toy" not in methods.METHODS:
-    methods.METHODS = (*methods.METHODS, "toy")
-
-
 if __name__ == "__main__":
   import importlib
 
-  sys.modules["torch"] = None  # tensorboardX would import it where it is installed: a third of the start
+  sys.modules["torch"] = None
   importlib.import_module("tensorboardX")
   del sys.modules["torch"]
-  register()
   program = importlib.import_module(f"dfdetect_jax.{sys.argv[1]}")
   if sys.argv[1] == "train":
     program.main(sys.argv[1:])

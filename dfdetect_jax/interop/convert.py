@@ -9,7 +9,6 @@ weight is printed, and kept in DIR/conversion.json.
 """
 
 import argparse
-import importlib
 import pathlib
 
 import jax
@@ -19,6 +18,7 @@ from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.interop import checkpoint, files, names, transfer
 from dfdetect_jax.interop.tables import tables
+from dfdetect_jax.runs.config_files import load_config
 
 
 def convert(
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
   parser.add_argument("--partial", action="store_true", help="take what fits, and only report what does not")
   args = parser.parse_args(argv)
   with exit_on_user_error("convert"):
-    config = importlib.import_module(f"configs.{args.method}").get_config(args.variant)
+    config = load_config(f"{args.method}:{args.variant}")
     print(convert(config, args.source, args.target, args.partial))
     print(f"Written to {args.target}: start from it with --config.init={args.target}")
 

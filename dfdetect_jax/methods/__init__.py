@@ -1,6 +1,12 @@
-"""The detectors, one folder per paper. `build` is the only thing that knows their names."""
+"""The detectors, one folder per paper. `build` is the only thing that knows their names.
+
+A detector of your own needs no change here: `config.method` may name any module that can be imported and has
+`build(config) -> Method` ("my_lab.detector"), or an entry point of the group `dfdetect_jax.methods`.
+"""
 
 import importlib
+import importlib.metadata
+from types import ModuleType
 
 import ml_collections
 
@@ -19,10 +25,28 @@ def build(config: ml_collections.ConfigDict) -> Method:
   Raises:
     UserError: no method or remat policy has that name, or the method's settings contradict each other.
   """
-  if config.method not in METHODS:
-    hint = did_you_mean(config.method, METHODS)
-    raise UserError(f"there is no method '{config.method}'.{hint} Known methods: {', '.join(METHODS)}.")
+  module = _module(config.method)
   if config.remat and config.remat is not True and config.remat not in POLICIES:
     hint = did_you_mean(config.remat, POLICIES)
     raise UserError(f"there is no remat policy '{config.remat}'.{hint} It is \"\" or one of: {', '.join(POLICIES)}.")
-  return importlib.import_module(f"dfdetect_jax.methods.{config.method}").build(config)
+  return module.build(config)
+
+
+def _module(name: str) -> ModuleType:
+  """The module of a method: shipped, registered by another package, or anywhere on the import path."""
+  if name in METHODS:
+    return importlib.import_module(f"dfdetect_jax.methods.{name}")
+  registered = {point.name: point for point in importlib.metadata.entry_points(group="dfdetect_jax.methods")}
+  try:
+    module = registered[name].load() if name in registered else importlib.import_module(name or ".")
+  except (ModuleNotFoundError, TypeError, ValueError) as error:
+    if isinstance(error, ModuleNotFoundError) and not f"{name}.".startswith(f"{error.name}."):
+      raise  # the module is there, and lacks something itself
+    known = [*METHODS, *registered]
+    raise UserError(
+      f"there is no method '{name}'.{did_you_mean(name, known)} Known methods: {', '.join(known)}; one of your own is "
+      "named by its module (my_lab.detector), which Python must be able to import (PYTHONPATH, or install it)."
+    ) from error
+  if not hasattr(module, "build"):
+    raise UserError(f"the module '{name}' ({module.__file__}) is no method: it has no function build(config).")
+  return module

@@ -12,7 +12,7 @@ from dfdetect_jax.devices.mesh import make_mesh, state_sharding
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder
 from dfdetect_jax.runs.checkpoints import BEST, CHECKPOINTS, load_weights
-from dfdetect_jax.runs.run_config import load_config
+from dfdetect_jax.runs.run_config import read_config
 from dfdetect_jax.runs.state import init_state
 
 
@@ -40,7 +40,7 @@ def restore_run(workdir: str, step: str = "best", weights: str | None = None) ->
   Raises:
     UserError: no run, no such checkpoint, another architecture, or a teacher asked of a method that keeps none.
   """
-  config = load_config(workdir)
+  config = read_config(workdir)
   method = methods.build(config)
   if weights == "teacher" and method.ema_decay is None:
     raise UserError(f"{config.method} keeps no teacher: its weights are the student's.")

@@ -23,7 +23,7 @@ def save_config(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) 
   write_json(as_folder(workdir) / CONFIG_FILE, config.to_dict())
 
 
-def load_config(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
+def read_config(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
   """Reads the config of a run.
 
   Raises:
@@ -46,7 +46,7 @@ def check_same_run(workdir: str | pathlib.Path, config: ml_collections.ConfigDic
   Raises:
     UserError: a field outside `MAY_CHANGE` differs; each is named with both values.
   """
-  old, new = _flat(load_config(workdir).to_dict()), _flat(_tuples(json.loads(json.dumps(config.to_dict()))))
+  old, new = _flat(read_config(workdir).to_dict()), _flat(_tuples(json.loads(json.dumps(config.to_dict()))))
   differing = [
     f"{name}: {old.get(name)} → {new.get(name)}"
     for name in sorted({*old, *new})

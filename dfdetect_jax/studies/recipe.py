@@ -4,24 +4,19 @@ Two trainings are the same if these are equal, whatever their variants are calle
 """
 
 import dataclasses
-import functools
 import hashlib
-import importlib
-import importlib.util
 import json
-import pathlib
 import re
-import types
 from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
-import configs
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.runs.config import override
+from dfdetect_jax.runs.config_files import config_module, find_config
 from dfdetect_jax.studies.study import Training
 
 # Fields that say where and how comfortably a run runs, not what it computes.
@@ -72,28 +67,13 @@ class Recipe:
     Args:
       shown: with the config file as people write it, instead of where it lies.
     """
-    path = config_path(self.file)
+    path, _ = find_config(self.file)
     fields = {f"videos.{name}": getattr(self.videos, name) for name in ("dataset", "manipulations", "compressions")}
     fields = {name: value for name, value in fields.items() if value} | dict(self.changes)
     config = self.shown if shown else f"{path}:{self.variant}" if self.variant else str(path)
     # Words of a tuple in double quotes, so that a shell's single ones go round them.
     texts = {name: str(v).replace("'", '"') if isinstance(v, tuple) else str(v) for name, v in fields.items()}
     return [f"--config={config}", *(f"--config.{name}={text}" for name, text in texts.items())]
-
-
-def config_path(file: str) -> pathlib.Path:
-  """Where a config file lies: a name in configs/, or a path that ends in .py."""
-  return pathlib.Path(file) if file.endswith(".py") else pathlib.Path(configs.__file__).parent / f"{file}.py"
-
-
-@functools.cache
-def _module(file: str) -> types.ModuleType:
-  if not file.endswith(".py"):
-    return importlib.import_module(f"configs.{file}")
-  spec = importlib.util.spec_from_file_location(pathlib.Path(file).stem, file)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
 
 
 def resolve(
@@ -116,7 +96,7 @@ def resolve(
     UserError: no such variant or field.
   """
   file, _, own = training.config.partition(":")
-  module = _module(file)
+  module = config_module(find_config(file)[0])
   overrides = dict(training.overrides)
   variant = own
   if size:

@@ -49,7 +49,8 @@ def test_scores_lead_back_to_run_checkpoint_and_shards(scored, toy_run, ffpp):
   assert content["run"] == json.loads((toy_run / "provenance.json").read_text())
   summary = json.loads((scored / "metrics.json").read_text())
   assert summary["run"] == {
-    "workdir": str(toy_run), "step": 5, "method": "toy", "weights": "teacher", "data": str(ffpp), "split": "test",
+    "workdir": str(toy_run), "step": 5, "method": "toy_method", "weights": "teacher", "data": str(ffpp),
+    "split": "test",
   }  # fmt: skip
   page, figures = report.report([scored / "scores.csv"])
   text = to_markdown(page)

@@ -89,7 +89,7 @@ def test_export_and_conversion_are_inverse(run, tmp_path, monkeypatch):
   shapes = jax.eval_shape(method.init, jax.random.key(0))
   zeros = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
   monkeypatch.setattr(type(method), "init", lambda self, rng: jax.tree.map(jnp.asarray, zeros))
-  report = convert.convert(run_config.load_config(folder), tmp_path / "run.safetensors", tmp_path / "back")
+  report = convert.convert(run_config.read_config(folder), tmp_path / "run.safetensors", tmp_path / "back")
   assert not report.problems() and not report.fresh and not report.adapted
   assert_equal(interop.load(tmp_path / "back")[1], best.evaluated(method))
 

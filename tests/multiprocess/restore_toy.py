@@ -8,8 +8,8 @@ folder a line says the step that was restored and a digest of all parameters, or
 
 import argparse
 import hashlib
-import importlib.util
 import pathlib
+import sys
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from dfdetect_jax.devices import processes
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.runs.checkpoints import Checkpoints
+from dfdetect_jax.runs.config_files import load_config
 from dfdetect_jax.training.program import make_program
 
 
@@ -27,11 +28,8 @@ def main() -> None:
   processes.add_arguments(parser)
   args = parser.parse_args()
   processes.initialize(args.coordinator, args.num_processes, args.process_id)
-  spec = importlib.util.spec_from_file_location("toy_method", pathlib.Path(__file__).parents[1] / "toy_method.py")
-  toy = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(toy)
-  toy.register()
-  config = toy.get_config().unlock()
+  sys.path.append(str(pathlib.Path(__file__).parents[1]))
+  config = load_config(f"{pathlib.Path(__file__).parents[1] / 'toy_method.py'}").unlock()
   config.model.width = args.width
   program = make_program(config, 20)
   for folder in map(pathlib.Path, args.folders):

@@ -52,7 +52,7 @@ def test_each_session_is_recorded(toy_config, tmp_path):
   assert [(s["first_step"], s["last_step"]) for s in (first, second)] == [(0, 5), (5, 8)]
   assert first["started"] <= first["ended"] <= second["started"] <= second["ended"]
   assert content["wall_seconds"] == pytest.approx(first["wall_seconds"] + second["wall_seconds"], abs=2e-3)
-  assert (content["method"], content["seed"], content["step"]) == ("toy", 0, 8)
+  assert (content["method"], content["seed"], content["step"]) == ("toy_method", 0, 8)
   assert content["config"] == json.loads((tmp_path / "config.json").read_text())
   assert second["devices"]["count"] == 8 and second["devices"]["processes"] == 1
   assert {"jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy"} <= second["packages"].keys()
