@@ -12,7 +12,7 @@ class Video(VideoInfo):
   Attributes:
     boxes_from: video_id of the video whose face boxes may be used instead of detecting ("" = detect).
     inside: folder of an archive's (or a folder's) crops that is this video, where one file holds several; "" = all.
-    distortion: what its full frames go through before they are cropped, in order, as "blur-3+contrast-1" ("" = nothing).
+    distortion: what its full frames go through before they are cropped, in order: "blur-3+contrast-1" ("" = nothing).
     extra: further columns of the source's list, carried along.
   """
 

@@ -42,7 +42,8 @@ def training_videos(config: ml_collections.ConfigDict, spec: ClipSpec) -> Traini
   """Reads the track list of `config.data` and chooses from it.
 
   Raises:
-    UserError: there is nothing to train on, the run has no length, two splits share what they must not, or val has one class.
+    UserError: there is nothing to train on, the run has no length, two splits share what they must not, or val has one
+      class.
   """
   wanted = VideoSet("config.videos", **config.videos)
   stored = read_tracks(config.data)
