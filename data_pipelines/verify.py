@@ -15,7 +15,7 @@ from tqdm import tqdm
 from data_pipelines.building.shards import file_sha256
 from data_pipelines.video import encoding
 from dfdetect_jax.errors import UserError, exit_on_user_error
-from dfdetect_jax.schema import FRAME_FEATURES, SPLITS, Track, read_metadata, read_tracks
+from dfdetect_jax.schema import FRAME_FEATURES, LANDMARKS, SPLITS, Track, read_metadata, read_tracks
 
 SHEET_TRACKS, SHEET_FRAMES, SHEET_SIDE = 24, 8, 96  # rows, pictures per row, pixels of a picture
 
@@ -110,7 +110,8 @@ def _wrong_frames(directory: pathlib.Path, shards: list[dict], tracks: list[Trac
       yield f"{track.video_id}: its frames should start at record {position}, not {track.first}"
     position += 1
     try:
-      features = _features(next(records))
+      record = next(records)
+      features = _features(record)
       shape = encoding.decode(features["image"]).shape
     except ValueError as error:
       yield f"{track.video_id}, frame {k}: {error}"
@@ -119,6 +120,9 @@ def _wrong_frames(directory: pathlib.Path, shards: list[dict], tracks: list[Trac
     stored = tuple(features[name] for name in FRAME_FEATURES[1:])
     if stored != told:
       yield f"{track.video_id}, frame {k}: the record says {stored}, the track {told}"
+    points = tf_example_pb2.Example.FromString(record).features.feature[LANDMARKS].float_list.value
+    if len(points) != 2 * track.landmarks or not np.isfinite(points).all():
+      yield f"{track.video_id}, frame {k}: {len(points)} numbers for {track.landmarks} landmarks, or one is not finite"
     if shape != (size, size, 3):
       yield f"{track.video_id}, frame {k}: the picture is {shape[1]}x{shape[0]}, not {size}x{size}"
 

@@ -23,7 +23,9 @@ from typing import Any
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder, write_whole
 
-SCHEMA_VERSION = 1
+# 2 added landmarks; version 1 is still read, its tracks have none.
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 TRACKS_FILE = "tracks.jsonl"
 FAILURES_FILE = "failures.csv"
 DATASET_FILE = "dataset.json"
@@ -31,6 +33,9 @@ SPLITS = ("train", "val", "test")
 
 # Features of one record. `image` is the encoded face crop (PNG, WebP or JPEG bytes), square, RGB.
 FRAME_FEATURES = ("image", "video_id", "track", "frame_index", "label")
+# And since version 2, float32 `[P, 2]` x, y of the face's P landmarks in units of the crop's side, from its upper left
+# corner; P is `Track.landmarks`. They may lie beyond the crop.
+LANDMARKS = "landmarks"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,8 @@ class Track(VideoInfo):
     first_frame: index in the video of the track's first frame.
     fps: frames per second (mean over the video where the rate varies), 0 if unknown.
     size: height and width of the stored crops in pixels.
+    landmarks: P, landmarks stored with each frame: 5 (eyes, nose tip, mouth's corners; the image's left one first), 68
+      (dlib's, the layout of iBUG 300-W), or 0 where the detector gave none.
     extra: further columns of the source's list, carried along.
   """
 
@@ -88,6 +95,7 @@ class Track(VideoInfo):
   first_frame: int
   fps: float
   size: int
+  landmarks: int = 0
   extra: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -147,10 +155,10 @@ def read_tracks(directory: str | pathlib.Path, split: str | None = None) -> list
   """
   directory = as_folder(directory)
   meta = read_metadata(directory)
-  if meta.get("schema_version") != SCHEMA_VERSION:
+  if meta.get("schema_version") not in READABLE_VERSIONS:
     raise UserError(
-      f"{directory} was built with schema version {meta.get('schema_version')}, this program reads version "
-      f"{SCHEMA_VERSION}: build the shards again with data_pipelines.build."
+      f"{directory} was built with schema version {meta.get('schema_version')}, this program reads versions "
+      f"{' and '.join(map(str, READABLE_VERSIONS))}: build the shards again with data_pipelines.build."
     )
   tracks = [Track(**json.loads(line)) for line in (directory / TRACKS_FILE).read_text().splitlines()]
   if split is None:

@@ -64,12 +64,14 @@ def toy_dataset(tmp_path_factory) -> pathlib.Path:
         manipulation = "DF" if label else "original"
         video_id = f"toy/{manipulation}/c23/{split}{pair:03d}"
         frames = 3 if pair == pairs else int(rng.integers(16, 32))
+        eyes_nose_mouth = np.array([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.4, 0.7], [0.6, 0.7]])
         face = cv2.resize(rng.integers(60, 196, (8, 8, 3)).astype(np.uint8), (64, 64)).astype(np.int64)
         for k in range(frames):
           flicker = rng.normal(0, 25) if label else 0.0
           image = np.clip(face + flicker + rng.normal(0, 4, face.shape), 0, 255).astype(np.uint8)
           encoded = cv2.imencode(".png", image)[1].tobytes()
-          writer.write(shards.frame_record(encoded, video_id, number, k, label))
+          points = eyes_nose_mouth + 0.002 * k + 0.01 * pair
+          writer.write(shards.frame_record(encoded, video_id, number, k, label, points))
         tracks.append(
           schema.Track(
             video_id=video_id,
@@ -88,6 +90,7 @@ def toy_dataset(tmp_path_factory) -> pathlib.Path:
             path=f"{split}{pair}.mp4",
             sha256=hashlib.sha256(video_id.encode()).hexdigest(),
             size=64,
+            landmarks=5,
           )
         )
         first += frames

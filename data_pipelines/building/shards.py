@@ -13,7 +13,7 @@ from array_record.python import array_record_module
 from tensorflow_datasets.proto import tf_example_pb2
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.schema import FRAME_FEATURES
+from dfdetect_jax.schema import FRAME_FEATURES, LANDMARKS
 
 DATASET_NAME = "faces"
 # group_size:1 lets a reader fetch one frame without its neighbours.
@@ -25,8 +25,10 @@ def shard_name(split: str, index: int, count: int) -> str:
   return f"{DATASET_NAME}-{split}.array_record-{index:05d}-of-{count:05d}"
 
 
-def frame_record(image: bytes, video_id: str, track: int, frame_index: int, label: int) -> bytes:
-  """One serialised record with `FRAME_FEATURES`."""
+def frame_record(
+  image: bytes, video_id: str, track: int, frame_index: int, label: int, landmarks: np.ndarray | None = None
+) -> bytes:
+  """One serialised record with `FRAME_FEATURES`, and `LANDMARKS` `[P, 2]` (none: an empty list)."""
   example = tf_example_pb2.Example()
   features = example.features.feature
   for name, value in zip(FRAME_FEATURES, (image, video_id, track, frame_index, label), strict=True):
@@ -34,6 +36,9 @@ def frame_record(image: bytes, video_id: str, track: int, frame_index: int, labe
       features[name].int64_list.value.append(value)
     else:
       features[name].bytes_list.value.append(value.encode() if isinstance(value, str) else value)
+  features[LANDMARKS].float_list.SetInParent()  # an empty list is a value too: TFDS asks for every feature
+  if landmarks is not None:
+    features[LANDMARKS].float_list.value.extend(landmarks.ravel().tolist())
   return example.SerializeToString(deterministic=True)
 
 
@@ -99,6 +104,7 @@ def write_tfds_metadata(directory: pathlib.Path, size: int, records: dict[str, l
       "track": np.int64,
       "frame_index": np.int64,
       "label": np.int64,
+      LANDMARKS: tfds.features.Tensor(shape=(None, 2), dtype=np.float32),
     }
   )
   template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"

@@ -17,7 +17,7 @@ from data_pipelines.building.shards import file_sha256
 from data_pipelines.faces.face_tracks import FaceTrack
 from data_pipelines.video.decode import BrokenVideo
 
-_ARRAYS = ("boxes", "transforms")
+_ARRAYS = ("boxes", "transforms", "landmarks")  # the last only where the detector gave any
 
 
 def cached(folder: str, video_id: str, path: str, find: Callable[[], list[FaceTrack]]) -> list[FaceTrack]:
@@ -46,6 +46,7 @@ def cached(folder: str, video_id: str, path: str, find: Callable[[], list[FaceTr
 def _write(entry: pathlib.Path, tracks: list[FaceTrack], reason: str) -> None:
   fields = [{k: v for k, v in dataclasses.asdict(t).items() if k not in (*_ARRAYS, "path")} for t in tracks]
   arrays = {f"{name}{i}": getattr(t, name) for i, t in enumerate(tracks) for name in _ARRAYS}
+  arrays = {name: array for name, array in arrays.items() if array is not None}
   partial = entry.with_name(f"{entry.name}.{os.getpid()}.partial")
   with open(partial, "wb") as file:
     np.savez(file, header=np.array(json.dumps({"reason": reason, "tracks": fields})), **arrays)
@@ -59,7 +60,9 @@ def _read(entry: pathlib.Path, path: str) -> list[FaceTrack] | None:
       if header["reason"]:
         raise BrokenVideo(header["reason"])
       return [
-        FaceTrack(path=str(path), **fields, **{name: content[f"{name}{i}"] for name in _ARRAYS})
+        FaceTrack(
+          path=str(path), **fields, **{name: content[f"{name}{i}"] for name in _ARRAYS if f"{name}{i}" in content}
+        )
         for i, fields in enumerate(header["tracks"])
       ]
   except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError):

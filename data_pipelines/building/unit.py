@@ -173,11 +173,12 @@ def _failure(video: Video, where: str, reason: str) -> Failure:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Piece:
-  """One track to be written: where it starts in its video, the video's rate, and its crops."""
+  """One track to be written: where it starts in its video, the video's rate, its crops and their landmarks."""
 
   first_frame: int
   fps: float
   crops: Iterator[np.ndarray]
+  landmarks: np.ndarray | None = None
 
 
 def _write_video(
@@ -196,7 +197,8 @@ def _write_video(
     first = writer.records
     for offset, image in enumerate(piece.crops):
       data = settings.encoding.encode(image)
-      writer.write(shards.frame_record(data, video.video_id, number, piece.first_frame + offset, video.label))
+      points = None if piece.landmarks is None else piece.landmarks[offset]
+      writer.write(shards.frame_record(data, video.video_id, number, piece.first_frame + offset, video.label, points))
       if offset % 32 == 31:
         tick(32)
     tick((writer.records - first) % 32)
@@ -211,6 +213,7 @@ def _write_video(
         first_frame=piece.first_frame,
         fps=round(piece.fps, 4),
         size=settings.faces.size,
+        landmarks=0 if piece.landmarks is None else piece.landmarks.shape[1],
         extra=dict(video.extra),
       )
     )
@@ -227,7 +230,7 @@ def _pieces(job: Job, video: Video, where: str, detector: Detector | None, tick:
     job.tracks_folder, video.video_id, video.path, lambda: _find_tracks(job, video, where, detector, tick)
   )
   change = functools.partial(distortions.distort_by, settings.distortion, video.video_id)
-  return [_Piece(t.first_frame, t.fps, t.crops(functools.partial(change, t.fps))) for t in found]
+  return [_Piece(t.first_frame, t.fps, t.crops(functools.partial(change, t.fps)), t.landmarks) for t in found]
 
 
 def _find_tracks(

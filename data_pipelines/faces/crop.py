@@ -74,6 +74,25 @@ def cut(image: np.ndarray, transform: np.ndarray, size: int, samples: int) -> np
   return crop if samples == 1 else cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
 
 
+def landmarks_in_crop(landmarks: np.ndarray, transforms: np.ndarray, size: int) -> np.ndarray:
+  """Landmarks `[n, P, 2]` in pixels of the frames, smoothed over time as the crop's path is, as points of the crops.
+
+  The smoothing takes away what a detector errs from frame to frame: forgeries made along the points shall err only
+  where they are told to.
+
+  Args:
+    landmarks: `[n, P, 2]`.
+    transforms: `[n, 2, 3]` of the crops.
+    size: side of the crops in pixels.
+
+  Returns:
+    float32 `[n, P, 2]` x, y in units of the crop's side; beyond [0, 1] where a face is larger than its crop.
+  """
+  points = track.smooth(landmarks, track.CENTRE_SIGMA) - transforms[:, None, :, 2]
+  inverse = np.linalg.inv(transforms[:, :, :2])
+  return (points @ inverse.transpose(0, 2, 1) / size).astype(np.float32)
+
+
 def transforms_of(path: track.BoxTrack, align: bool, margin: float, size: int) -> np.ndarray:
   """The transforms `[n, 2, 3]` of a track, squares or aligned.
 

@@ -53,6 +53,8 @@ class FaceTrack:
     transforms: `[n, 2, 3]` smooth path of the crops (see `crop`).
     size: height and width of the crops in pixels.
     video_frames: frames of the video that were looked through.
+    landmarks: float32 `[n, P, 2]` of the face in units of the crop's side (see `crop.landmarks_in_crop`), None if the
+      detector gave none.
   """
 
   path: str
@@ -63,6 +65,7 @@ class FaceTrack:
   transforms: np.ndarray
   size: int
   video_frames: int
+  landmarks: np.ndarray | None = None
 
   @property
   def frames(self) -> int:
@@ -132,19 +135,23 @@ def face_tracks(
   if not chosen:
     longest = max(len(t) for t in tracks)
     raise BrokenVideo(f"no face for {options.min_frames} frames on end (longest: {longest} of {scan.frames} frames)")
-  return [
-    FaceTrack(
-      path=str(path),
-      number=number,
-      first_frame=t.first,
-      fps=scan.fps,
-      boxes=t.boxes,
-      transforms=crop.transforms_of(t, options.align, options.margin, options.size),
-      size=options.size,
-      video_frames=scan.frames,
-    )
-    for number, t in enumerate(chosen)
-  ]
+  return [_face_track(str(path), number, t, scan, options) for number, t in enumerate(chosen)]
+
+
+def _face_track(path: str, number: int, found: track.BoxTrack, scan: "_Scan", options: FaceOptions) -> FaceTrack:
+  transforms = crop.transforms_of(found, options.align, options.margin, options.size)
+  points = found.landmarks
+  return FaceTrack(
+    path=path,
+    number=number,
+    first_frame=found.first,
+    fps=scan.fps,
+    boxes=found.boxes,
+    transforms=transforms,
+    size=options.size,
+    video_frames=scan.frames,
+    landmarks=None if points is None else crop.landmarks_in_crop(points, transforms, options.size),
+  )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

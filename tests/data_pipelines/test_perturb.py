@@ -124,7 +124,7 @@ def test_track_cache_returns_what_was_found(tmp_path):
   (tmp_path / "v.mp4").write_bytes(b"1")
   video = str(tmp_path / "v.mp4")
   rng = np.random.default_rng(0)
-  found = FaceTrack(video, 1, 3, 29.97, rng.random((5, 4)), rng.random((5, 2, 3)), 64, 10)
+  found = FaceTrack(video, 1, 3, 29.97, rng.random((5, 4)), rng.random((5, 2, 3)), 64, 10, rng.random((5, 5, 2)))
   calls = []
 
   def find():
@@ -138,6 +138,7 @@ def test_track_cache_returns_what_was_found(tmp_path):
     assert (again.number, again.first_frame, again.fps, again.size, again.video_frames) == (1, 3, 29.97, 64, 10)
     np.testing.assert_array_equal(again.boxes, found.boxes)
     np.testing.assert_array_equal(again.transforms, found.transforms)
+    np.testing.assert_array_equal(again.landmarks, found.landmarks)
   assert len(calls) == 1
   next(tmp_path.glob("*.npz")).write_bytes(b"torn")
   track_cache.cached(str(tmp_path), "v", video, find)

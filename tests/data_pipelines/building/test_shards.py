@@ -1,13 +1,17 @@
 """Shards: records that read back, files that appear whole, and clips that cost what their frames cost."""
 
+import json
 import pathlib
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
 from data_pipelines import verify
 from data_pipelines.building import shards
+from dfdetect_jax import schema
+from dfdetect_jax.errors import UserError
 
 
 def record(rng, k):
@@ -60,3 +64,29 @@ def test_a_clip_costs_its_frames(tmp_path):
   read = bytes_read() - before
   reader.close()
   assert 1.0 <= read / sum(map(len, frames)) < 1.02
+
+
+def test_landmarks_read_back_with_the_record(tmp_path):
+  """Guards schema version 2: points of any number, and none, through TFDS's own reader as float32 `[P, 2]`."""
+  points = np.random.default_rng(1).normal(0.5, 1, (5, 2)).astype(np.float32)
+  writer = shards.ShardWriter(tmp_path / shards.shard_name("train", 0, 1))
+  for k, landmarks in enumerate((points, None, np.tile(points, (13, 1)))):
+    writer.write(shards.frame_record(b"", "a/b/c/d", 0, k, 1, landmarks))
+  writer.close()
+  shards.write_tfds_metadata(tmp_path, 8, {"train": [3]})
+  skip = {"image": tfds.decode.SkipDecoding()}
+  read = [r["landmarks"] for r in tfds.builder_from_directory(str(tmp_path)).as_data_source("train", decoders=skip)]
+  np.testing.assert_array_equal(read[0], points)
+  assert [r.shape for r in read] == [(5, 2), (0, 2), (65, 2)] and read[0].dtype == np.float32
+
+
+def test_version_1_is_still_read(toy_dataset, tmp_path):
+  """Guards shards built before landmarks: their tracks have none; a version from the future is refused by number."""
+  lines = [json.loads(line) for line in (toy_dataset / schema.TRACKS_FILE).read_text().splitlines()]
+  text = "".join(json.dumps({k: v for k, v in line.items() if k != "landmarks"}) + "\n" for line in lines)
+  (tmp_path / schema.TRACKS_FILE).write_text(text)
+  (tmp_path / schema.DATASET_FILE).write_text(json.dumps({"schema_version": 1}))
+  assert [t.landmarks for t in schema.read_tracks(tmp_path)] == [0] * len(lines)
+  (tmp_path / schema.DATASET_FILE).write_text(json.dumps({"schema_version": 3}))
+  with pytest.raises(UserError, match="schema version 3, this program reads versions 1 and 2"):
+    schema.read_tracks(tmp_path)

@@ -88,3 +88,30 @@ def test_alignment_without_landmarks_is_refused():
   boxes = track.BoxTrack(0, np.tile([0.0, 0.0, 9.0, 9.0], (3, 1)), None)
   with pytest.raises(BrokenVideo, match="no landmarks"):
     crop.transforms_of(boxes, True, 1.3, 224)
+
+
+def test_landmarks_go_into_the_crop_as_the_pixels_do():
+  """Guards landmarks against half-pixel and transposition faults: the mark under a landmark is where it says."""
+  turn = np.array([[0.9, -0.3], [0.3, 0.9]])
+  path = np.array([60.0, 50.0]) + np.array([0.5, -0.25]) * np.arange(20)[:, None]  # linear: smoothing changes nothing
+  transforms = np.concatenate([np.broadcast_to(turn, (20, 2, 2)), (path - turn @ [32, 32])[..., None]], axis=-1)
+  landmarks = path[:, None] + np.array([[-12.0, -8.0], [10.0, 15.0]])
+  points = crop.landmarks_in_crop(landmarks, transforms, 64)
+  assert points.shape == (20, 2, 2) and points.dtype == np.float32
+  for k in (0, 19):
+    rows, columns = np.mgrid[:100, :120] + 0.5
+    for mark, point in zip(landmarks[k], points[k] * 64, strict=True):
+      image = np.exp(-((columns - mark[0]) ** 2 + (rows - mark[1]) ** 2) / 18)
+      image = np.repeat(np.round(255 * image).astype(np.uint8)[..., None], 3, axis=2)
+      weights = crop.cut(image, transforms[k], 64, 1)[..., 0].astype(np.float64)
+      y, x = np.mgrid[:64, :64] + 0.5
+      np.testing.assert_allclose([(weights * x).sum(), (weights * y).sum()] / weights.sum(), point, atol=0.1)
+
+
+def test_landmarks_are_smoothed_like_the_path():
+  """Guards against jitter of the detector in the landmarks, which forgeries made along them would inherit."""
+  rng = np.random.default_rng(5)
+  landmarks = np.array([[40.0, 40], [60, 40], [50, 50], [42, 60], [58, 60]]) + rng.normal(0, 1, (80, 5, 2))
+  transforms = np.tile(np.array([[1.0, 0, 20], [0, 1, 20]]), (80, 1, 1))
+  points = crop.landmarks_in_crop(landmarks, transforms, 64) * 64
+  assert np.diff(points, axis=0).std() < 0.2 * np.diff(landmarks, axis=0).std()
