@@ -43,7 +43,7 @@ class Judge:
     predict: from `make_predictor`.
     detector: finds the faces.
     faces: how they are followed and cut out.
-    threshold: fake from this probability on.
+    threshold: fake above this probability.
     over_tracks: `max` or `mean` over face tracks.
     batch_size: clips per forward pass.
   """
@@ -93,7 +93,7 @@ def judge(with_: Judge, path: str) -> dict:
   probability = aggregate_tracks(
     [[clip["probability"] for clip in track["clips"]] for track in tracks], with_.over_tracks
   )
-  verdict = "fake" if probability >= with_.threshold else "real"
+  verdict = "fake" if probability > with_.threshold else "real"  # as accuracy counts it: at exactly 0.5 it is real
   return {"path": str(path), "status": "ok", "probability": probability, "verdict": verdict, "tracks": tracks}
 
 
@@ -161,7 +161,7 @@ def main(argv: list[str] | None = None) -> None:
   parser.add_argument("--workdir", required=True, help="folder of the trained run")
   parser.add_argument("--json", help="write everything, clip by clip, to this file")
   parser.add_argument("--plot", help="folder for a picture per video: its faces and the probability over time")
-  parser.add_argument("--threshold", type=float, default=0.5, help="fake from this probability on (default 0.5)")
+  parser.add_argument("--threshold", type=float, default=0.5, help="fake above this probability (default 0.5)")
   parser.add_argument("--step", default="best", help="best (by validation; default), latest, or a kept step")
   parser.add_argument("--weights", choices=("teacher", "student"), help="default: what the config says")
   parser.add_argument("--tracks", choices=("max", "mean"), help="combines several faces (default: as configured)")

@@ -33,6 +33,7 @@ class ClipSpec:
     train_clips: clips drawn from a track in an epoch of training.
     test_clips: clips spread evenly over a track at test; 0 means all windows that start `test_stride` frames apart.
     test_stride: distance of the windows in frames, where `test_clips` is 0.
+    val_stride: the same while a run validates itself, which need not look at every window; 0 means as at test.
     example: what a training example holds. `clip`: `clip` and `label`. `triplet`: `anchor` and `positive`, two clips
       of one real video, and `negative` and `forged`, two clips of one forgery of it.
   """
@@ -44,15 +45,20 @@ class ClipSpec:
   train_clips: int = 1
   test_clips: int = 8
   test_stride: int = 1
+  val_stride: int = 0
   example: str = "clip"
 
   def __post_init__(self):
     for name, least in (("frames", 1), ("size", 1), ("snippets", 0), ("test_snippets", 0), ("train_clips", 1),
-                        ("test_clips", 0), ("test_stride", 1)):  # fmt: skip
+                        ("test_clips", 0), ("test_stride", 1), ("val_stride", 0)):  # fmt: skip
       if getattr(self, name) < least:
         raise UserError(f"clip spec: {name} is {getattr(self, name)}, it must be at least {least}.")
     if self.example not in ("clip", "triplet"):
       raise UserError(f"clip spec: example is '{self.example}', it must be 'clip' or 'triplet'.")
+
+  def for_validation(self) -> "ClipSpec":
+    """The clips by which a run validates itself."""
+    return dataclasses.replace(self, test_stride=self.val_stride or self.test_stride)
 
   def shape(self, train: bool) -> tuple[int, ...]:
     """Shape of one clip: (T, H, W, 3), or (U, T, H, W, 3) where there are snippets."""

@@ -95,9 +95,17 @@ def _read(directory: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
     # Only weights are compared by path: they are what a user changes; the rest follows from them.
     if name in WEIGHTS:
       check_same_tree(handler.metadata(directory / name).tree, item, name, str(directory))
+  if "run" in abstract:
+    abstract = abstract | {"run": _as_written(handler.metadata(directory / "run").tree, abstract["run"])}
   return {
     name: handler.restore(directory / name, args=ocp.args.StandardRestore(item)) for name, item in abstract.items()
   }
+
+
+def _as_written(saved: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+  """The item "run" with those fields of `Progress` that a checkpoint, perhaps of an older version, has."""
+  fields = vars(run["progress"])
+  return run | {"progress": {name: fields[name] for name in fields if name in saved["progress"]}}
 
 
 class Checkpoints:
@@ -172,8 +180,8 @@ class Checkpoints:
       if _MISFIT in found:
         raise error or UserError(f"checkpoint {step} does not fit the config of every process of the job.")
       run = items["run"]
-      progress = run["progress"]
-      progress = progress if isinstance(progress, Progress) else Progress(**progress)
+      start = jax.device_put(Progress.start(), jax.tree.map(lambda x: x.sharding, abstract.progress))
+      progress = Progress(**(vars(start) | run["progress"]))
       return abstract.replace(
         step=run["step"],
         progress=progress,

@@ -33,12 +33,14 @@ def base_config() -> ml_collections.ConfigDict:
   config.optimizer.warmup_steps = 0  # linear from `warmup_factor` x the peak
   config.optimizer.warmup_factor = 0.0
   config.optimizer.final_factor = 0.0  # cosine ends at this factor x the peak
+  config.optimizer.cosine_over = "rest"  # what the cosine spans: the rest after the warm-up, or the whole "run"
   config.optimizer.plateau_factor = 0.1  # plateau: multiply the rate by this …
   config.optimizer.plateau_patience = 2  # … after so many validations in a row without a new best
   config.optimizer.weight_decay = 0.0
   config.optimizer.b1 = 0.9
   config.optimizer.b2 = 0.999
   config.optimizer.momentum = 0.9  # sgd
+  config.optimizer.nesterov = False  # sgd: Nesterov's momentum, as PyTorch has it
   config.optimizer.clip_norm = 0.0  # clip the global gradient norm; 0 = don't
   # (regex over "a/b/kernel" paths, factor on weight decay, factor on learning rate); the first match counts, and every
   # parameter must be matched. A learning-rate factor of 0 freezes.
@@ -62,7 +64,8 @@ def base_config() -> ml_collections.ConfigDict:
   config.log_every = 50  # steps between metric lines
   config.eval_every = 1000  # steps between validations; 0 = only at the end
   config.eval_batch_size = 16  # clips per forward pass
-  config.select_metric = "auc"  # validation metric whose best step is kept apart (video level): auc | acc | ap
+  # Validation metric whose best step is kept apart (video level): auc | acc | ap; the log-loss decides between equals.
+  config.select_metric = "auc"
   config.checkpoint_every = 1000  # steps between checkpoints
   config.checkpoint_keep = 2  # latest checkpoints kept, besides the best one
   config.tracks = "max"  # score of a video with several face tracks: max or mean over them

@@ -7,6 +7,7 @@ import ml_collections
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder, write_json
+from dfdetect_jax.runs.config import base_config
 
 CONFIG_FILE = "config.json"
 
@@ -47,6 +48,7 @@ def check_same_run(workdir: str | pathlib.Path, config: ml_collections.ConfigDic
     UserError: a field outside `MAY_CHANGE` differs; each is named with both values.
   """
   old, new = _flat(read_config(workdir).to_dict()), _flat(_tuples(json.loads(json.dumps(config.to_dict()))))
+  old = _flat(base_config().to_dict()) | old  # fields that came after the run was begun were as they are by default
   differing = [
     f"{name}: {old.get(name)} → {new.get(name)}"
     for name in sorted({*old, *new})

@@ -6,6 +6,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dfdetect_jax.methods.method import Method
@@ -21,15 +22,51 @@ class Progress(flax.struct.PyTreeNode):
 
   Attributes:
     best: best validation metric, -inf before the first validation.
+    best_loss: log-loss on the validation videos at that step, inf before.
     best_step: step at which it was reached, 0 before.
     bad_evals: validations in a row without a new best (since the last cut of the learning rate).
     rate_scale: factor on the learning rate (`plateau` schedule), 1 otherwise.
   """
 
   best: jax.Array
+  best_loss: jax.Array
   best_step: jax.Array
   bad_evals: jax.Array
   rate_scale: jax.Array
+
+  @classmethod
+  def start(cls) -> "Progress":
+    """Before the first validation, as host values."""
+    return cls(np.float32(-np.inf), np.float32(np.inf), np.int32(0), np.int32(0), np.float32(1))
+
+  def judged(
+    self, step: int, value: float | None, log_loss: float | None, patience: int = 0, factor: float = 1.0
+  ) -> tuple["Progress", bool]:
+    """Notes a validation: is it the best so far, and has it stopped improving?
+
+    Accuracies of some hundred videos tie often, and then the step of lower log-loss is the better one; of steps that
+    tie in both the last is kept, never the first, but it counts as no improvement.
+
+    Args:
+      step: that was validated.
+      value: the metric that selects, None where it is undefined: never the best.
+      log_loss: of the same scores, None where it is undefined.
+      patience: after so many validations in a row without an improvement the rate is cut; 0 never cuts it.
+      factor: by which.
+
+    Returns:
+      The new progress, and whether the step's weights are to be kept as the best.
+    """
+    loss = np.float32(np.inf if log_loss is None else log_loss)
+    now = (np.float32(-np.inf if value is None else value), -loss)
+    before = (np.float32(self.best), -np.float32(self.best_loss))
+    kept = value is not None and now >= before
+    bad = 0 if kept and now > before else int(self.bad_evals) + 1
+    scale = np.float32(self.rate_scale)
+    if patience and bad >= patience:
+      bad, scale = 0, np.float32(scale * factor)
+    progress = self.replace(bad_evals=np.int32(bad), rate_scale=scale)
+    return (progress.replace(best=now[0], best_loss=loss, best_step=np.int32(step)) if kept else progress), kept
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -77,10 +114,5 @@ def init_state(method: Method, optimizer: optax.GradientTransformation, rng: jax
     # A copy: donated buffers must not be named twice.
     teacher=jax.tree.map(jnp.copy, params) if method.ema_decay is not None else None,
     opt_state=optimizer.init(params),
-    progress=Progress(
-      best=jnp.array(-jnp.inf, jnp.float32),
-      best_step=jnp.zeros((), jnp.int32),
-      bad_evals=jnp.zeros((), jnp.int32),
-      rate_scale=jnp.ones((), jnp.float32),
-    ),
+    progress=jax.tree.map(jnp.asarray, Progress.start()),
   )

@@ -50,20 +50,33 @@ def rule_factors(params, rules: Sequence[Rule]):
 def make_schedule(config: ml_collections.ConfigDict, total_steps: int) -> optax.Schedule:
   """Learning rate by step: linear warm-up, then constant or cosine. (`plateau` is constant; the loop scales it.)
 
+  A cosine begins where the warm-up ends, or with `cosine_over` = "run" at step 0: the warm-up then rises to what it has
+  come down to by then.
+
   Args:
     config: `config.optimizer`.
     total_steps: length of the run; cosine ends there.
+
+  Raises:
+    UserError: unknown names.
   """
   peak, warmup = config.learning_rate, config.warmup_steps
+  whole = config.get("cosine_over", "rest") == "run"
   if config.schedule in ("constant", "plateau"):
     after = optax.constant_schedule(peak)
   elif config.schedule == "cosine":
-    after = optax.cosine_decay_schedule(peak, max(1, total_steps - warmup), alpha=config.final_factor)
+    length = total_steps if whole else total_steps - warmup
+    after = optax.cosine_decay_schedule(peak, max(1, length), alpha=config.final_factor)
+    if whole and warmup:
+      cosine, after = after, lambda step: cosine(step + warmup)
   else:
     raise UserError(f"optimizer.schedule is '{config.schedule}', it must be constant, cosine or plateau.")
+  if config.get("cosine_over", "rest") not in ("rest", "run"):
+    raise UserError(f"optimizer.cosine_over is '{config.cosine_over}', it must be rest or run.")
   if not warmup:
     return after
-  return optax.join_schedules([optax.linear_schedule(peak * config.warmup_factor, peak, warmup), after], [warmup])
+  rise = optax.linear_schedule(peak * config.warmup_factor, float(after(0)), warmup)
+  return optax.join_schedules([rise, after], [warmup])
 
 
 def make_optimizer(
@@ -96,7 +109,8 @@ def make_optimizer(
   elif config.name == "adam":
     core = [decay, optax.scale_by_adam(config.b1, config.b2)]
   elif config.name == "sgd":
-    core = [decay, optax.trace(config.momentum) if config.momentum else optax.identity()]
+    nesterov = config.get("nesterov", False)
+    core = [decay, optax.trace(config.momentum, nesterov) if config.momentum else optax.identity()]
   else:
     raise UserError(f"optimizer.name is '{config.name}', it must be adamw, adam or sgd.")
   clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []

@@ -1,10 +1,10 @@
 """Validation of a run: when it is time, what it measures, and what the run remembers of it."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 
 import jax
 import ml_collections
-import numpy as np
 
 from dfdetect_jax.devices.mesh import batch_sharding
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
@@ -49,13 +49,14 @@ class Validation:
       The state with what it now knows of validation.
     """
     config, method = self._config, self._program.method
+    validated = dataclasses.replace(method, clip_spec=method.clip_spec.for_validation())
     scores = score_split(
-      self._predict, state.evaluated(method), method, config.data, "val", mesh=self._program.mesh,
+      self._predict, state.evaluated(method), validated, config.data, "val", mesh=self._program.mesh,
       batch_size=config.eval_batch_size, over_tracks=config.tracks, prefetch=config.prefetch,
       videos=(self._videos.wanted,), progress=False,
     )  # fmt: skip
     figures = {k: v for k, v in summarise(scores)["overall"]["video"].items() if isinstance(v, float)}
-    state, improved = self._judge(state, step, figures.get(self._metric))
+    state, improved = self._judge(state, step, figures)
     writer.write(step, {f"val/{k}": v for k, v in figures.items()})
     if improved:
       checkpoints.save_best(state)
@@ -63,19 +64,11 @@ class Validation:
     say(f"step {step}  validation  {shown}{'  (best so far)' if improved else ''}", flush=True)
     return state
 
-  def _judge(self, state: TrainState, step: int, value: float | None) -> tuple[TrainState, bool]:
+  def _judge(self, state: TrainState, step: int, figures: Mapping[str, float]) -> tuple[TrainState, bool]:
     """Notes a validation result: is it the best, and has it stopped improving?"""
     optimizer = self._config.optimizer
-    progress = jax.device_get(state.progress)
-    improved = value is not None and value > progress.best
-    bad = 0 if improved else int(progress.bad_evals) + 1
-    scale = float(progress.rate_scale)
-    if optimizer.schedule == "plateau" and bad >= optimizer.plateau_patience:
-      bad, scale = 0, scale * optimizer.plateau_factor
-    progress = progress.replace(
-      best=np.float32(value) if improved else progress.best,
-      best_step=np.int32(step) if improved else progress.best_step,
-      bad_evals=np.int32(bad),
-      rate_scale=np.float32(scale),
+    patience = optimizer.plateau_patience if optimizer.schedule == "plateau" else 0
+    progress, improved = jax.device_get(state.progress).judged(
+      step, figures.get(self._metric), figures.get("log_loss"), patience, optimizer.plateau_factor
     )
     return state.replace(progress=jax.device_put(progress, self._program.sharding.progress)), improved

@@ -1,5 +1,7 @@
 """Optimizers, schedules and rules against their formulas."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,14 +46,20 @@ def by_name(tree):
   return {path_name(path): np.asarray(x) for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
-@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "nesterov"])
 def test_steps_equal_the_formulas_in_float64(name):
   """Guards the optimizers: decay apart from the gradient (AdamW) or in it, bias correction, none on biases."""
   rate, decay, b1, b2, momentum, eps = 1e-2, 0.3, 0.8, 0.95, 0.7, 1e-8
   grads = gradients(4)
   found = by_name(
-    run(settings(name=name, learning_rate=rate, weight_decay=decay, b1=b1, b2=b2, momentum=momentum), grads)
-  )
+    run(
+      settings(
+        name="sgd" if name == "nesterov" else name, learning_rate=rate, weight_decay=decay, b1=b1, b2=b2,
+        momentum=momentum, nesterov=name == "nesterov",
+      ),
+      grads,
+    )
+  )  # fmt: skip
   for path, value in by_name(PARAMS).items():
     p = value.astype(np.float64)
     m = v = np.zeros_like(p)
@@ -60,9 +68,9 @@ def test_steps_equal_the_formulas_in_float64(name):
       g = by_name(grad)[path].astype(np.float64)
       if name != "adamw":
         g = g + factor * p
-      if name == "sgd":
+      if name in ("sgd", "nesterov"):
         m = momentum * m + g
-        p = p - rate * m
+        p = p - rate * (g + momentum * m if name == "nesterov" else m)
         continue
       m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
       step = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
@@ -115,6 +123,21 @@ def test_schedules():
   assert [rate(10 + k, **cosine) for k in (0, 25, 50, 100)] == pytest.approx(expected)
   with pytest.raises(UserError, match="must be constant, cosine or plateau"):
     rate(0, schedule="cosin")
+  with pytest.raises(UserError, match="must be rest or run"):
+    rate(0, schedule="cosine", cosine_over="all")
+
+
+def test_a_cosine_over_the_whole_run_is_met_by_the_warm_up():
+  """Guards FTCN's schedule, epoch by epoch as SlowFast's solver computes it: warm-up to the cosine at its tenth."""
+
+  def expected(epoch):
+    cosine = lambda e: 0.1 * (np.cos(np.pi * e / 100) + 1) / 2  # noqa: E731
+    return cosine(epoch) if epoch >= 10 else 0.01 + epoch * (cosine(10) - 0.01) / 10
+
+  config = importlib.import_module("configs.ftcn").get_config().optimizer
+  schedule = optimizers.make_schedule(config, 22_500)  # 100 epochs of 225 steps
+  for epoch in (0, 5, 9, 10, 11, 50, 99, 100):
+    assert float(schedule(225 * epoch)) == pytest.approx(expected(epoch), rel=1e-5, abs=1e-8)  # float32
 
 
 def test_unknown_optimizer():
