@@ -3,8 +3,8 @@
   python -m dfdetect_jax.train --config=configs/ftcn.py --workdir=runs/ftcn --data=shards/ffpp_c23
 
 The authors' setting: SGD 0.1 with Nesterov's momentum 0.9 and weight decay 1e-4, cosine over 100 epochs, the first ten
-of them warm-up from 0.01 to where the cosine is by then, 0.0976 (both as SlowFast's solver, theirs, has them), batch 16.
-As SDR quotes it, AUC after FF++: one manipulation of FF++ left out of training 99.8 (DF), 99.6 (FS), 99.5
+of them warm-up from 0.01 to where the cosine is by then, 0.0976 (both as SlowFast's solver, theirs, has them), batch
+16. As SDR quotes it, AUC after FF++: one manipulation of FF++ left out of training 99.8 (DF), 99.6 (FS), 99.5
 (F2F), 99.2 % (NT); Celeb-DF 86.9 %, DFDC 74.0 % (its Tables I, II). The authors' own weights, `ftcn_tt.pth`, convert:
 
   python -m dfdetect_jax.interop.convert --method=ftcn --from=ftcn_tt.pth --to=weights/ftcn
