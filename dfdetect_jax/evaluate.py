@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> None:
       if jax.process_index() == 0:
         summary = _summary(scores, scores, args)
         scoring.write_metrics(output, summary | {"run": about | {"data": data, "split": args.split}})
+        scoring.keep_with_run(workdir, run, args.split, as_folder(data).name, scores, summary, say)
         print(scoring.readable(summary, run.step, output))
       return
     output = as_folder(args.output or workdir / args.protocol)
@@ -72,6 +73,7 @@ def main(argv: list[str] | None = None) -> None:
       if jax.process_index() == 0:
         for videos in sets:
           summary = _summary([s for s in scores if videos.holds(s)], scores, args)
+          scoring.keep_with_run(workdir, run, "test", videos.name, scores, summary, say)
           summaries[videos.name] = summary | {"scores": f"{names[folder]}/scores.csv"}
     if jax.process_index() == 0:
       ordered = {videos.name: summaries[videos.name] for videos in protocol.test}

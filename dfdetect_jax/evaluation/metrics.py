@@ -82,11 +82,16 @@ def calibration_error(labels: np.ndarray, scores: np.ndarray) -> float:
   return float(np.abs(excess).sum() / len(scores))
 
 
-def choose_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
+def choose_threshold(labels: np.ndarray, scores: np.ndarray, balanced: bool = False) -> float:
   """Threshold of highest accuracy, to be chosen on validation scores and used on test scores.
 
   Candidates lie half-way between neighbouring scores (and at 0 and 1: everything with evidence is fake, nothing is).
   Of equally good ones the one nearest to 0.5 is taken, then the lower.
+
+  Args:
+    labels: `[N]`, 1 = fake, 0 = real.
+    scores: fake probabilities `[N]` in [0, 1].
+    balanced: maximise the mean of both classes' accuracies instead, for videos that are not mixed like these.
 
   Raises:
     UserError: the scores are of one class only, which cannot say where to cut.
@@ -96,7 +101,10 @@ def choose_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
   values = np.unique(scores)
   candidates = np.unique(np.concatenate([[0.0, 0.5, 1.0], (values[:-1] + values[1:]) / 2]))
   fakes, reals = np.sort(scores[labels == 1]), np.sort(scores[labels == 0])
-  right = (len(fakes) - np.searchsorted(fakes, candidates, "right")) + np.searchsorted(reals, candidates, "right")
+  # Integers, so that equally good candidates are equal: each class counts as often as the other has videos.
+  of_fake, of_real = (len(reals), len(fakes)) if balanced else (1, 1)
+  right = of_fake * (len(fakes) - np.searchsorted(fakes, candidates, "right"))
+  right += of_real * np.searchsorted(reals, candidates, "right")
   best = candidates[right == right.max()]
   return float(best[np.argmin(np.abs(best - 0.5))])
 

@@ -8,7 +8,7 @@ import jax
 from dfdetect_jax.data.catalogue import Catalogue
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation import metrics
+from dfdetect_jax.evaluation import calibration, metrics
 from dfdetect_jax.evaluation.evaluator import Predictor, score_split
 from dfdetect_jax.evaluation.protocols import Protocol
 from dfdetect_jax.evaluation.provenance import score_provenance
@@ -86,6 +86,35 @@ def write_metrics(output: pathlib.Path, content: dict) -> None:
     write_json(output / "metrics.json", content)
   except OSError as error:
     raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
+
+
+def keep_with_run(
+  workdir: pathlib.Path,
+  run: Run,
+  split: str,
+  name: str,
+  scores: Sequence[VideoScore],
+  summary: dict,
+  say: Callable[[str], None] = print,
+) -> None:
+  """Lets predictions know what a checkpoint is worth: writes threshold, band and temperature, or a test's AUC.
+
+  Args:
+    workdir: of the run.
+    run: that scored.
+    split: train, which says nothing, val or test.
+    name: of the test set.
+    scores: of the validation split.
+    summary: of the test set, see `metrics.summarise`.
+    say: told of what could not be kept.
+  """
+  told = ""
+  if split == "val":
+    told = calibration.record_validation(workdir, run.step, run.weights, scores)
+  elif split == "test":
+    told = calibration.record_test(workdir, run.step, run.weights, name, summary["overall"]["video"])
+  if told:
+    say(f"WARNING: {told}")
 
 
 def folders_of(protocol: Protocol, catalogue: Catalogue) -> dict[pathlib.Path, list[VideoSet]]:

@@ -1,0 +1,281 @@
+"""What a run's validation says about its scores: where to cut, where not to decide, what a score means.
+
+`reliability.json` in the workdir holds it, per checkpoint: the validation scores with what is fitted on them, and the
+figures of the test sets that the checkpoint was evaluated on. Whoever scores the validation split writes it
+(`record_validation`), whoever judges a video reads it (`read_reliability`).
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import optimize, special
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.evaluation import metrics
+from dfdetect_jax.evaluation.scores import VideoScore
+from dfdetect_jax.folders import as_folder, write_json
+from dfdetect_jax.runs.provenance import now
+
+RELIABILITY_FILE = "reliability.json"
+FORMAT = 1
+# Share of each class's validation videos that may lie beyond the undecided band, on the wrong side.
+RISK = 0.05
+TEMPERATURES = (0.02, 50.0)
+# Assumed where nothing was validated.
+ASSUMED_THRESHOLD, ASSUMED_BAND = 0.5, (0.4, 0.6)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decision:
+  """How a video's score becomes a verdict.
+
+  Attributes:
+    threshold: the score that tells fake from real.
+    lower, upper: fake above `upper`, real up to `lower`, undecided between; both are `threshold` if there is no band.
+    temperature: of the calibrated probability; None if nothing was fitted.
+    origin: where all this comes from, a sentence.
+  """
+
+  threshold: float
+  lower: float
+  upper: float
+  temperature: float | None
+  origin: str
+
+  def verdict(self, score: float) -> str:
+    """`fake`, `real` or `undecided` for a score in [0, 1]."""
+    return "fake" if score > self.upper else "real" if score <= self.lower else "undecided"
+
+  def probability(self, score: float) -> float | None:
+    """Calibrated probability that a video of this score is forged, if forgeries are as likely as not beforehand."""
+    return None if self.temperature is None else float(tempered(score, self.temperature))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Validation:
+  """The validation of one checkpoint.
+
+  Attributes:
+    step, weights: of the checkpoint; teacher or student.
+    labels, scores: of its videos that could be scored, in order of the score.
+    failed: number of videos that could not.
+    auc: None with one class only.
+    threshold, lower, upper, temperature: fitted on them, see `choose_threshold`, `undecided_band`, `fit_temperature`.
+    written: when, UTC.
+  """
+
+  step: int
+  weights: str
+  labels: tuple[int, ...]
+  scores: tuple[float, ...]
+  failed: int
+  auc: float | None
+  threshold: float
+  lower: float
+  upper: float
+  temperature: float
+  written: str
+
+  def decision(self) -> Decision:
+    """What to judge by."""
+    real, fake = self.labels.count(0), self.labels.count(1)
+    return Decision(
+      threshold=self.threshold, lower=self.lower, upper=self.upper, temperature=self.temperature,
+      origin=f"chosen on {len(self.labels)} validation videos ({real} real, {fake} forged) of step {self.step}",
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tested:
+  """A test set that a checkpoint was evaluated on: its name, counts, and AUC with 95 % interval (None: undefined)."""
+
+  step: int
+  weights: str
+  name: str
+  real: int
+  fake: int
+  auc: float | None
+  interval: tuple[float, float] | None
+  written: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reliability:
+  """What is known of one checkpoint: its validation, if it had one with both classes, and its tests by name."""
+
+  validation: Validation | None = None
+  tests: tuple[Tested, ...] = ()
+
+  def decision(self) -> Decision:
+    """What to judge by: the validation's or, without one, assumptions that `origin` names as such."""
+    if self.validation:
+      return self.validation.decision()
+    return Decision(
+      threshold=ASSUMED_THRESHOLD, lower=ASSUMED_BAND[0], upper=ASSUMED_BAND[1], temperature=None,
+      origin="assumed: this checkpoint has no validation scores (dfdetect_jax.evaluate --split=val writes them)",
+    )  # fmt: skip
+
+
+def tempered(scores: np.ndarray | float, temperature: float) -> np.ndarray:
+  """σ(σ⁻¹(p)/T) of scores in [0, 1], float64; scores of 0 and 1 are moved inside by one float64 epsilon.
+
+  Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, §4.2.
+  """
+  epsilon = np.finfo(np.float64).eps
+  return special.expit(special.logit(np.clip(scores, epsilon, 1 - epsilon)) / temperature)
+
+
+def fit_temperature(labels: np.ndarray, scores: np.ndarray) -> float:
+  """The temperature of least log-loss, both classes counting alike.
+
+  The targets are Platt's, (n₊ + 1)/(n₊ + 2) and 1/(n₋ + 2) ("Probabilistic Outputs for Support Vector Machines", 1999,
+  §2.2), so that a few videos that happen to be told apart do not make a detector infinitely sure.
+
+  Args:
+    labels: `[N]`, 1 = fake, 0 = real; both occur.
+    scores: fake probabilities `[N]` in [0, 1].
+
+  Returns:
+    T within `TEMPERATURES`; below 1 sharpens, above 1 softens.
+  """
+  labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
+  fakes, reals = np.count_nonzero(labels == 1), np.count_nonzero(labels == 0)
+  target = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
+  weight = np.where(labels == 1, 0.5 / fakes, 0.5 / reals)
+  epsilon = np.finfo(np.float64).eps
+  logits = special.logit(np.clip(scores, epsilon, 1 - epsilon))
+
+  def loss(log_temperature: float) -> float:
+    z = logits * np.exp(-log_temperature)
+    return float(np.sum(weight * (np.logaddexp(0, z) - target * z)))
+
+  return float(np.exp(optimize.minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+
+
+def undecided_band(labels: np.ndarray, scores: np.ndarray, threshold: float) -> tuple[float, float]:
+  """Scores between which nothing is decided: beyond them at most `RISK` of a class's videos is on the wrong side.
+
+  One end is the score that only `RISK` of the fakes lie below, the other the one that only `RISK` of the reals lie
+  above, as order statistics of conformal prediction (⌈(n + 1)(1 − RISK)⌉-th, or the outermost of few videos). Where
+  the classes are told apart they bound the gap in which no video has been seen.
+
+  Args:
+    labels: `[N]`, 1 = fake, 0 = real; both occur.
+    scores: fake probabilities `[N]` in [0, 1].
+    threshold: lies in the band.
+
+  Returns:
+    The lower and the upper end.
+  """
+  labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
+
+  def beyond(values: np.ndarray) -> float:
+    rank = min(int(np.ceil((len(values) + 1) * (1 - RISK))), len(values))
+    return float(np.sort(values)[rank - 1])
+
+  ends = (beyond(scores[labels == 0]), -beyond(-scores[labels == 1]), threshold)
+  return min(ends), max(ends)
+
+
+def validate(scores: Sequence[VideoScore], step: int, weights: str) -> Validation | None:
+  """Fits all that is fitted on validation scores; None if the scored videos are of one class only."""
+  scored = sorted(metrics.apply_failed_policy(scores, "exclude"), key=lambda s: s.score)
+  labels, values = metrics.labels_and_scores(scored)
+  if len(np.unique(labels)) < 2:
+    return None
+  threshold = metrics.choose_threshold(labels, values, balanced=True)
+  lower, upper = undecided_band(labels, values, threshold)
+  return Validation(
+    step=step, weights=weights, labels=tuple(labels.tolist()), scores=tuple(values.tolist()),
+    failed=len(scores) - len(scored), auc=metrics.auc(labels, values), threshold=threshold, lower=lower, upper=upper,
+    temperature=fit_temperature(labels, values), written=now(),
+  )  # fmt: skip
+
+
+def record_validation(workdir: pathlib.Path, step: int, weights: str, scores: Sequence[VideoScore]) -> str:
+  """Keeps what the validation scores of a checkpoint say with the run.
+
+  Args:
+    workdir: of the run.
+    step, weights: the checkpoint that made the scores.
+    scores: of the validation split, as `score_split` gives them.
+
+  Returns:
+    "" or why nothing was kept: one class only, or a workdir that cannot be written.
+  """
+  validation = validate(scores, step, weights)
+  if validation is None:
+    return "no threshold is chosen on these validation scores: they are of one class only."
+  return _record(workdir, "validations", dataclasses.asdict(validation), ("step", "weights"))
+
+
+def record_test(workdir: pathlib.Path, step: int, weights: str, name: str, video: Mapping[str, Any]) -> str:
+  """Keeps the AUC of a test set with the run.
+
+  Args:
+    workdir: of the run.
+    step, weights: the checkpoint that was evaluated.
+    name: of the test set.
+    video: its figures at video level, as `metrics.summarise` gives them.
+
+  Returns:
+    "" or why nothing was kept.
+  """
+  test = Tested(
+    step=step, weights=weights, name=name, real=video["real"], fake=video["fake"], auc=video["auc"],
+    interval=(video.get("intervals") or {}).get("auc"), written=now(),
+  )  # fmt: skip
+  return _record(workdir, "tests", dataclasses.asdict(test), ("step", "weights", "name"))
+
+
+def read_reliability(workdir: pathlib.Path, step: int, weights: str) -> Reliability:
+  """What is known of a checkpoint; nothing, if the workdir does not say.
+
+  Raises:
+    UserError: the file is damaged.
+  """
+  content = _read(as_folder(workdir) / RELIABILITY_FILE)
+  ours = lambda kind: [e for e in content[kind] if (e["step"], e["weights"]) == (step, weights)]  # noqa: E731
+  try:
+    validations = [
+      Validation(**e | {"labels": tuple(e["labels"]), "scores": tuple(e["scores"])}) for e in ours("validations")
+    ]
+    tests = tuple(Tested(**e | {"interval": e["interval"] and tuple(e["interval"])}) for e in ours("tests"))
+  except (KeyError, TypeError) as error:
+    raise _damaged(as_folder(workdir) / RELIABILITY_FILE, error) from error
+  return Reliability(validation=validations[-1] if validations else None, tests=tests)
+
+
+def _record(workdir: pathlib.Path, kind: str, entry: dict, keys: Sequence[str]) -> str:
+  path = as_folder(workdir) / RELIABILITY_FILE
+  content = _read(path)
+  others = [e for e in content[kind] if any(e.get(key) != entry[key] for key in keys)]
+  try:
+    write_json(path, content | {kind: [*others, entry]})
+  except OSError as error:
+    return f"{path} cannot be written ({error.strerror or error}): predictions will not know these figures."
+  return ""
+
+
+def _read(path: pathlib.Path) -> dict:
+  empty = {"format": FORMAT, "validations": [], "tests": []}
+  if not path.is_file():
+    return empty
+  try:
+    content = json.loads(path.read_text())
+    if content.get("format") != FORMAT:
+      raise ValueError("it has no 'format', or that of another version")
+  except (ValueError, AttributeError) as error:
+    raise _damaged(path, error) from error
+  return empty | content
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> UserError:
+  return UserError(
+    f"{path} is damaged ({type(error).__name__}: {error}): remove it, and score the validation split again with "
+    "dfdetect_jax.evaluate --split=val."
+  )

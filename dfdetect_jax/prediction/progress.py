@@ -1,0 +1,65 @@
+"""How far a video is: a bar on a terminal, a line every few seconds in a log."""
+
+import io
+import sys
+import time
+from typing import Protocol
+
+import tqdm
+
+EVERY = 8.0  # seconds between two lines of a log
+
+
+class Progress(Protocol):
+  """Told how far the judging of a video is."""
+
+  def stage(self, name: str, total: int) -> None:
+    """A pass over the video begins, of about `total` frames (0: nobody knows)."""
+
+  def update(self, frames: int) -> None:
+    """So many frames more are done."""
+
+  def close(self) -> None:
+    """The video is done, or given up."""
+
+
+class Silent:
+  """Tells nobody."""
+
+  def stage(self, name: str, total: int) -> None:
+    """See `Progress`."""
+
+  def update(self, frames: int) -> None:
+    """See `Progress`."""
+
+  def close(self) -> None:
+    """See `Progress`."""
+
+
+class Told:
+  """Frames, frames per second and time left, on stderr: as a bar, or where that is a file, as a line now and then."""
+
+  def __init__(self):
+    self._bar = tqdm.tqdm(disable=True)
+    self._next = 0.0
+
+  def stage(self, name: str, total: int) -> None:
+    """See `Progress`."""
+    self.close()
+    # A log gets lines of its own (below); the bar then counts and measures only.
+    file = sys.stderr if sys.stderr.isatty() else io.StringIO()
+    self._bar = tqdm.tqdm(total=total or None, desc=f"  {name}", unit="frame", leave=False, file=file, mininterval=0.3)
+    self._next = time.monotonic() + EVERY
+
+  def update(self, frames: int) -> None:
+    """See `Progress`."""
+    if self._bar.total:
+      frames = min(frames, self._bar.total - self._bar.n)
+    self._bar.update(frames)
+    if isinstance(self._bar.fp, io.StringIO) and time.monotonic() > self._next:
+      self._next = time.monotonic() + EVERY
+      print(tqdm.tqdm.format_meter(**self._bar.format_dict | {"ncols": None}), file=sys.stderr, flush=True)
+
+  def close(self) -> None:
+    """See `Progress`."""
+    self._bar.close()

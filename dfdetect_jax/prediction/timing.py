@@ -1,0 +1,71 @@
+"""Seconds: when a track's frames are shown, how long the video is, which stretches of it have no score."""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import av
+import numpy as np
+
+from data_pipelines.faces.face_tracks import FaceTrack
+from data_pipelines.video.decode import Frame
+from dfdetect_jax.prediction.progress import Progress
+from dfdetect_jax.prediction.verdict import Gap
+
+ASSUMED_RATE = 25.0  # frames per second of a stream without timestamps, as players assume
+SHORTEST_GAP = 0.1  # seconds
+
+
+def frame_times(track: FaceTrack) -> np.ndarray:
+  """When each of a track's n frames is shown, and last when the last one ends, in seconds, float64 `[n + 1]`."""
+  times = getattr(track, "times", None)
+  if times is None or not len(times):
+    return (track.first_frame + np.arange(track.frames + 1)) / (track.fps or ASSUMED_RATE)
+  times = np.asarray(times, np.float64)
+  step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / (track.fps or ASSUMED_RATE)
+  return np.append(times, times[-1] + step)
+
+
+def length(tracks: Sequence[FaceTrack]) -> float:
+  """Length in seconds of the video that the tracks are of."""
+  rate = tracks[0].fps or ASSUMED_RATE
+  return max([tracks[0].video_frames / rate, *(float(frame_times(track)[-1]) for track in tracks)])
+
+
+def gaps(seconds: float, scored: Sequence[np.ndarray], short: Sequence[np.ndarray]) -> list[Gap]:
+  """The stretches of a video that no scored track covers.
+
+  Args:
+    seconds: length of the video.
+    scored: the times of each scored track, see `frame_times`.
+    short: those of the faces that were too short to be scored.
+
+  Returns:
+    Gaps of at least `SHORTEST_GAP`, in order.
+  """
+  found, end = [], 0.0
+  for clock in [*sorted(scored, key=lambda c: c[0]), np.array([seconds, seconds])]:
+    if clock[0] - end >= SHORTEST_GAP:
+      faces = [c for c in short if c[0] < clock[0] and c[-1] > end]
+      longest = max((c[-1] - c[0] for c in faces), default=0.0)
+      reason = f"a face, but for {longest:.2f} s at most on end: too short for a clip" if faces else "no face"
+      found.append(Gap(start_second=round(end, 3), end_second=round(float(clock[0]), 3), reason=reason))
+    end = max(end, float(clock[-1]))
+  return found
+
+
+def expected_frames(path: str) -> int:
+  """About how many frames a video has, by its header; 0 where that does not tell."""
+  try:
+    with av.open(f"file:{pathlib.Path(path)}", options={"protocol_whitelist": "file"}, metadata_errors="replace") as c:
+      stream = c.streams.video[0]
+      seconds = stream.duration * stream.time_base if stream.duration else (c.duration or 0) / av.time_base
+      return stream.frames or int(seconds * (stream.average_rate or 0))
+  except (av.error.FFmpegError, OSError, IndexError, ValueError):
+    return 0  # what is wrong with it is told by whoever decodes it
+
+
+def counted(frames: Iterator[Frame], progress: Progress) -> Iterator[Frame]:
+  """The same frames, told to `progress`."""
+  for frame in frames:
+    yield frame
+    progress.update(1)
