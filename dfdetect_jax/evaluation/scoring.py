@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 
@@ -20,21 +21,20 @@ from dfdetect_jax.runs.trained_videos import TRAINED_FILE, leaks_from_training, 
 from dfdetect_jax.schema import read_tracks
 
 
-def score_folder(
+def score_unseen(
   run: Run,
   predict: Predictor,
   workdir: pathlib.Path,
   data: pathlib.Path,
   split: str,
-  output: pathlib.Path,
   *,
   videos: Sequence[VideoSet] = (),
   leaks: str = "refuse",
   batch_size: int | None = None,
   over_tracks: str | None = None,
   say: Callable[[str], None] = print,
-) -> list[VideoScore]:
-  """Scores a split of a dataset folder, and writes `scores.csv` with `provenance.json` beside it.
+) -> tuple[list[VideoScore], set[str]]:
+  """Scores a split of a dataset folder, after looking for what the run has seen of it.
 
   Args:
     run: restored from `workdir`.
@@ -42,14 +42,16 @@ def score_folder(
     workdir: of the run.
     data: dataset folder.
     split: train, val or test.
-    output: folder for the two files; process 0 writes them.
     videos: sets whose videos are scored, each once; all videos if there is none.
     leaks: what happens to videos that the run has seen: "refuse" to go on, or "drop" them.
     batch_size, over_tracks: None: what the config says.
     say: told of warnings.
 
+  Returns:
+    The scores, and the ids of the videos that were left out.
+
   Raises:
-    UserError: see `score_split` and `leaks_from_training`; or the output cannot be written.
+    UserError: see `score_split` and `leaks_from_training`.
   """
   left_out: set[str] = set()
   trained = trained_videos(workdir, run.config)
@@ -65,6 +67,29 @@ def score_folder(
     batch_size=batch_size or run.config.eval_batch_size, over_tracks=over_tracks or run.config.tracks,
     prefetch=run.config.prefetch, videos=videos, without=left_out, progress=jax.process_index() == 0,
   )  # fmt: skip
+  return scores, left_out
+
+
+def score_folder(
+  run: Run,
+  predict: Predictor,
+  workdir: pathlib.Path,
+  data: pathlib.Path,
+  split: str,
+  output: pathlib.Path,
+  **options: Any,
+) -> list[VideoScore]:
+  """Scores a split of a dataset folder, and writes `scores.csv` with `provenance.json` beside it.
+
+  Args:
+    run, predict, workdir, data, split: see `score_unseen`.
+    output: folder for the two files; process 0 writes them.
+    **options: of `score_unseen`.
+
+  Raises:
+    UserError: see `score_unseen`; or the output cannot be written.
+  """
+  scores, left_out = score_unseen(run, predict, workdir, data, split, **options)
   if jax.process_index() == 0:  # every process knows all scores; one writes them
     try:
       output.mkdir(parents=True, exist_ok=True)
