@@ -258,7 +258,7 @@ def build(
     return 0
   own = part_of(units, args.part)
   finish.clear_partial(args.output, own)
-  undone = [unit for unit in own if not finish.is_done(args.output, unit)]
+  undone = finish.undone_of(args.output, own)
   job = Job(str(args.output), settings, root, {video.video_id: video.path for video in listing.videos}, tracks_folder)
   started = time.monotonic()
   frames = run(job, own, undone, args)

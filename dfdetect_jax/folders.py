@@ -98,7 +98,8 @@ def write_whole(path: pathlib.Path | epath.Path, text: str) -> None:
   Raises:
     OSError: it cannot be written; what was there before still is.
   """
-  partial = path.with_name(path.name + ".partial")
+  # Of this process alone: two that write the same file would take each other's.
+  partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
   try:
     partial.write_bytes(text.encode())
     partial.replace(path)
@@ -109,5 +110,5 @@ def write_whole(path: pathlib.Path | epath.Path, text: str) -> None:
 
 
 def write_json(path: pathlib.Path | epath.Path, content: dict) -> None:
-  """Writes a JSON file as `write_whole` does."""
+  """Writes a JSON file as `write_whole` does; `files.read_json` reads it."""
   write_whole(path, json.dumps(content, indent=2) + "\n")

@@ -14,6 +14,7 @@ Frames of one track are consecutive records of one split, in time order: frame k
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import pathlib
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import damaged, make, parse_json, read_bytes, read_json, read_rows
 from dfdetect_jax.folders import as_folder, write_whole
 
 # 2 added landmarks; version 1 is still read, its tracks have none.
@@ -30,6 +32,7 @@ TRACKS_FILE = "tracks.jsonl"
 FAILURES_FILE = "failures.csv"
 DATASET_FILE = "dataset.json"
 SPLITS = ("train", "val", "test")
+REBUILD = "copy it from where it is whole, or remove the folder and build the shards again"
 
 # Features of one record. `image` is the encoded face crop (PNG, WebP or JPEG bytes), square, RGB.
 FRAME_FEATURES = ("image", "video_id", "track", "frame_index", "label")
@@ -130,28 +133,39 @@ def write_failures(directory: str | pathlib.Path, failures: list[Failure]) -> No
 
 
 def read_failures(directory: str | pathlib.Path, split: str) -> list[Failure]:
-  """Reads the failed videos of a split; none if the folder has no `failures.csv`."""
+  """Reads the failed videos of a split; none if the folder has no `failures.csv`.
+
+  Raises:
+    DamagedFile: the file is not such a list.
+  """
   path = as_folder(directory) / FAILURES_FILE
   if not path.is_file():
     return []
-  rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-  failures = [Failure(**row | {"label": int(row["label"]) if row["label"] else None}) for row in rows]
+  failures = []
+  for where, row in read_rows(path, FAILURE_COLUMNS[:5], REBUILD):
+    if row["label"] not in ("", "0", "1"):
+      raise damaged(where, f"label is '{row['label']}', it must be 0, 1 or empty", REBUILD)
+    failures.append(make(Failure, row | {"label": int(row["label"]) if row["label"] else None}, where, REBUILD))
   return [failure for failure in failures if failure.split == split]
 
 
 def write_tracks(directory: str | pathlib.Path, tracks: list[Track]) -> None:
   """Writes `tracks.jsonl`, whole or not at all."""
-  path = pathlib.Path(directory) / TRACKS_FILE
-  partial = path.with_suffix(".partial")
-  partial.write_text("".join(json.dumps(dataclasses.asdict(t), sort_keys=True) + "\n" for t in tracks))
-  partial.replace(path)
+  text = "".join(json.dumps(dataclasses.asdict(t), sort_keys=True) + "\n" for t in tracks)
+  write_whole(pathlib.Path(directory) / TRACKS_FILE, text)
 
 
-def read_tracks(directory: str | pathlib.Path, split: str | None = None) -> list[Track]:
+def read_tracks(directory: str | pathlib.Path, split: str | None = None, checksum: bool = True) -> list[Track]:
   """Reads the tracks of a dataset folder, of one split or of all.
+
+  Args:
+    directory: dataset folder.
+    split: train, val or test; None for all.
+    checksum: hold the file to what `dataset.json` says of it; a verification looks closer by itself.
 
   Raises:
     UserError: the folder holds no finished dataset, or one of another schema version.
+    DamagedFile: a file is not what the build wrote.
   """
   directory = as_folder(directory)
   meta = read_metadata(directory)
@@ -160,7 +174,7 @@ def read_tracks(directory: str | pathlib.Path, split: str | None = None) -> list
       f"{directory} was built with schema version {meta.get('schema_version')}, this program reads versions "
       f"{' and '.join(map(str, READABLE_VERSIONS))}: build the shards again with data_pipelines.build."
     )
-  tracks = [Track(**json.loads(line)) for line in (directory / TRACKS_FILE).read_text().splitlines()]
+  tracks = _tracks(directory / TRACKS_FILE, meta.get("files", {}).get(TRACKS_FILE) if checksum else None)
   if split is None:
     return tracks
   chosen = [t for t in tracks if t.split == split]
@@ -170,11 +184,32 @@ def read_tracks(directory: str | pathlib.Path, split: str | None = None) -> list
   return chosen
 
 
+def _tracks(path: pathlib.Path, sha256: str | None) -> list[Track]:
+  """All lines of `tracks.jsonl`; `sha256` is what `dataset.json` says of the file, None if it says nothing."""
+  content = read_bytes(path, REBUILD)
+  tracks = []
+  for number, line in enumerate(content.split(b"\n"), 1):
+    where = f"{path}, line {number}"
+    if not line:
+      continue
+    try:
+      track = make(Track, parse_json(line.decode(), where, REBUILD), where, REBUILD)
+    except UnicodeDecodeError as error:
+      raise damaged(where, f"not UTF-8 text: byte {error.start}", REBUILD) from error
+    if track.split not in SPLITS or track.label not in (0, 1) or track.frames < 1 or track.first < 0:
+      raise damaged(where, "split, label, first or frames is none that a build writes", REBUILD)
+    tracks.append(track)
+  if sha256 not in (None, hashlib.sha256(content).hexdigest()):
+    raise damaged(path, f"its checksum differs from that in {DATASET_FILE}", REBUILD)
+  return tracks
+
+
 def read_metadata(directory: str | pathlib.Path) -> dict:
   """Reads `dataset.json`.
 
   Raises:
     UserError: the folder does not hold a finished dataset.
+    DamagedFile: the file is not what the build wrote.
   """
   directory = as_folder(directory)
   for name in (DATASET_FILE, TRACKS_FILE):
@@ -184,7 +219,22 @@ def read_metadata(directory: str | pathlib.Path) -> dict:
         f"'python -m data_pipelines.build --source=… --output={directory}'; an interrupted build goes on when its "
         "command is run again."
       )
-  try:
-    return json.loads((directory / DATASET_FILE).read_text())
-  except json.JSONDecodeError as error:
-    raise UserError(f"{directory / DATASET_FILE} is not JSON ({error}): build the shards again.") from error
+  return read_dataset_file(directory / DATASET_FILE)
+
+
+def read_dataset_file(path: pathlib.Path) -> dict:
+  """Reads a `dataset.json`: of a dataset, or the copy of it that a run keeps.
+
+  Raises:
+    DamagedFile: it is not one.
+  """
+  content = read_json(path, REBUILD)
+  for name, kind in (("schema_version", int), ("choices", dict), ("files", dict), ("shards", list), ("splits", dict)):
+    if name in content and type(content[name]) is not kind:
+      raise damaged(path, f"'{name}' is {content[name]!r:.40}", REBUILD)
+  for shard in content.get("shards", []):
+    if not isinstance(shard, dict) or not isinstance(shard.get("file"), str):
+      raise damaged(path, "'shards' does not list files", REBUILD)
+  if "schema_version" not in content:
+    raise damaged(path, "'schema_version' is missing", REBUILD)
+  return content

@@ -21,6 +21,7 @@ from ml_collections import config_flags
 
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.runs.config_files import find_config
+from dfdetect_jax.runs.fields import check_fields
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with a variant after a colon.", lock_config=True
@@ -100,6 +101,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"  --{flag.name.replace('_', '-')}: {flags.FLAGS[flag.name].help}")
       return
     config, profile = _parse(sys.argv if argv is None else argv), _profiled()
+    check_fields(config)
     from dfdetect_jax.devices import processes  # --help and mistakes need not wait for jax
 
     processes.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

@@ -1,22 +1,57 @@
 """The last step of a build: the notes of all units become one dataset folder."""
 
+import concurrent.futures
 import dataclasses
-import json
 import pathlib
 import shutil
+import sys
 
 from data_pipelines.building import plan, shards
 from data_pipelines.building.plan import WORK_FOLDER, Unit
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.folders import write_whole
-from dfdetect_jax.schema import DATASET_FILE, SCHEMA_VERSION, SPLITS, Failure, Track, write_failures, write_tracks
+from dfdetect_jax.files import DamagedFile, sealed
+from dfdetect_jax.folders import write_json
+from dfdetect_jax.schema import (
+  DATASET_FILE,
+  FAILURES_FILE,
+  SCHEMA_VERSION,
+  SPLITS,
+  TRACKS_FILE,
+  Failure,
+  Track,
+  write_failures,
+  write_tracks,
+)  # fmt: skip
 
 
-def is_done(directory: pathlib.Path, unit: Unit) -> bool:
-  """Whether a unit's note and its shard, of the size that the note says, are there."""
+def is_done(directory: pathlib.Path, unit: Unit, checksum: bool = False) -> bool:
+  """Whether a unit's note and its shard, of the size that the note says, are there; what is damaged is not, and said.
+
+  Args:
+    directory: the output folder.
+    unit: see `Unit`.
+    checksum: read the whole shard too, as a build does that goes on.
+  """
   note, shard = note_path(directory, unit), shard_path(directory, unit)
-  return note.is_file() and shard.is_file() and UnitNote.read(note).bytes == shard.stat().st_size
+  if not (note.is_file() and shard.is_file()):
+    return False
+  try:
+    told = UnitNote.read(note)
+  except DamagedFile as error:
+    print(f"WARNING: {error}", file=sys.stderr, flush=True)
+    return False
+  if told.bytes != shard.stat().st_size or (checksum and shards.file_sha256(shard) != told.sha256):
+    print(f"WARNING: {shard} is not what was built (size or checksum differ).", file=sys.stderr, flush=True)
+    return False
+  return True
+
+
+def undone_of(directory: pathlib.Path, units: list[Unit]) -> list[Unit]:
+  """The units that are still to be built; shards that are there are read against their checksums, in threads."""
+  with concurrent.futures.ThreadPoolExecutor() as pool:  # hashing leaves Python's lock
+    done = pool.map(lambda unit: is_done(directory, unit, checksum=True), units)
+    return [unit for unit, there in zip(units, done, strict=True) if not there]
 
 
 def records_of(directory: pathlib.Path, unit: Unit) -> int:
@@ -70,7 +105,8 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]
     tracks += [dataclasses.replace(track, first=before + track.first) for track in note.tracks]
     failures += note.failures
     records[unit.split].append(note.records)
-    files.append({"file": shard_path(directory, unit).name, "records": note.records, "sha256": note.sha256})
+    name = shard_path(directory, unit).name
+    files.append({"file": name, "records": note.records, "bytes": note.bytes, "sha256": note.sha256})
   splits = {
     split: {
       "videos": len({t.video_id for t in own}),
@@ -93,7 +129,8 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]
     "failures": len(failures),
     "choices": choices,
     "shards": files,
+    "files": {name: shards.file_sha256(directory / name) for name in (TRACKS_FILE, FAILURES_FILE)},
   }
-  write_whole(directory / DATASET_FILE, json.dumps(metadata, indent=2, sort_keys=True) + "\n")
+  write_json(directory / DATASET_FILE, sealed(metadata))
   clear_work(directory)
   return tracks, failures

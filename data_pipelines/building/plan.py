@@ -15,12 +15,15 @@ from data_pipelines.faces.face_tracks import FaceOptions
 from data_pipelines.sources import Listing, Video
 from data_pipelines.video.encoding import Encoding
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.schema import DATASET_FILE, SPLITS
+from dfdetect_jax.files import damaged, read_json, sealed
+from dfdetect_jax.folders import write_json
+from dfdetect_jax.schema import DATASET_FILE, SPLITS, read_dataset_file
 
 PLAN_FILE = "plan.json"
 WORK_FOLDER = "build"  # in the output folder, until the dataset is finished
 SHARDS_AIMED_AT = 128  # per split: a stop loses little of a small set …
 MOST_VIDEOS_PER_SHARD = 16  # … and a large one has few files of a few hundred megabytes
+_CURE = "remove the output folder and build again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,9 +142,7 @@ def write_plan(directory: pathlib.Path, content: dict) -> None:
   """Stores a plan, whole or not at all."""
   work = directory / WORK_FOLDER
   work.mkdir(parents=True, exist_ok=True)
-  partial = work / f"{PLAN_FILE}.{os.getpid()}.partial"
-  partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-  partial.replace(work / PLAN_FILE)
+  write_json(work / PLAN_FILE, sealed(content))
 
 
 def read_plan(directory: pathlib.Path) -> dict:
@@ -153,23 +154,20 @@ def read_plan(directory: pathlib.Path) -> dict:
   path = directory / WORK_FOLDER / PLAN_FILE
   if not path.is_file():
     raise UserError(f"{directory} is not the output of an unfinished build: {WORK_FOLDER}/{PLAN_FILE} is missing.")
-  return _read_json(path)
+  content = read_json(path, _CURE)
+  for name, kind in (("choices", dict), ("missing", list), ("shards", dict)):
+    if type(content.get(name)) is not kind:
+      raise damaged(path, f"'{name}' is missing or of another kind", _CURE)
+  return content
 
 
 def stored_choices(directory: pathlib.Path) -> dict | None:
   """The choices that an output folder was begun or finished with, None for a new one."""
   if (directory / DATASET_FILE).is_file():
-    return _read_json(directory / DATASET_FILE).get("choices", {})
+    return read_dataset_file(directory / DATASET_FILE).get("choices", {})
   if (directory / WORK_FOLDER / PLAN_FILE).is_file():
     return read_plan(directory)["choices"]
   return None
-
-
-def _read_json(path: pathlib.Path) -> dict:
-  try:
-    return json.loads(path.read_text())
-  except json.JSONDecodeError as error:
-    raise UserError(f"{path} is damaged ({error}): remove the folder and build again.") from error
 
 
 def compare(directory: pathlib.Path, stored: dict, wanted: dict) -> None:

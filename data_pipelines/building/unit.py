@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 import importlib.metadata
-import json
-import os
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -21,6 +19,8 @@ from data_pipelines.video import distortions
 from data_pipelines.video.decode import BrokenVideo
 from dfdetect_jax import __version__
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import make, read_json, sealed
+from dfdetect_jax.folders import write_json
 from dfdetect_jax.schema import Failure, Track, info_of
 
 
@@ -61,17 +61,17 @@ class UnitNote:
 
   def write(self, path: pathlib.Path) -> None:
     """Writes the note, whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(dataclasses.asdict(self), sort_keys=True) + "\n")
-    partial.replace(path)
+    write_json(path, sealed(dataclasses.asdict(self)))
 
   @classmethod
   def read(cls, path: pathlib.Path) -> "UnitNote":
-    """Reads a note."""
-    content = json.loads(path.read_text())
-    tracks = [Track(**track) for track in content.pop("tracks")]
-    failures = [Failure(**failure) for failure in content.pop("failures")]
-    return cls(**content, tracks=tracks, failures=failures)
+    """Reads a note.
+
+    Raises:
+      DamagedFile: it is not one.
+    """
+    cure = "remove it, and its shard is built again"
+    return make(cls, read_json(path, cure), path, cure)
 
 
 def note_path(directory: str | pathlib.Path, unit: Unit) -> pathlib.Path:

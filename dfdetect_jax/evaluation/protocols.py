@@ -5,7 +5,6 @@ nothing here lets one stand in for the other.
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +12,7 @@ from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.datasets import DATASETS, FOUR
 from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.runs.trained_videos import TRAINED_FILE, TrainedVideo
-from dfdetect_jax.schema import DATASET_FILE
+from dfdetect_jax.schema import DATASET_FILE, read_dataset_file
 
 FFPP = "faceforensics"
 CROSS = ("celeb_df_v2", "dfdc", "dfdc_preview", "deeper_forensics", "wild_deepfake")
@@ -172,7 +171,7 @@ def check_training(protocol: Protocol, trained: Sequence[TrainedVideo] | None, w
       "score the sets one by one, without --protocol."
     )
   about = workdir / DATASET_FILE
-  distortion = json.loads(about.read_text()).get("choices", {}).get("distortion", "") if about.is_file() else ""
+  distortion = read_dataset_file(about).get("choices", {}).get("distortion", "") if about.is_file() else ""
   if distortion != wanted.folder:
     raise UserError(
       f"protocol '{protocol.name}' trains on {wanted.described()}; the videos that the run in {workdir} was trained on "

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import os
 import pathlib
+import sys
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -144,6 +145,7 @@ def read_scores(path: str | os.PathLike) -> list[VideoScore]:
   """
   path = as_folder(path)
   try:
+    csv.field_size_limit(sys.maxsize)  # a long video's clip scores pass the module's own 131,072 characters
     reader = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
     header = reader.fieldnames or []
     rows = [(reader.line_num, row) for row in reader]

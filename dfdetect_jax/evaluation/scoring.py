@@ -14,6 +14,7 @@ from dfdetect_jax.evaluation.evaluator import Predictor, score_split
 from dfdetect_jax.evaluation.protocols import Protocol
 from dfdetect_jax.evaluation.provenance import score_provenance
 from dfdetect_jax.evaluation.scores import VideoScore, write_scores
+from dfdetect_jax.files import sealed
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.runs.provenance import PROVENANCE_FILE, data_fingerprint
 from dfdetect_jax.runs.restore import Run
@@ -95,7 +96,7 @@ def score_folder(
       output.mkdir(parents=True, exist_ok=True)
       write_scores(output / "scores.csv", scores)
       content = score_provenance(output / "scores.csv", run, workdir, data_fingerprint(data), split, left_out)
-      write_json(output / PROVENANCE_FILE, content)
+      write_json(output / PROVENANCE_FILE, sealed(content))
     except OSError as error:
       raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
   return scores

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
+from dfdetect_jax import files
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.interop import names
 from dfdetect_jax.interop.transfer import Report
@@ -24,6 +25,7 @@ from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.runs.state import init_state
 
 CONVERSION_FILE = "conversion.json"
+_CURE = "convert the weights again"
 
 
 def save(
@@ -98,7 +100,7 @@ def initial_variables(directory: str | pathlib.Path, method: Method, shapes: Any
   offered = names.flatten(jax.device_get(restore_run(str(directory)).variables))
   conversion = pathlib.Path(directory) / CONVERSION_FILE
   if conversion.is_file():
-    report = Report(**json.loads(conversion.read_text()))
+    report = files.make(Report, files.read_json(conversion, _CURE), conversion, _CURE)
     offered = {name: offered[name] for name in (*report.loaded, *report.adapted)}
   needed = names.flatten(shapes)
   problems = [f"left over {name} {list(value.shape)}" for name, value in offered.items() if name not in needed]

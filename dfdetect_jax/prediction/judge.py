@@ -9,7 +9,6 @@ rule in `over_tracks`. Memory is bounded by a batch of clips, whatever the lengt
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -32,7 +31,7 @@ from dfdetect_jax.prediction.pictures import data_uri
 from dfdetect_jax.prediction.progress import Progress, Silent
 from dfdetect_jax.prediction.verdict import FAILED, ClipScore, TrackScore, VideoVerdict
 from dfdetect_jax.runs.restore import Run, restore_run
-from dfdetect_jax.schema import DATASET_FILE
+from dfdetect_jax.schema import DATASET_FILE, read_dataset_file
 
 # A face track decides if it lasts so many seconds, or half as long as the longest one of its video.
 DECIDING_SECONDS, DECIDING_SHARE = 2.0, 0.5
@@ -165,12 +164,12 @@ def faces_as_trained(workdir: str, frames: int, max_tracks: int) -> tuple[str, F
     max_tracks: look at so many longest tracks, 0 = all.
   """
   try:
-    choices = json.loads((as_folder(workdir) / DATASET_FILE).read_text())["choices"]
+    choices = read_dataset_file(as_folder(workdir) / DATASET_FILE)["choices"]
     options = FaceOptions(
       align=choices["align"], size=choices["size"], margin=choices["margin"], every=choices["key-frames"],
       max_tracks=max_tracks, min_frames=frames,
     )  # fmt: skip
-  except (OSError, json.JSONDecodeError, KeyError) as error:
+  except (KeyError, TypeError) as error:
     raise UserError(
       f"{workdir}/{DATASET_FILE}, which says how faces were cut for training, is unusable: {error}."
     ) from error

@@ -19,6 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 import dfdetect_jax
+from dfdetect_jax import files
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder, write_json
 from dfdetect_jax.schema import DATASET_FILE, TRACKS_FILE, read_metadata
@@ -88,7 +89,7 @@ class Session:
     self._entry |= {"last_step": step, "wall_seconds": round(time.monotonic() - self._start, 3)}
     total = sum(session["wall_seconds"] for session in self._content["sessions"])
     self._content |= {"step": step, "wall_seconds": round(total, 3)}
-    write_json(self._path, self._content)
+    write_json(self._path, files.sealed(self._content))
 
 
 def environment() -> dict:
@@ -172,12 +173,17 @@ def read_json(path: pathlib.Path) -> dict:
   """Reads a provenance file.
 
   Raises:
-    UserError: it is not one.
+    DamagedFile: it is not one.
   """
-  try:
-    content = json.loads(path.read_text())
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-      raise ValueError("it has no 'format', or that of another version")
-  except ValueError as error:
-    raise UserError(f"{path} cannot be read ({error}): remove it to go on without what it told.") from error
+  cure = "remove it to go on without what it told"
+  content = files.read_json(path, cure)
+  if content.get("format") != FORMAT:
+    raise files.damaged(path, "it has no 'format', or that of another version", cure)
+  kinds = {"sessions": list, "config": dict, "scores": dict, "data": dict, "code": dict, "checkpoint": dict}
+  for name, kind in kinds.items():
+    if name in content and type(content[name]) is not kind:
+      raise files.damaged(path, f"'{name}' is {content[name]!r:.40}", cure)
+  for session in content.get("sessions", []):
+    if type(session) is not dict or type(session.get("data")) is not dict or type(session.get("code")) is not dict:
+      raise files.damaged(path, "a session does not tell its code and data", cure)
   return content

@@ -14,8 +14,9 @@ import ml_collections
 
 from dfdetect_jax.data.videos import Leak, VideoSet, find_leaks, leaking_videos
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import damaged, make, read_rows
 from dfdetect_jax.folders import as_folder, write_whole
-from dfdetect_jax.schema import Track, VideoInfo, read_tracks
+from dfdetect_jax.schema import SPLITS, Track, VideoInfo, read_tracks
 
 TRAINED_FILE = "train_videos.csv"
 LEAKS = ("refuse", "drop")
@@ -63,11 +64,13 @@ def read_trained_videos(workdir: pathlib.Path) -> list[TrainedVideo] | None:
   path = workdir / TRAINED_FILE
   if not path.is_file():
     return None
-  try:
-    file = io.StringIO(path.read_bytes().decode(), newline="")
-    return [TrainedVideo(**row | {"label": int(row["label"])}) for row in csv.DictReader(file)]
-  except (TypeError, KeyError, ValueError, csv.Error) as error:
-    raise UserError(f"{path} is damaged ({error}): remove it; leaks are then looked for in the shards.") from error
+  cure = "remove it; leaks are then looked for in the shards"
+  videos = []
+  for where, row in read_rows(path, ("video_id", "split", "label"), cure):
+    if row["label"] not in ("0", "1") or row["split"] not in SPLITS:
+      raise damaged(where, f"label '{row['label']}' of split '{row['split']}'", cure)
+    videos.append(make(TrainedVideo, row | {"label": int(row["label"])}, where, cure))
+  return videos
 
 
 def trained_videos(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> list[TrainedVideo] | None:

@@ -36,18 +36,18 @@ def speed_of(run: Run) -> Speed:
   """How far and how fast a run is, from its metrics file."""
   step, seconds, devices = 0, [], 1.0
   try:
-    lines = (run.folder / METRICS_FILE).read_text().splitlines()
+    lines = (run.folder / METRICS_FILE).read_text(errors="replace").splitlines()
   except OSError:
     return Speed()
   for line in lines:
     try:
       values = json.loads(line)
       step = max(step, values["step"])
-    except (json.JSONDecodeError, KeyError, TypeError):
+      if "speed/step_seconds" in values:
+        devices = values["speed/clips_per_second"] / values["speed/clips_per_second_per_device"]
+        seconds.append(float(values["speed/step_seconds"]))
+    except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError):
       continue  # half a line that a kill left
-    if "speed/step_seconds" in values:
-      seconds.append(values["speed/step_seconds"])
-      devices = values["speed/clips_per_second"] / values["speed/clips_per_second_per_device"]
   return Speed(step, statistics.median(seconds) if seconds else None, devices)
 
 

@@ -1,6 +1,5 @@
 """How long a training step takes on the devices at hand: a few steps of the real config on a made-up batch."""
 
-import json
 import pathlib
 import time
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ import numpy as np
 import tqdm
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import damaged, make, read_json
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.studies.forecast import Speed
 from dfdetect_jax.studies.recipe import Recipe
@@ -68,7 +68,9 @@ def read(workdir: pathlib.Path) -> dict[str, Speed]:
   path = workdir / FILE
   if not path.is_file():
     return {}
-  try:
-    return {speed: Speed(**values) for speed, values in json.loads(path.read_text()).items()}
-  except (json.JSONDecodeError, TypeError, AttributeError) as error:
-    raise UserError(f"{path} cannot be read ({error}): remove it and measure again.") from error
+  cure = "remove it and measure again"
+  kept = read_json(path, cure)
+  for speed, values in kept.items():
+    if not isinstance(values, dict):
+      raise damaged(path, f"'{speed}' is {values!r:.40}", cure)
+  return {speed: make(Speed, values, path, cure) for speed, values in kept.items()}

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
@@ -17,20 +17,8 @@ from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.runs.config import override
 from dfdetect_jax.runs.config_files import config_module, find_config
+from dfdetect_jax.runs.fields import check_fields, is_identity, is_scale, is_speed
 from dfdetect_jax.studies.study import Training
-
-# Fields that say where and how comfortably a run runs, not what it computes.
-NOT_IDENTITY = (
-  "seed", "data", "videos", "workers", "prefetch", "data_timeout", "max_unreadable", "log_every", "mesh", "remat",
-  "eval_batch_size", "checkpoint_every", "checkpoint_keep",
-)  # fmt: skip
-# Fields of the identity that do not change how long a step takes.
-LENGTH = ("total_steps", "epochs", "eval_every", "init")
-# Fields that say how large and how long: at a reduced size they are the reduced size's, the others the table's.
-SCALE = (
-  "model.size", "model.width", "clips.size", "batch_size", "eval_batch_size", "total_steps", "epochs", "log_every",
-  "eval_every", "checkpoint_every",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,17 +93,18 @@ def resolve(
       module.get_config(own)  # says so
     variant = f"{own}_{size}" if f"{own}_{size}" in variants else size
     switches = ({} if variant != size else variants[own] if own else {}) | overrides
-    overrides = {name: value for name, value in switches.items() if name not in SCALE}
+    overrides = {name: value for name, value in switches.items() if not is_scale(name)}
   config = module.get_config(variant or None).copy_and_resolve_references().unlock()
   if init and config.method in init:
     overrides["init"] = str(init[config.method])
   overrides |= changes or {}
   override(config, overrides)
+  check_fields(config)
   if size and config.optimizer.warmup_steps > config.total_steps // 4:  # a short run warms up in a quarter of it
     overrides["optimizer.warmup_steps"] = config.total_steps // 4
     override(config, {"optimizer.warmup_steps": config.total_steps // 4})
   config.lock()
-  identity = {k: v for k, v in config.to_dict().items() if k not in NOT_IDENTITY}
+  identity = _part(config.to_dict(), is_identity)
   wanted = {
     "dataset": videos.dataset,
     "manipulations": sorted(videos.manipulations),
@@ -124,7 +113,7 @@ def resolve(
   method = config.method if config.method == file or file.endswith(".py") else f"{file}-{config.method}"
   switches = _switches(config, module.get_config(size or None))
   name = "-".join(part for part in (method, _readable(videos), switches, _hash([identity, wanted])) if part)
-  speed = _hash([{k: v for k, v in identity.items() if k not in LENGTH}, config.remat])
+  speed = _hash([_part(identity, is_speed), config.remat])
   return Recipe(file, variant, tuple(overrides.items()), videos, name, speed, config)
 
 
@@ -139,9 +128,21 @@ def _switches(config: ml_collections.ConfigDict, setting: ml_collections.ConfigD
   words = []
   for part in ("model", "objective", "clips"):
     for field, value in config[part].items():
-      if f"{part}.{field}" not in SCALE and value != setting[part].get(field):
+      if not is_scale(f"{part}.{field}") and value != setting[part].get(field):
         words.append(re.sub(r"[^\w.]+", "", f"{field}={value}".replace("=", "_")))
   return "-".join(words)[:60].rstrip("-_.")
+
+
+def _part(tree: dict[str, Any], wanted: Callable[[str], bool], prefix: str = "") -> dict[str, Any]:
+  """The fields of a tree that are wanted, without the groups that none is left of."""
+  part = {}
+  for key, value in tree.items():
+    if isinstance(value, dict) and value:
+      if inner := _part(value, wanted, f"{prefix}{key}."):
+        part[key] = inner
+    elif wanted(f"{prefix}{key}"):
+      part[key] = value
+  return part
 
 
 def _hash(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import damaged, read_json
 from dfdetect_jax.folders import on_disk
 from dfdetect_jax.studies import demo
 from dfdetect_jax.studies.recipe import Recipe, parse_change, resolve
@@ -17,6 +18,7 @@ from dfdetect_jax.studies.study import Cell, Training
 FILE = "study.json"
 # What the trainings of a working folder have in common; another value would be another set of runs.
 FIXED = ("demo", "size", "steps", "identities", "frames", "init", "changes")
+_CURE = "remove it and give the options again"
 OPTION = {"size": "variant", "changes": "set"}
 
 
@@ -95,10 +97,10 @@ def load(args: argparse.Namespace) -> Settings:
   given = _given(args)
   kept = {}
   if (workdir / FILE).is_file():
-    try:
-      kept = json.loads((workdir / FILE).read_text())
-    except json.JSONDecodeError as error:
-      raise UserError(f"{workdir / FILE} is not JSON ({error}): remove it and give the options again.") from error
+    kept = read_json(workdir / FILE, _CURE)
+    for name in ("init", "changes"):
+      if not isinstance(kept.get(name, {}), dict):
+        raise damaged(workdir / FILE, f"'{name}' is {kept[name]!r:.40}", _CURE)
     for method, folder in kept.get("init", {}).items():  # a method that no study had so far may be added
       given.get("init", {}).setdefault(method, folder)
     for name in FIXED:

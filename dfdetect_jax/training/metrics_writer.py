@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import sys
 import time
 from collections.abc import Iterator, Mapping
 
@@ -12,6 +13,7 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import directory_check
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import read_bytes
 from dfdetect_jax.folders import as_folder, write_whole
 
 METRICS_FILE = "metrics.jsonl"
@@ -38,7 +40,10 @@ class MetricsWriter:
     self._text = ""
     with self._told():
       if self._path.exists():
-        kept = [line for line in self._path.read_text().splitlines() if _step_of(line, step + 1) <= step]
+        lines = read_bytes(self._path, "remove it").decode(errors="replace").splitlines()
+        kept = [line for line in lines if _step_of(line, step + 1) <= step]
+        if lost := sum(_step_of(line, -1) < 0 for line in lines[:-1]):  # a kill may have cut the last one
+          print(f"WARNING: {self._path}: {lost} lines are damaged and are left out.", file=sys.stderr, flush=True)
         self._text = "".join(line + "\n" for line in kept)
         write_whole(self._path, self._text)
       # What lies in a bucket cannot be appended to: there the file is written anew each time.
@@ -95,6 +100,6 @@ class MetricsWriter:
 def _step_of(line: str, broken: int) -> int:
   """Step of a line; `broken` for one that a kill left half-written."""
   try:
-    return json.loads(line)["step"]
-  except (json.JSONDecodeError, KeyError, TypeError):
+    return int(json.loads(line)["step"])
+  except (ValueError, KeyError, TypeError, RecursionError):
     return broken
