@@ -14,6 +14,7 @@ from typing import Any
 import ml_collections
 
 from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.runs.config import base_config
 
 METHODS_OWN = ("model", "objective", "clips")
 
@@ -92,12 +93,14 @@ FIELDS: Mapping[str, Field] = {
   "optimizer.warmup_steps": _whole(0),
   "optimizer.warmup_factor": _number(0),
   "optimizer.final_factor": _number(0),
+  "optimizer.cosine_over": _one_of("rest", "run"),
   "optimizer.plateau_factor": _number(0, 1),
   "optimizer.plateau_patience": _whole(1),
   "optimizer.weight_decay": _number(0),
   "optimizer.b1": _number(0, 1),
   "optimizer.b2": _number(0, 1),
   "optimizer.momentum": _number(0, 1),
+  "optimizer.nesterov": Field("True or False", lambda v: isinstance(v, bool)),
   "optimizer.clip_norm": _number(0),
   "optimizer.rules": Field("a tuple of (regex, factor of at least 0, factor of at least 0)", _rules),
   "data": _text(**_COMFORT),
@@ -171,9 +174,9 @@ def check_fields(config: ml_collections.ConfigDict, where: str = "") -> None:
   for part in METHODS_OWN:
     if not isinstance(config.get(part), ml_collections.ConfigDict):
       wrong.append(f"{part} must be a group of fields")
-  known = [*FIELDS, *METHODS_OWN, "mesh", "optimizer", "videos"]
+  known = {*FIELDS, *flat(base_config().to_dict())}
   for name in values:
-    if name not in FIELDS and name.split(".")[0] not in METHODS_OWN:
+    if name not in known and name.split(".")[0] not in METHODS_OWN:
       wrong.append(f"there is no field {name}.{did_you_mean(name, known)}")
   if wrong:
     cure = f"Correct {where}, or take it from a copy." if where else "Set it with --config.FIELD=VALUE."
