@@ -2,7 +2,6 @@
 
 import argparse
 import collections
-import dataclasses
 import os
 import pathlib
 import sys
@@ -12,12 +11,14 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from data_pipelines.building import finish, plan
+from data_pipelines.building.listing import by_reason, only_named, restricted, summary_of_listing
 from data_pipelines.building.plan import Settings, Unit
 from data_pipelines.building.pool import Pool, pin_to_one_cpu_thread
 from data_pipelines.building.unit import Job, versions
 from data_pipelines.faces.detectors import detector as detectors
 from data_pipelines.faces.face_tracks import FaceOptions
-from data_pipelines.sources import Listing, registry
+from data_pipelines.sources import Listing, Video, registry
+from data_pipelines.sources.lists import Wanted
 from data_pipelines.video import encoding
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.folders import on_disk
@@ -50,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
     allow_abbrev=False,
   )
   where = p.add_argument_group("what to read and where to write")
-  where.add_argument("--source", required=True, help=f"layout of the videos: {', '.join(registry.NAMES)}")
+  where.add_argument("--source", required=True, help=f"layout of the videos: {', '.join(registry.NAMES)}, or a "
+      "module of your own by its path (my_lab.layout)")  # fmt: skip
   where.add_argument("--manifest", default="", metavar="CSV", help="the list, for --source=manifest")
   where.add_argument("--root", type=pathlib.Path, metavar="DIR", help="the dataset's folder, for the other sources")
   where.add_argument("--output", type=pathlib.Path, metavar="DIR", help="folder of the shards")
@@ -58,6 +60,20 @@ def parser() -> argparse.ArgumentParser:
   where.add_argument("--compression", default="", metavar="A,B", help="only these compressions, e.g. c23")
   where.add_argument("--manipulations", default="", metavar="A,B", help="only these forgeries, and all real videos")
   where.add_argument("--reals", default="", metavar="DIR", help="FaceForensics++'s root, for deeper_forensics")
+  where.add_argument(
+    "--only", type=pathlib.Path, metavar="LIST", help="only the videos that a text file names, one a line"
+  )
+  where.add_argument(
+    "--clean-reals", action="store_true", help="deeper_forensics: do not distort the reals of a distorted set alike"
+  )
+  where.add_argument(
+    "--strict-people", action="store_true", help="Celeb-DF: no original or pair of people of test in train"
+  )
+  where.add_argument("--draw", type=int, default=0, metavar="N", help="dfdc: N real videos of the training parts, "
+      "with all forgeries of them, as test (ST-ILIF: 2000)")  # fmt: skip
+  where.add_argument("--divide", default="", metavar="A,B,C", help="folder without split folders: shares of train, val "
+      "and test, e.g. 0.8,0.1,0.1, drawn by file name (default: all is test)")  # fmt: skip
+  where.add_argument("--seed", type=int, default=0, help="of --draw and --divide (default: 0)")
   where.add_argument("--dry-run", action="store_true", help="say what the source finds, and stop")
 
   faces = p.add_argument_group("faces")
@@ -152,48 +168,33 @@ def listing_of(args: argparse.Namespace, settings: Settings) -> Listing:
     compression=compression,
     manipulations=tuple(args.manipulations.split(",")) if args.manipulations else (),
     reals=args.reals,
+    clean_reals=args.clean_reals,
+    strict_people=args.strict_people,
+    draw=args.draw,
+    divide=_shares(args.divide),
+    seed=args.seed,
   )
   listing = registry.load(settings.source).list_videos(args.root, options)
-  videos = [
-    video
-    for video in listing.videos
-    if video.split in splits
-    and (not compression or not video.compression or video.compression in compression)
-    and (not options.manipulations or not video.label or video.manipulation in options.manipulations)
-  ]
-  twice = [name for name, n in collections.Counter(video.video_id for video in videos).items() if n > 1]
+
+  def wanted(video: Video) -> bool:
+    return (
+      video.split in splits
+      and (not compression or not video.compression or video.compression in compression)
+      and (not options.manipulations or not video.label or video.manipulation in options.manipulations)
+    )
+
+  listing = restricted(listing, wanted)
+  if args.only:
+    listing = only_named(listing, Wanted(args.only), source_root(args))
+  twice = [name for name, n in collections.Counter(video.video_id for video in listing.videos).items() if n > 1]
   if twice:
     raise UserError(f"the source '{settings.source}' gives the id '{twice[0]}' to several videos.")
-  return dataclasses.replace(listing, videos=videos)
+  return listing
 
 
-def summary_of_listing(listing: Listing) -> str:
-  """A table of the videos found by split, label, manipulation and compression, and of what is missing."""
-  groups = collections.Counter(
-    (SPLITS.index(v.split), v.label, v.dataset, v.manipulation, v.compression or "-") for v in listing.videos
-  )
-  lines = [f"{'split':6} {'label':5} {'dataset':20} {'manipulation':24} {'compression':11} {'videos':>7}"]
-  for (split, label, dataset, manipulation, compression), count in sorted(groups.items()):
-    name = "fake" if label else "real"
-    lines.append(f"{SPLITS[split]:6} {name:5} {dataset:20} {manipulation:24} {compression:11} {count:7}")
-  lines.append(f"{len(listing.videos)} videos found, {len(listing.missing)} missing or left out")
-  return "\n".join(lines + by_reason(listing.missing))
-
-
-def by_reason(lacking: list[tuple[str, str]], most_examples: int = 3) -> list[str]:
-  """A line for each reason, the most frequent first: how many there are and the first few.
-
-  Args:
-    lacking: (path, reason); a source may leave out thousands of videos for the same one.
-    most_examples: how many are named.
-  """
-  paths = collections.defaultdict(list)
-  for path, reason in lacking:
-    paths[reason].append(path)
-  return [
-    f"  {len(own)} × {reason}: {', '.join(own[:most_examples])}{', …' if own[most_examples:] else ''}"
-    for reason, own in sorted(paths.items(), key=lambda item: -len(item[1]))
-  ]
+def source_root(args: argparse.Namespace) -> str:
+  """The folder that stored paths are relative to."""
+  return str(args.root or (pathlib.Path(args.manifest).parent if args.manifest else ""))
 
 
 def run_here(job: Job, own: list[Unit], undone: list[Unit], args: argparse.Namespace) -> int:
@@ -244,7 +245,7 @@ def build(
   """
   if not listing.videos:
     raise UserError(f"the source '{settings.source}' finds no video:\n{summary_of_listing(listing)}")
-  root = str(args.root or (pathlib.Path(args.manifest).parent if args.manifest else ""))
+  root = source_root(args)
   # Made here as well as in every worker: its mistakes are the user's and shall stop the build before it starts.
   detector = None if settings.cropped else detectors.create(settings.detector, settings.detector_model)
   detector_version = "none (the source's own crops)" if detector is None else detector.version
@@ -307,6 +308,19 @@ def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: lis
   if failures:
     lines.append(f"each of them is a line of {directory / FAILURES_FILE}")
   return "\n".join(lines)
+
+
+def _shares(text: str) -> tuple[float, ...]:
+  """Reads the shares of train, val and test."""
+  if not text:
+    return ()
+  try:
+    shares = tuple(float(part) for part in text.split(","))
+  except ValueError:
+    shares = ()
+  if len(shares) != 3 or min(shares) < 0 or not 0.999 <= sum(shares) <= 1.001:
+    raise UserError(f"--divide={text}: it is the shares of train, val and test, which sum to 1, e.g. 0.8,0.1,0.1.")
+  return shares
 
 
 def _first_frames(text: str) -> tuple[int, dict[str, int]]:

@@ -72,6 +72,11 @@ def main(argv: list[str] | None = None) -> int:
         f"--source={args.source} holds face crops: distortions are defined on full frames, which it does not have."
       )
     listing = build.listing_of(args, settings)
+    if any(video.distortion for video in listing.videos):
+      raise UserError(
+        f"--manipulations={args.manipulations}: these videos are distorted already, and what is distorted twice is no "
+        "cell of the table. data_pipelines.build makes this set with its reals distorted alike."
+      )
     if args.dry_run:
       print(build.summary_of_listing(listing))
       print("cells: " + ", ".join(folder(*cell) for cell in cells))

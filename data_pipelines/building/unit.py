@@ -191,7 +191,10 @@ def _write_video(
 ) -> list[Track]:
   settings = job.settings
   pieces = _pieces(job, video, where, detector, tick)
-  sha256 = "" if pathlib.Path(video.path).is_dir() else shards.file_sha256(video.path)
+  if video.inside:
+    sha256 = cropped.sequence_sha256(video.path, video.inside)
+  else:
+    sha256 = "" if pathlib.Path(video.path).is_dir() else shards.file_sha256(video.path)
   tracks = []
   for number, piece in enumerate(pieces):
     first = writer.records
@@ -214,7 +217,7 @@ def _write_video(
         fps=round(piece.fps, 4),
         size=settings.faces.size,
         landmarks=0 if piece.landmarks is None else piece.landmarks.shape[1],
-        extra=dict(video.extra),
+        extra=dict(video.extra) | ({"distortion": video.distortion} if video.distortion else {}),
       )
     )
   return tracks
@@ -224,12 +227,13 @@ def _pieces(job: Job, video: Video, where: str, detector: Detector | None, tick:
   settings = job.settings
   options = settings.faces_for(video.split)
   if settings.cropped:
-    runs = cropped.crop_sequences(video.path, options.max_frames, options.max_tracks, options.min_frames)
+    numbers = (options.max_frames, options.max_tracks, options.min_frames)
+    runs = cropped.crop_sequences(video.path, *numbers, video.inside)
     return [_Piece(run.first, 0.0, run.crops(options.size)) for run in runs]
   found = track_cache.cached(
     job.tracks_folder, video.video_id, video.path, lambda: _find_tracks(job, video, where, detector, tick)
   )
-  change = functools.partial(distortions.distort_by, settings.distortion, video.video_id)
+  change = functools.partial(distortions.distort_by, video.distortion or settings.distortion, video.video_id)
   return [_Piece(t.first_frame, t.fps, t.crops(functools.partial(change, t.fps)), t.landmarks) for t in found]
 
 

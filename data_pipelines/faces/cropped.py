@@ -6,12 +6,14 @@ together in a track stood together in the video.
 
 import collections
 import dataclasses
+import functools
+import hashlib
 import io
 import pathlib
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -57,7 +59,9 @@ class CropSequence:
       yield cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def crop_sequences(path: str | pathlib.Path, max_frames: int, max_tracks: int, min_frames: int) -> list[CropSequence]:
+def crop_sequences(
+  path: str | pathlib.Path, max_frames: int, max_tracks: int, min_frames: int, inside: str = ""
+) -> list[CropSequence]:
   """Reads the sequences of an archive or a folder, longest first.
 
   Args:
@@ -65,15 +69,13 @@ def crop_sequences(path: str | pathlib.Path, max_frames: int, max_tracks: int, m
     max_frames: use only so many first pictures of each folder, 0 = all.
     max_tracks: take so many longest sequences, 0 = all.
     min_frames: leave out shorter ones.
+    inside: only the pictures of this folder in it, "." = of its top, "" = all of them.
 
   Raises:
     BrokenVideo: missing, damaged, unsafe, or without a sequence of that length.
   """
-  path = pathlib.Path(path)
-  if not path.exists():
-    raise BrokenVideo("no such file")
   folders: dict[str, list[tuple[int, bytes]]] = collections.defaultdict(list)
-  for name, data in _folder(path) if path.is_dir() else _archive(path):
+  for name, data in _pictures(pathlib.Path(path), inside):
     where = pathlib.PurePosixPath(name)
     folders[str(where.parent)].append((_number(where.stem), data))
   if not folders:
@@ -81,10 +83,57 @@ def crop_sequences(path: str | pathlib.Path, max_frames: int, max_tracks: int, m
   runs = []
   for name in sorted(folders):
     runs += _runs(sorted(folders[name], key=lambda item: item[0])[: max_frames or None])
+  longest = max(len(run.pictures) for run in runs)
   runs = sorted((run for run in runs if len(run.pictures) >= min_frames), key=lambda run: -len(run.pictures))
   if not runs:
-    raise BrokenVideo(f"no sequence of at least {min_frames} consecutive pictures")
+    raise BrokenVideo(f"no sequence of at least {min_frames} consecutive pictures (the longest has {longest})")
   return runs[: max_tracks or None]
+
+
+def sequences_in(path: pathlib.Path) -> list[str]:
+  """The folders of an archive that hold pictures, sorted; "" is its top.
+
+  Raises:
+    BrokenVideo: damaged, unsafe, or without a picture.
+  """
+  folders = {_parent(name) for name, _ in _archive(path, lambda folder: False)}
+  if not folders:
+    raise BrokenVideo("no picture in it")
+  return sorted(folders)
+
+
+def sequence_sha256(path: str | pathlib.Path, inside: str) -> str:
+  """Checksum of the pictures of one folder, with their names, in an archive or in what was unpacked from it."""
+  checksum = hashlib.sha256()
+  for name, data in sorted(_pictures(pathlib.Path(path), inside)):
+    checksum.update(f"{pathlib.PurePosixPath(name).name}\0{len(data)}\0".encode())
+    checksum.update(data)
+  return checksum.hexdigest()
+
+
+def _pictures(path: pathlib.Path, inside: str) -> list[tuple[str, bytes]]:
+  """Names and contents of the pictures; an archive that several videos lie in is kept from one to the next."""
+  if not path.exists():
+    raise BrokenVideo("no such file")
+  folder = "" if inside == "." else inside
+  if path.is_dir():
+    return list(_folder(path / inside, deep=not inside))
+  status = path.stat()
+  if not inside:
+    return list(_archive(path))
+  if status.st_size > MOST_BYTES:  # too large to be kept: its other sequences are passed by
+    return [(n, data) for n, data in _archive(path, lambda one: one == folder) if _parent(n) == folder]
+  return [(n, data) for n, data in _kept(str(path), status.st_size, status.st_mtime_ns) if _parent(n) == folder]
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(path: str, size: int, time: int) -> list[tuple[str, bytes]]:
+  return list(_archive(pathlib.Path(path)))
+
+
+def _parent(name: str) -> str:
+  parent = str(pathlib.PurePosixPath(name).parent)
+  return "" if parent == "." else parent
 
 
 def _runs(pictures: list[tuple[int, bytes]]) -> list[CropSequence]:
@@ -103,15 +152,22 @@ def _number(stem: str) -> int:
   return int(digits[-1][-9:])
 
 
-def _folder(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
-  files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in PICTURES)
-  for file in files:
+def _folder(path: pathlib.Path, deep: bool) -> Iterator[tuple[str, bytes]]:
+  found = path.rglob("*") if deep else path.glob("*")
+  for file in sorted(p for p in found if p.is_file() and p.suffix.lower() in PICTURES and not p.name.startswith(".")):
     yield file.relative_to(path).as_posix(), file.read_bytes()
 
 
-def _archive(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
-  """Members that are pictures, read into memory; nothing is ever written where a member's name points."""
+def _archive(path: pathlib.Path, wanted: Callable[[str], bool] | None = None) -> Iterator[tuple[str, bytes]]:
+  """Members that are pictures, read into memory; nothing is ever written where a member's name points.
+
+  Args:
+    path: the archive.
+    wanted: whether the pictures of a folder are read; of the others nothing but the name is. None = all of them.
+  """
   total = 0
+  # What is passed by is not held, and pictures do not shrink: what unpacks to many times its size is a trap.
+  most = MOST_BYTES if wanted is None else max(MOST_BYTES, 20 * path.stat().st_size)
   try:
     with tarfile.open(path) as archive:
       for member in archive:
@@ -121,10 +177,11 @@ def _archive(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
         if member.issym() or member.islnk():
           raise BrokenVideo(f"unsafe archive: '{member.name}' is a link")
         total += member.size  # of every member: what is skipped is unpacked as well
-        if total > MOST_BYTES:
-          raise BrokenVideo(f"absurd archive: more than {MOST_BYTES >> 20} MiB in it")
+        if total > most:
+          raise BrokenVideo(f"absurd archive: more than {most >> 20} MiB in it")
         if not member.isfile() or name.suffix.lower() not in PICTURES or name.name.startswith("."):
           continue
-        yield str(name), archive.extractfile(member).read()
+        read = wanted is None or wanted(_parent(str(name)))
+        yield str(name), archive.extractfile(member).read() if read else b""
   except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
     raise BrokenVideo(f"damaged archive: {error}") from error

@@ -1,10 +1,12 @@
 """DFDC Preview (Dolhansky et al., 2019).
 
-  ROOT/{original_videos,method_A,method_B}/…/*.mp4
+  ROOT/original_videos/<person>/<person>_<take>.mp4
+  ROOT/{method_A,method_B}/<person>/<person>_<take>/<swapped>_<target>_<take>_<n>.mp4
   ROOT/dataset.json     {"method_A/…/a.mp4": {"label": "fake", "set": "train", "target_id": …, "swapped_id": …}}
 
-The authors' sets train and test share no people. A tenth of the training people is held out for validation; training
-forgeries between a held-out person and another are left out.
+A forgery puts <swapped>'s face into the video <target>_<take>, which is its original. The authors' sets train (4,473)
+and test (777) share no people. A tenth of the training people is held out for validation; training forgeries between a
+held-out person and another are left out.
 """
 
 import pathlib
@@ -12,6 +14,7 @@ import pathlib
 from data_pipelines.sources import Listing, Video
 from data_pipelines.sources.layout import held_out, read_entries, require_root
 from data_pipelines.sources.registry import SourceOptions
+from data_pipelines.sources.tree import Tree
 from dfdetect_jax.errors import UserError
 
 DATASET = "dfdc_preview"
@@ -32,7 +35,7 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
   file = root / "dataset.json"
   entries = read_entries(file, '{"method_A/…/a.mp4": {"label": "fake", "set": "train"}}')
   originals = {pathlib.PurePath(path).stem for path, entry in entries.items() if entry.get("label") == "real"}
-  videos, missing = [], []
+  tree, listing, unpaired = Tree(root), Listing(), 0
   for path, entry in sorted(entries.items()):
     label, split = LABELS.get(str(entry.get("label")).lower()), entry.get("set")
     if label is None or split not in ("train", "test"):
@@ -43,36 +46,51 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
     pure = pathlib.PurePath(path)
     manipulation = pure.parts[0] if label else "original"
     if label and options.manipulations and manipulation not in options.manipulations:
+      tree.excuse(path, "")
       continue
     people = [str(entry[key]) for key in ("target_id", "swapped_id") if entry.get(key) is not None]
     if split == "train":
       in_val = {held_out(f"{DATASET}/{person}") for person in people or [path]}
       if len(in_val) > 1:
-        missing.append((path, "left out: one of its two people is held out for validation"))
+        listing.miss(path, "left out: one of its two people is held out for validation")
+        tree.take(path)  # told of
         continue
       split = "val" if in_val == {True} else "train"
-    if not (root / path).is_file():
-      missing.append((path, "no such file"))
-      continue
-    video_id = f"{DATASET}/{manipulation}/none/{pure.with_suffix('').as_posix()}"
-    pair, identity = _original(pure.stem, originals), "+".join(people)
-    videos.append(
-      Video(
-        video_id=video_id,
-        path=str(root / path),
-        label=label,
-        split=split,
-        dataset=DATASET,
-        manipulation=manipulation,
-        pair=pair,
-        identity=identity,
-      )
+    pair = _original(pure.stem, entry, originals) if label else pure.stem
+    unpaired += not pair
+    where = tree.take(path)
+    video = Video(
+      video_id=f"{DATASET}/{manipulation}/none/{pure.with_suffix('').as_posix()}",
+      path=str(where or root / path),
+      label=label,
+      split=split,
+      dataset=DATASET,
+      manipulation=manipulation,
+      pair=pair,
+      identity="+".join(people),
     )
-  return Listing(videos, missing)
+    if where:
+      listing.videos.append(video)
+    else:
+      listing.miss(path, tree.why_absent(path), video)
+  if unpaired:
+    listing.notes.append(f"the original of {unpaired} forgeries cannot be told from their names: they are of no pair")
+  listing.omitted.extend(tree.omitted())
+  return listing
 
 
-def _original(stem: str, originals: set[str]) -> str:
-  """The longest beginning of a file's name, up to some "_", that is an original's name; "" if none is."""
+def _original(stem: str, entry: dict, originals: set[str]) -> str:
+  """Name of a forgery's original, `<target>_<take>` of `<swapped>_<target>_<take>_<n>`; "" if none fits.
+
+  Args:
+    stem: of the forgery's file.
+    entry: what dataset.json says of it; its `target_id` wins over the name.
+    originals: names of the real videos.
+  """
+  people = [str(entry[key]) for key in ("swapped_id", "target_id") if entry.get(key) is not None]
   words = stem.split("_")
-  beginnings = ("_".join(words[:n]) for n in range(len(words), 0, -1))
-  return next((name for name in beginnings if name in originals), "")
+  target = people[-1] if len(people) == 2 else words[1] if len(words) > 1 else ""
+  rest = words[2:] if target in words[:2] and len(words) > 2 else []
+  # A take may have several words itself ("A_001"): the longest that is a real video's is meant.
+  takes = ("_".join([target, *rest[:n]]) for n in range(len(rest), 0, -1))
+  return next((name for name in takes if name in originals), "")

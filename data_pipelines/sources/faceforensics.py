@@ -16,8 +16,9 @@ import pathlib
 import re
 
 from data_pipelines.sources import Listing, Video
-from data_pipelines.sources.layout import file_names, read_json, require_root
+from data_pipelines.sources.layout import read_json, require_root
 from data_pipelines.sources.registry import SourceOptions
+from data_pipelines.sources.tree import Tree
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import SPLITS
 
@@ -80,51 +81,76 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions, dataset: str 
     if unknown:
       raise UserError(f"--{flag}={unknown[0]}: '{dataset}' knows {', '.join(known)}.")
   wanted = options.manipulations or PAPERS
-  bases = {name: root / "manipulated_sequences" / name for name in wanted}
+  bases = {name: f"manipulated_sequences/{name}" for name in wanted}
   if {*wanted} - {DFD}:
-    bases = {"youtube": root / "original_sequences" / "youtube", **bases}
+    bases = {"youtube": "original_sequences/youtube", **bases}
   if DFD in wanted:
-    bases = {"actors": root / "original_sequences" / "actors", **bases}
-  pairs = read_pairs(root)
-  videos: list[Video] = []
-  missing: list[tuple[str, str]] = []
+    bases = {"actors": "original_sequences/actors", **bases}
+  tree, listing, pairs = Tree(root), Listing(), read_pairs(root)
   for compression in options.compression or COMPRESSIONS:
-    folders = {name: _folder(base, compression) for name, base in bases.items()}
-    there = {name: folder for name, folder in folders.items() if folder is not None}
+    folders = {name: _folder(tree, base, compression) for name, base in bases.items()}
+    there = {name: folder for name, folder in folders.items() if folder}
     if not there and not options.compression:
       continue  # nobody asked for this compression
-    missing += [
-      (f"{bases[name].relative_to(root).as_posix()}/{compression}/videos", "no such folder")
-      for name in folders
-      if name not in there
-    ]
+    for name in folders:
+      if name not in there:
+        listing.miss(f"{bases[name]}/{compression}/videos", "no such folder")
     of_actors = {name: there.pop(name) for name in ("actors", DFD) if name in there}
-    for listing in (_of_pairs(root, dataset, compression, there, pairs), _of_actors(compression, of_actors)):
-      videos += listing.videos
-      missing += listing.missing
-  if not videos:
+    _add_pairs(listing, tree, dataset, compression, there, pairs)
+    _add_actors(listing, tree, compression, of_actors)
+  if not listing.videos:
     raise UserError(
       f"--root={root} holds no video that the splits name; expected are files such as "
       f"{root}/original_sequences/youtube/c23/videos/071.mp4."
     )
-  return Listing(videos, missing)
+  _excuse(tree, options, wanted)
+  listing.omitted.extend(tree.omitted())
+  return listing
 
 
-def _folder(base: pathlib.Path, compression: str) -> pathlib.Path | None:
-  return next((f for name in COMPRESSIONS[compression] if (f := base / name / "videos").is_dir()), None)
+def _folder(tree: Tree, base: str, compression: str) -> str:
+  """Folder of a compression's videos, "" if there is none."""
+  return next((f for name in COMPRESSIONS[compression] if tree.has_folder(f := f"{base}/{name}/videos")), "")
 
 
-def _of_pairs(
-  root: pathlib.Path,
+def _excuse(tree: Tree, options: SourceOptions, wanted: tuple[str, ...]) -> None:
+  """Says why whole folders are not read: nobody asked for them, or they hold no videos of faces."""
+  unasked = [name for name in MANIPULATIONS if name not in wanted]
+  folders = {name: [f"manipulated_sequences/{name}"] for name in unasked}
+  if DFD not in wanted:
+    folders[DFD].append("original_sequences/actors")
+  if not {*wanted} - {DFD}:
+    folders["the real videos"] = ["original_sequences/youtube"]
+  for name, paths in folders.items():
+    for path in paths:
+      tree.excuse(
+        path, "" if options.manipulations else f"left out: {name}, which comes in when --manipulations names it"
+      )
+  for base in (
+    "original_sequences/youtube",
+    "original_sequences/actors",
+    *(f"manipulated_sequences/{m}" for m in wanted),
+  ):
+    tree.excuse(f"{base}/masks", "left out: masks")
+    for compression, spellings in COMPRESSIONS.items():
+      if options.compression and compression not in options.compression:
+        for spelling in spellings:
+          tree.excuse(f"{base}/{spelling}", "")
+    if tree.has_folder(f"{base}/raw/videos"):
+      tree.excuse(f"{base}/c0", "left out: c0 is another name of raw, which is there")
+
+
+def _add_pairs(
+  listing: Listing,
+  tree: Tree,
   dataset: str,
   compression: str,
-  folders: dict[str, pathlib.Path],
+  folders: dict[str, str],
   pairs: dict[str, list[tuple[str, str]]],
-) -> Listing:
-  """The videos that the splits name: a target's real one ("youtube") beside the forgeries of it."""
-  files = {name: {*file_names(folder)} for name, folder in folders.items()}
+) -> None:
+  """Adds the videos that the splits name: a target's real one ("youtube") beside the forgeries of it."""
+  files = {name: {*tree.names(folder)} for name, folder in folders.items()}
   named: dict[str, set[str]] = {name: set() for name in folders}
-  videos, missing = [], []
   for split, members in pairs.items():
     sources = collections.defaultdict(set)
     for a, b in members:
@@ -136,87 +162,68 @@ def _of_pairs(
       for name, folder in folders.items():
         for source in sorted(sources[target]) if name != "youtube" else [""]:
           stem = f"{target}_{source}" if source else target
-          path = folder / f"{stem}.mp4"
-          named[name].add(path.name)
-          if path.name not in files[name]:
-            missing.append((path.relative_to(root).as_posix(), "no such file"))
-          elif not source:
-            videos.append(
-              Video(
-                video_id=original,
-                path=str(path),
-                label=0,
-                split=split,
-                dataset=dataset,
-                manipulation="original",
-                compression=compression,
-                pair=target,
-                identity=target,
-              )
-            )
+          path = f"{folder}/{stem}.mp4"
+          named[name].add(f"{stem}.mp4")
+          where = tree.take(path)
+          video = Video(
+            video_id=f"{dataset}/{name}/{compression}/{stem}" if source else original,
+            path=str(where or tree.root / path),
+            label=int(bool(source)),
+            split=split,
+            dataset=dataset,
+            manipulation=name if source else "original",
+            compression=compression,
+            pair=target,
+            identity=f"{target}+{source}" if source else target,
+            boxes_from=boxes if source else "",
+          )
+          if where:
+            listing.videos.append(video)
           else:
-            video_id = f"{dataset}/{name}/{compression}/{stem}"
-            people = f"{target}+{source}"
-            videos.append(
-              Video(
-                video_id=video_id,
-                path=str(path),
-                label=1,
-                split=split,
-                dataset=dataset,
-                manipulation=name,
-                compression=compression,
-                pair=target,
-                identity=people,
-                boxes_from=boxes,
-              )
-            )
+            listing.miss(path, tree.why_absent(path), video)
   for name, folder in folders.items():
     if extra := sorted(files[name] - named[name]):
-      missing.append((folder.relative_to(root).as_posix(), f"left out: {len(extra)} videos that no split names"))
-  return Listing(videos, missing)
+      listing.miss(folder, f"left out: {len(extra)} videos that no split names")
+      for unnamed in extra:
+        tree.take(f"{folder}/{unnamed}")  # told of already
 
 
-def _of_actors(compression: str, folders: dict[str, pathlib.Path]) -> Listing:
+def _add_actors(listing: Listing, tree: Tree, compression: str, folders: dict[str, str]) -> None:
   """DFD: real `<actor>__<scene>.mp4`, forged `<target>_<source>__<scene>__<id>.mp4`; all of it is test."""
-  videos = []
   originals = {}
   for folder in [folders["actors"]] if "actors" in folders else []:
-    for name in file_names(folder):
+    for name in tree.names(folder):
       stem = name.removesuffix(".mp4")
       originals[stem] = f"dfd/original/{compression}/{stem}"
-      person = f"actor{stem.split('__')[0]}"
-      videos.append(
+      listing.videos.append(
         Video(
           video_id=originals[stem],
-          path=str(folder / name),
+          path=str(tree.take(f"{folder}/{name}")),
           label=0,
           split="test",
           dataset="dfd",
           manipulation="original",
           compression=compression,
           pair=stem,
-          identity=person,
+          identity=f"actor{stem.split('__')[0]}",
         )
       )
   for folder in [folders[DFD]] if DFD in folders else []:
-    for name in file_names(folder):
+    for name in tree.names(folder):
       stem = name.removesuffix(".mp4")
       match = re.fullmatch(r"(\d+)_(\d+)__(.+)__\w+", stem)
       pair = f"{match[1]}__{match[3]}" if match else ""
-      people = f"actor{match[1]}+actor{match[2]}" if match else ""
-      videos.append(
+      listing.videos.append(
         Video(
           video_id=f"dfd/{DFD}/{compression}/{stem}",
-          path=str(folder / name),
+          path=str(tree.take(f"{folder}/{name}")),
           label=1,
           split="test",
           dataset="dfd",
           manipulation=DFD,
           compression=compression,
           pair=pair,
-          identity=people,
+          identity=f"actor{match[1]}+actor{match[2]}" if match else "",
           boxes_from=originals.get(pair, ""),
         )
       )
-  return Listing(videos)

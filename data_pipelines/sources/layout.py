@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from dfdetect_jax.errors import UserError
@@ -37,14 +38,6 @@ def wrong_root(root: pathlib.Path, source: str, expected: str) -> UserError:
   return UserError(f"--root={root} is not laid out as '{source}': it holds {inside}; expected is {expected}.")
 
 
-def file_names(folder: pathlib.Path) -> list[str]:
-  """Names of the videos (.mp4) in a folder, sorted; none if there is no such folder, and no hidden files.
-
-  Copying through macOS leaves a `._NAME.mp4` beside every file, which is no video.
-  """
-  return sorted(p.name for p in folder.glob("*.mp4") if not p.name.startswith("."))
-
-
 def read_text(path: pathlib.Path, why: str) -> str:
   """Reads a dataset's list, with or without byte order mark.
 
@@ -67,10 +60,19 @@ def read_json(path: pathlib.Path) -> Any:
   """Reads a JSON file.
 
   Raises:
-    UserError: it is missing or broken.
+    UserError: it is missing or broken, or an object in it names something twice.
   """
+
+  def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):  # json would keep the last one, whatever the first said
+      names = [name for name, _ in pairs]
+      twice = next(name for name in names if names.count(name) > 1)
+      raise UserError(f"{path} names '{twice}' twice: remove one of the two entries, or download the file again.")
+    return content
+
   try:
-    return json.loads(read_text(path, "it says which video is what"))
+    return json.loads(read_text(path, "it says which video is what"), object_pairs_hook=unique)
   except (ValueError, RecursionError) as error:
     raise UserError(f"{path} cannot be read as JSON ({error}): download it again.") from error
 
@@ -103,3 +105,15 @@ def require_inside(name: str, where: pathlib.Path) -> None:
 def held_out(key: str, share: float = VAL_SHARE) -> bool:
   """Whether `key` (an identity, a source video) belongs to the validation share; the same answer everywhere."""
   return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") < share * 2**64
+
+
+def held_out_of(keys: Iterable[str], prefix: str) -> set[str]:
+  """The keys of the validation share; where chance holds out none of them, the one whose turn comes first.
+
+  Args:
+    keys: what is held out as a whole (an original with its forgeries).
+    prefix: put before each for `held_out`, so that two datasets draw apart.
+  """
+  keys = set(keys)
+  held = {key for key in keys if held_out(f"{prefix}/{key}")}
+  return held or ({min(keys, key=lambda key: hashlib.sha256(f"{prefix}/{key}".encode()).digest())} if keys else set())

@@ -9,6 +9,7 @@ import csv
 import pathlib
 
 from data_pipelines.sources import Listing, Video
+from data_pipelines.sources.lists import normal
 from data_pipelines.sources.registry import SourceOptions
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import SPLITS
@@ -33,11 +34,13 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
   file = pathlib.Path(options.manifest)
   rows = _read(file)
   root = root or file.parent
-  videos, missing = [], []
+  listing = Listing()
   seen: dict[str, int] = {}
   for line, row in rows:
     where = f"{file}, line {line}"
     path, label, split = (row[name] for name in REQUIRED)
+    if "\\" in path and not (root / path).exists():  # written on Windows
+      path = normal(path)
     if not path:
       raise UserError(f"{where}: the path is empty.")
     if label.lower() not in LABELS:
@@ -58,24 +61,23 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
       seen[key] = line
     if options.compression and compression and compression not in options.compression:
       continue
-    if not (root / path).exists():
-      missing.append((path, "no such file"))
-      continue
-    videos.append(
-      Video(
-        video_id=video_id,
-        path=str(root / path),
-        label=fake,
-        split=split,
-        dataset=dataset,
-        manipulation=manipulation,
-        compression=compression,
-        pair=row.get("pair", ""),
-        identity=row.get("identity", ""),
-        extra={key: value for key, value in row.items() if key not in (*REQUIRED, *OPTIONAL)},
-      )
+    video = Video(
+      video_id=video_id,
+      path=str(root / path),
+      label=fake,
+      split=split,
+      dataset=dataset,
+      manipulation=manipulation,
+      compression=compression,
+      pair=row.get("pair", ""),
+      identity=row.get("identity", ""),
+      extra={key: value for key, value in row.items() if key not in (*REQUIRED, *OPTIONAL)},
     )
-  return Listing(videos, missing)
+    if (root / path).exists():
+      listing.videos.append(video)
+    else:
+      listing.miss(path, "no such file", video)
+  return listing
 
 
 def _read(file: pathlib.Path) -> list[tuple[int, dict[str, str]]]:

@@ -77,11 +77,11 @@ def distort(frames: Frames, name: str, level: int, video: str, rate: float = 25.
 
 
 def distort_by(cell: str, video: str, rate: float, frames: Frames) -> Iterator[np.ndarray]:
-  """`distort` by a cell's folder name; frames pass as they are where it is ""."""
-  if not cell:
-    return iter(frames)
-  name, level = cell.rsplit("-", 1)
-  return distort(frames, name, int(level), video, rate)
+  """`distort` by a cell's folder name, or several in order ("blur-3+contrast-1"); "" lets frames pass as they are."""
+  for one in cell.split("+") if cell else ():
+    name, level = one.rsplit("-", 1)
+    frames = distort(frames, name, int(level), video, rate)
+  return iter(frames)
 
 
 def _each(frames: Frames, function: Callable, parameter: float, rng: np.random.Generator) -> Iterator[np.ndarray]:

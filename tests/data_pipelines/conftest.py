@@ -1,10 +1,12 @@
 """Small videos that tests write themselves, and boxes for them, so that no face need be found to test the road."""
 
 import csv
+import io
 import itertools
 import json
 import pathlib
 import random
+import tarfile
 from collections.abc import Callable, Sequence
 
 import av
@@ -172,22 +174,22 @@ def make_dfdc(root: pathlib.Path, parts=(0, 1, 9, 10), test: str = "labels.csv")
 
 
 def make_dfdc_preview(root: pathlib.Path) -> pathlib.Path:
-  """Sixty training and six test people, each swapped with the next, by the two methods."""
+  """Sixty training and six test people; into a take of each the next one's face is put, by the two methods."""
   entries = {}
   for split, people in (("train", range(100, 160)), ("test", range(200, 206))):
     for person in people:
       for take in "AB":
-        entries[f"original_videos/{person}/{person}_{take}_001.mp4"] = {
+        entries[f"original_videos/{person}/{person}_{take}.mp4"] = {
           "label": "real", "set": split, "target_id": person, "swapped_id": None, "augmentations": [],
         }  # fmt: skip
       other = person + 1 if person + 1 in people else people[0]
       for method in ("method_A", "method_B"):
-        entries[f"{method}/{person}/{other}/{person}_A_001_0_5.mp4"] = {
+        entries[f"{method}/{person}/{person}_A/{other}_{person}_A_0.mp4"] = {
           "label": "fake", "set": split, "target_id": person, "swapped_id": other,
         }  # fmt: skip
   place(root, *entries)
   write(root / "dataset.json", json.dumps(entries))
-  (root / "original_videos/100/100_A_001.mp4").unlink()
+  (root / "original_videos/100/100_A.mp4").unlink()
   return root
 
 
@@ -204,9 +206,20 @@ def make_deeper_forensics(root: pathlib.Path, reals: bool = True) -> pathlib.Pat
   return root
 
 
+def make_archive(path: pathlib.Path, members: Sequence[str]) -> None:
+  """A tar.gz of empty files, quickly."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+    for name in members:
+      archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+
+
 def make_wild_deepfake(root: pathlib.Path, gap: str = "_") -> pathlib.Path:
+  """Archives of two sequences of two pictures (empty: listing decodes nothing), as the authors nest them."""
   for label, split in itertools.product(("real", "fake"), ("train", "test")):
-    place(root, *(f"{label}{gap}{split}/{n}.tar.gz" for n in range(60 if split == "train" else 3)))
+    for n in range(60 if split == "train" else 3):
+      members = [f"./{n}/{label}/{sequence}/{frame}.png" for sequence in (0, 3) for frame in (1, 2)]
+      make_archive(root / f"{label}{gap}{split}/{n}.tar.gz", members)
   return root
 
 

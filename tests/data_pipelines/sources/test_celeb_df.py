@@ -31,12 +31,12 @@ def place(root: pathlib.Path, *names: str) -> None:
 @pytest.mark.parametrize("source", ["celeb_df_v1", "celeb_df_v2"])
 @pytest.mark.parametrize("seed", range(3))
 def test_celeb_df_split_by_an_independent_reading(tmp_path, miniature, source, seed):
-  """Guards the inverted flags, the last line without an end, and test videos, their originals or pairs in train."""
+  """Guards --strict-people: inverted flags, the last line without an end, test videos, their originals or pairs."""
   root = miniature(source, tmp_path, seed=seed)
   lines = (root / "List_of_testing_videos.txt").read_bytes()
   assert not lines.endswith(b"\n")
   tested = {line.split(" ")[1]: 1 - int(line.split(" ")[0]) for line in lines.decode().split("\n")}
-  found = listing(source, root)
+  found = listing(source, root, strict_people=True)
   where = {pathlib.Path(v.path).relative_to(root).as_posix(): v for v in found.videos}
   assert {path: v.label for path, v in where.items() if v.split == "test"} == tested
   assert all(v.label == path.startswith("Celeb-synthesis") for path, v in where.items())
@@ -63,7 +63,7 @@ def test_celeb_df_reports_what_is_absent_and_skips_hidden_files(tmp_path):
   """Guards partial downloads: a listed video that is not there, a folder that is not there, macOS's `._` files."""
   place(tmp_path, "Celeb-real/id0_0000.mp4", "Celeb-real/._id0_0000.mp4", "Celeb-synthesis/id0_id1_0000.mp4")
   write(tmp_path / "List_of_testing_videos.txt", "1 Celeb-real/id0_0000.mp4\n0 Celeb-synthesis/id5_id6_0001.mp4")
-  found = listing("celeb_df_v2", tmp_path)
+  found = listing("celeb_df_v2", tmp_path, strict_people=True)
   assert [v.video_id for v in found.videos] == ["celeb_df_v2/original/none/Celeb-real/id0_0000"]
   missing = dict(found.missing)
   assert missing["YouTube-real"] == "no such folder"

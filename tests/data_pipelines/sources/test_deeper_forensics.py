@@ -38,7 +38,7 @@ def test_deeper_forensics_reals_are_the_targets(tmp_path, miniature):
   root = miniature("deeper_forensics", tmp_path / "df")
   videos = by_id(listing("deeper_forensics", root))
   assert not any("source_videos" in v.path for v in videos.values())
-  assert {v.manipulation for v in videos.values()} == {"original", "end_to_end", "end_to_end_random_level"}
+  assert {v.manipulation for v in videos.values()} == {"original", "end_to_end"}
   fake, real = videos["deeper_forensics/end_to_end/none/004_M103"], videos["deeper_forensics/original/c23/004"]
   assert (fake.label, fake.split, fake.pair, fake.identity) == (1, "test", "004", "004+M103")
   assert (real.label, real.split, real.pair, real.identity) == (0, "test", "004", "004")

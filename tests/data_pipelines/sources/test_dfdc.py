@@ -96,14 +96,14 @@ def test_dfdc_label_files_that_are_wrong_are_refused(tmp_path, file, text, messa
 
 
 def test_dfdc_preview_pairs_people_and_methods(tmp_path, miniature):
-  """Guards the original of a fake (longest name), people of fakes, val cut by people, and the choice of methods."""
+  """Guards a fake's original (target and take), people of fakes, val cut by people, the choice of methods."""
   root = miniature("dfdc_preview", tmp_path)
   found = listing("dfdc_preview", root)
   videos = by_id(found)
-  fake = videos["dfdc_preview/method_A/none/method_A/200/201/200_A_001_0_5"]
-  assert (fake.label, fake.split, fake.pair, fake.identity) == (1, "test", "200_A_001", "200+201")
-  assert videos["dfdc_preview/original/none/original_videos/200/200_A_001"].pair == "200_A_001"
-  assert ("original_videos/100/100_A_001.mp4", "no such file") in found.missing
+  fake = videos["dfdc_preview/method_A/none/method_A/200/200_A/201_200_A_0"]
+  assert (fake.label, fake.split, fake.pair, fake.identity) == (1, "test", "200_A", "200+201")
+  assert videos["dfdc_preview/original/none/original_videos/200/200_A"].pair == "200_A"
+  assert ("original_videos/100/100_A.mp4", "no such file") in found.missing
   left_out = [path for path, reason in found.missing if reason.startswith("left out")]
   assert len(left_out) + len(videos) + 1 == 4 * 66
   only_b = listing("dfdc_preview", root, manipulations=("method_B",))

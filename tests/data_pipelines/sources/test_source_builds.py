@@ -94,10 +94,10 @@ def test_other_layouts_of_videos(tmp_path, miniature, write_video, moving_frames
 
 
 def test_wild_deepfake_archives_of_crops(tmp_path):
-  """Guards archives of sequence folders: every sequence a track with --max-tracks=0, pictures in number order."""
+  """Guards archives of sequence folders: every one a video, short ones failures, pictures in number order."""
   rng = np.random.default_rng(0)
   pictures = {}
-  for folder, lengths in (("real train", (12, 9)), ("fake train", (10,)), ("real test", (8,)), ("fake test", (11,))):
+  for folder, lengths in (("real train", (12, 9, 3)), ("fake train", (10,)), ("real test", (8,)), ("fake test", (11,))):
     (tmp_path / "wild" / folder).mkdir(parents=True)
     with tarfile.open(tmp_path / "wild" / folder / "7.tar.gz", "w:gz") as archive:
       for sequence, length in enumerate(lengths):
@@ -111,12 +111,17 @@ def test_wild_deepfake_archives_of_crops(tmp_path):
   output = tmp_path / "out"
   tracks = run(output, "--source=wild_deepfake", f"--root={tmp_path / 'wild'}", "--max-tracks=0")
   assert {(t.video_id, t.track, t.frames) for t in tracks} == {
-    ("wild_deepfake/original/none/train/7", 0, 12),
-    ("wild_deepfake/original/none/train/7", 1, 9),
-    ("wild_deepfake/fake/none/train/7", 0, 10),
-    ("wild_deepfake/original/none/test/7", 0, 8),
-    ("wild_deepfake/fake/none/test/7", 0, 11),
+    ("wild_deepfake/original/none/train/7/0", 0, 12),
+    ("wild_deepfake/original/none/train/7/1", 0, 9),
+    ("wild_deepfake/fake/none/train/7/0", 0, 10),
+    ("wild_deepfake/original/none/test/7/0", 0, 8),
+    ("wild_deepfake/fake/none/test/7/0", 0, 11),
   }
+  assert len({t.sha256 for t in tracks}) == 5  # of the sequence, not of the archive
+  failed = [f for split in schema.SPLITS for f in schema.read_failures(output, split)]
+  assert [(f.video_id, f.label, f.reason) for f in failed] == [
+    ("wild_deepfake/original/none/train/7/2", 0, "no sequence of at least 8 consecutive pictures (the longest has 3)")
+  ]
   import tensorflow_datasets as tfds
 
   source = tfds.builder_from_directory(str(output)).as_data_source("train")

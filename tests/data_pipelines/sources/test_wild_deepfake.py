@@ -1,6 +1,8 @@
 """WildDeepfake's layout: archives of crops in folders of several spellings."""
 
+import io
 import pathlib
+import tarfile
 
 import pytest
 
@@ -22,21 +24,48 @@ def place(root: pathlib.Path, *names: str) -> None:
     (root / name).touch()
 
 
+def archive(path: pathlib.Path, *members: str) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with tarfile.open(path, "w:gz") as file:
+    for name in members:
+      file.addfile(tarfile.TarInfo(name), io.BytesIO())
+
+
 @pytest.mark.parametrize("gap", ["_", " ", ""])
 def test_wild_deepfake_in_every_spelling(tmp_path, miniature, gap):
-  """Guards folders with a space, an underscore or neither; real 0 and fake 0 are two videos."""
+  """Guards folders with a space, an underscore or neither; a video is a sequence; real 0 and fake 0 are two videos."""
   found = listing("wild_deepfake", miniature("wild_deepfake", tmp_path, gap=gap))
   videos = by_id(found)
-  assert not found.missing and len(videos) == 2 * 63
-  assert videos["wild_deepfake/original/none/test/0"].label == 0 and videos["wild_deepfake/fake/none/test/0"].label == 1
+  assert not found.lacking and len(videos) == 2 * 63 * 2
+  real, fake = videos["wild_deepfake/original/none/test/0/3"], videos["wild_deepfake/fake/none/test/0/3"]
+  assert (real.label, real.inside, fake.label, fake.inside) == (0, "0/real/3", 1, "0/fake/3")
   assert {v.split for v in videos.values() if "/train/" in v.video_id} == {"train", "val"}
+  by_archive = {}
+  for video in videos.values():
+    assert by_archive.setdefault(video.path, video.split) == video.split  # held out by archive
 
 
 def test_wild_deepfake_partial_unpacked_and_dotted(tmp_path):
   """Guards a missing split, an archive beside its unpacked folder, and names that differ after a dot."""
-  place(tmp_path, "real_train/1.tar.gz", "real_train/1/seq/0.png", "real_train/2/seq/0.png", "real_train/.DS_Store")
-  place(tmp_path, "real_train/3.1.tar.gz", "real_train/3.2.tgz", "real_train/readme.txt")
+  place(tmp_path, "real_train/1/1/real/7/0.png", "real_train/2/2/real/7/0.png", "real_train/.DS_Store")
+  place(
+    tmp_path, "real_train/readme.txt", "real_train/2/real/8/0.png", "real_train/2/0.png", "real_train/5.tar.gz.part"
+  )
+  for name in ("1.tar.gz", "3.1.tar.gz", "3.2.tgz"):
+    archive(tmp_path / "real_train" / name, "1/real/7/0.png")
+  (tmp_path / "real_train/4.tar.gz").write_bytes(b"cut")
+  archive(tmp_path / "real_train/6.tar.gz", "6/fake/0/1.png", "6/real/0/1.png")
   found = listing("wild_deepfake", tmp_path)
-  names = {pathlib.Path(v.path).name: v.video_id.rsplit("/", 1)[1] for v in found.videos}
-  assert names == {"1.tar.gz": "1", "2": "2", "3.1.tar.gz": "3.1", "3.2.tgz": "3.2"}
-  assert dict(found.missing) == dict.fromkeys(["fake_train", "real_test", "fake_test"], "no such folder")
+  names = {v.video_id.split("/train/")[1]: pathlib.Path(v.path).name for v in found.videos}
+  assert names == {
+    "1/7": "1.tar.gz", "2/7": "2", "2/8": "2", "2/all": "2", "3.1/1/real/7": "3.1.tar.gz", "3.2/1/real/7": "3.2.tgz",
+    "6/0": "6.tar.gz",
+  }  # fmt: skip
+  missing = dict(found.missing)
+  assert missing.pop("real_train/4.tar.gz").startswith("damaged archive")
+  assert missing.pop("real_train/6.tar.gz/6/fake/0") == "left out: fake faces in a folder of real ones"
+  assert missing == dict.fromkeys(["fake_train", "real_test", "fake_test"], "no such folder")
+  assert dict(found.omitted) == {
+    "real_train/1/1/real/7/0.png": "left out: unpacked from an archive that is read itself",
+    "real_train/5.tar.gz.part": "left out: a partial download",
+  }
