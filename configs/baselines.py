@@ -1,5 +1,6 @@
 """Baselines of the papers' tables: ResNet-18 and -50 on single frames, I3D on ResNet-50; at 224 px.
 
+  python -m dfdetect_jax.interop.convert --method=baselines --variant=resnet50 --from=resnet50.pth --to=weights/resnet50
   python -m dfdetect_jax.train --config=configs/baselines.py:resnet50 --workdir=runs/resnet50 --data=shards/ffpp_c23 \\
     --config.init=weights/resnet50
 
@@ -27,12 +28,12 @@ NETWORKS = {
 SMALL = {
   "model.width": 24, "clips.size": 64, "clips.train_clips": 4, "clips.test_clips": 8, "batch_size": 16,
   "total_steps": 1000, "eval_every": 100, "checkpoint_every": 100, "log_every": 25,
-  "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 50,
+  "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 50, "init": "random",
 }  # fmt: skip
 TEST = {
   "model.width": 4, "clips.size": 32, "clips.train_clips": 1, "clips.test_clips": 2, "batch_size": 4,
   "total_steps": 20, "eval_every": 10, "checkpoint_every": 10, "log_every": 5, "eval_batch_size": 4,
-  "optimizer.learning_rate": 1e-3, "workers": 0,
+  "optimizer.learning_rate": 1e-3, "workers": 0, "init": "random",
 }  # fmt: skip
 VARIANTS = {
   **NETWORKS,
@@ -48,6 +49,7 @@ def get_config(arg: str | None = None):
   """ResNet-50 on single frames, or the variant that `arg` names."""
   config = base_config()
   config.method = "baselines"
+  config.starts_from = "ImageNet's ResNet of its size (torchvision's), which I3D inflates"
   config.model.network = "resnet50"  # or resnet18, i3d_r50
   config.model.width = 64  # channels of the stem
 

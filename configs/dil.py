@@ -45,12 +45,12 @@ VARIANTS = {
   "small": {
     "model.size": "small", "model.temporal_init": "difference", "clips.size": 64, "batch_size": 8, "total_steps": 500,
     "eval_every": 0, "checkpoint_every": 100, "log_every": 25, "optimizer.learning_rate": 1e-3,
-    "optimizer.warmup_steps": 50, "optimizer.schedule": "cosine",
+    "optimizer.warmup_steps": 50, "optimizer.schedule": "cosine", "init": "random",
   },
   "test": {
     "model.size": "test", "model.stages": (1, 2), "clips.size": 32, "clips.snippets": 2, "clips.test_snippets": 3,
     "batch_size": 4, "total_steps": 20, "eval_every": 10, "checkpoint_every": 10, "log_every": 5, "eval_batch_size": 4,
-    "optimizer.learning_rate": 1e-3, "workers": 0,
+    "optimizer.learning_rate": 1e-3, "workers": 0, "init": "random",
   },
 }  # fmt: skip
 
@@ -59,6 +59,7 @@ def get_config(arg: str | None = None):
   """The paper's setting, or the variant that `arg` names."""
   config = base_config()
   config.method = "dil"
+  config.starts_from = "ImageNet's ResNet-50 (torchvision's)"
   config.model.size = "resnet50"
   config.model.intra = True  # Intra-SIM in the even blocks of a stage
   config.model.inter = True  # Inter-SIM in the odd ones

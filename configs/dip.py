@@ -1,6 +1,8 @@
 """DIP (Nie et al., TMM 2025): 8 clips of 16 frames per video at 224 px, ViT-B/16 blocks, EMA teacher.
 
-  python -m dfdetect_jax.train --config=configs/dip.py --workdir=runs/dip --data=shards/ffpp_c23
+  python -m dfdetect_jax.interop.convert --method=dip --from=vit_base_patch16_224.npz --to=weights/vit_b16
+  python -m dfdetect_jax.train --config=configs/dip.py --workdir=runs/dip --data=shards/ffpp_c23 \\
+    --config.init=weights/vit_b16
 
 Paper: four RTX 3090, AdamW 4e-6, batch 16; FF++ c23 AUC 99.46 % / ACC 99.10 %, c40 95.16 % / 92.33 % (Table I),
 Celeb-DF-v2 AUC 88.36 % (Table II). The number of steps is unstated; 50,000 steps of 16 triplets (139 passes over FF++'s
@@ -47,12 +49,12 @@ VARIANTS = {
     "model.size": "small", "model.units": 1, "model.spatial": 1, "model.temporal": 2, "model.layers": 2,
     "model.temporal_init": "difference", "clips.frames": 8, "clips.size": 64, "batch_size": 16, "total_steps": 400,
     "eval_every": 0, "checkpoint_every": 100, "log_every": 25, "optimizer.learning_rate": 1e-3,
-    "optimizer.warmup_steps": 50, "optimizer.schedule": "cosine", "eval_batch_size": 32,
+    "optimizer.warmup_steps": 50, "optimizer.schedule": "cosine", "eval_batch_size": 32, "init": "random", "remat": "",
   },
   "test": {
     "model.size": "test", "model.units": 1, "model.spatial": 1, "model.layers": 1, "clips.frames": 8, "clips.size": 64,
     "clips.test_clips": 2, "batch_size": 4, "total_steps": 20, "eval_every": 10, "checkpoint_every": 10, "log_every": 5,
-    "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 2, "workers": 0,
+    "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 2, "workers": 0, "init": "random", "remat": "",
   },
 }  # fmt: skip
 
@@ -61,11 +63,12 @@ def get_config(arg: str | None = None):
   """The paper's setting, or the variant that `arg` names."""
   config = base_config()
   config.method = "dip"
+  config.starts_from = "a ViT of ImageNet (ViT-B/16: augreg's .npz, timm's, DeiT's, DINO's or MAE's)"  # ours, unstated
   config.model.size = "b"  # ViT-B/16; also s, ti
   config.model.units = 3
   config.model.spatial = 3  # SA blocks per unit
   config.model.temporal = 1  # TA blocks per unit
-  config.model.temporal_init = "zero"  # for image weights; or difference, for training from scratch
+  config.model.temporal_init = "zero"  # for image weights; identity likewise; or difference, from scratch
   config.model.pooling = "mean"  # or max
   config.model.layers = 6  # DiCA layers
   config.model.dica = True

@@ -9,6 +9,8 @@ of them warm-up from 0.01 to where the cosine is by then, 0.0976 (both as SlowFa
 
   python -m dfdetect_jax.interop.convert --method=ftcn --from=ftcn_tt.pth --to=weights/ftcn
 
+They expect their authors' crop: shards built with --align=ftcn. Training starts from random weights (decision);
+--config.init=DIR starts from these, or from torchvision's ResNet-50, inflated.
 Our decisions: an epoch takes one clip of each of the 720 real and 4 x 720 fake videos, clips are flipped at random.
 A training step recomputes activations, because the stem's map alone is 392 MiB per clip in float32. Not yet reproduced
 here: nobody may ship FF++. What was measured is in the README.

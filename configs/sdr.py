@@ -1,10 +1,15 @@
 """SDR (ICASSP 2025): four FTCN branches on perturbed views of 32 frames at 224 px, integrated by TRFI.
 
-  python -m dfdetect_jax.train --config=configs/sdr.py --workdir=runs/sdr --data=shards/ffpp_c23
+  python -m dfdetect_jax.interop.convert --method=sdr --from=resnet50.pth --to=weights/sdr    # or ftcn_tt.pth
+  python -m dfdetect_jax.train --config=configs/sdr.py --workdir=runs/sdr --data=shards/ffpp_c23 \\
+    --config.init=weights/sdr
 
 Paper: Adam, batch 16, FTCN's settings else; hardware unstated. AUC / ACC with one manipulation of FF++ HQ (c23) left
 out of training (Table I): DF 99.7 / 97.5, FS 99.7 / 97.9, F2F 99.6 / 98.6, NT 99.4 / 98.7 %. AUC after all of FF++
 (Table II): Celeb-DF-v2 88.5 %, DFDC 76.2 %.
+"The 3D R50 is used as backbone and the weights of attention heads are randomly initialized": which R50 is unstated;
+ours is ImageNet's, its 1×1 convolutions inflated. ftcn_tt.pth has seen FF++ and expects its authors' crop
+(--align=ftcn).
 Our decisions: the learning rate (1e-4, lost in the text), as many epochs as FTCN, one clip of each video in an epoch,
 bfloat16 and recomputed activations (four stem maps are 1.5 GiB per clip in float32), and the values marked so in
 `dfdetect_jax/methods/sdr`. Not yet reproduced here: nobody may ship FF++. What was measured is in the README.
@@ -30,12 +35,13 @@ VARIANTS = {
   "small": {
     "model.size": "small", "clips.frames": 16, "clips.size": 64, "clips.train_clips": 4, "dtype": "float32",
     "remat": "", "total_steps": 150, "eval_every": 0, "checkpoint_every": 50, "log_every": 25,
-    "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 50,
+    "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 50, "init": "random",
   },
   "test": {
     "model.size": "test", "clips.frames": 4, "clips.size": 32, "clips.test_clips": 2, "batch_size": 4,
     "dtype": "float32", "remat": "", "total_steps": 20, "eval_every": 10, "checkpoint_every": 10, "log_every": 5,
     "eval_batch_size": 4, "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 2, "workers": 0,
+    "init": "random",
   },
 }  # fmt: skip
 
@@ -44,6 +50,7 @@ def get_config(arg: str | None = None):
   """The paper's setting, or the variant that `arg` names."""
   config = base_config()
   config.method = "sdr"
+  config.starts_from = "a 3D ResNet-50 (torchvision's ResNet-50 inflated, or FTCN's own ftcn_tt.pth)"
   config.model.size = "paper"  # FTCN's sizes
   config.model.branches = 4  # 1-6; more than four cycle through the augmentations
   config.model.shared = False  # True: one set of weights for all branches

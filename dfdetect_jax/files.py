@@ -128,9 +128,18 @@ def read_rows(path: Path, columns: Sequence[str], cure: str) -> list[tuple[str, 
   Raises:
     DamagedFile: a column is missing, or a row has fields too many or too few.
   """
+  return parse_rows(read_text(path, cure), path, columns, cure)
+
+
+def parse_rows(text: str, path: object, columns: Sequence[str], cure: str) -> list[tuple[str, dict[str, str]]]:
+  """The rows of a CSV text; `path` names its file in messages, all else as in `read_rows`.
+
+  Raises:
+    DamagedFile: a column is missing, or a row has fields too many or too few.
+  """
   csv.field_size_limit(sys.maxsize)  # the module's own limit is 131,072 characters: clip scores of a long video
   try:
-    reader = csv.DictReader(io.StringIO(read_text(path, cure), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     header = reader.fieldnames or []
     rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
   except csv.Error as error:

@@ -4,6 +4,7 @@ python -m dfdetect_jax.interop.convert --method=dil --from=resnet50.pth --to=wei
 python -m dfdetect_jax.interop.export --from=runs/dil --to=dil.safetensors
 """
 
-from dfdetect_jax.interop.checkpoint import initial_variables, load
+from dfdetect_jax.interop.checkpoint import load
+from dfdetect_jax.interop.start import initial_variables
 
 __all__ = ["initial_variables", "load"]

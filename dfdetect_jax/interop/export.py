@@ -4,6 +4,7 @@
 
 Names and layouts are PyTorch's where the method has a key table of its own (FTCN's, torchvision's, timm's), so that the
 file opens there; all else is under our names, `params/…`. dfdetect_jax.interop.convert reads the file back exactly.
+The header says which videos the weights have seen, so that no later run is judged by them.
 """
 
 import argparse
@@ -14,8 +15,13 @@ import numpy as np
 
 from dfdetect_jax.errors import exit_on_user_error
 from dfdetect_jax.interop import files, names
+from dfdetect_jax.interop.checkpoint import read_conversion
+from dfdetect_jax.interop.start import inherited_videos
 from dfdetect_jax.interop.tables import tables
 from dfdetect_jax.runs.restore import restore_run
+from dfdetect_jax.runs.trained_videos import format_trained_videos
+
+TRAINED = "train_videos"  # in the file's header
 
 
 def export(
@@ -42,6 +48,10 @@ def export(
     place = table.place(name.partition("/")[2]) if table else None
     arrays[place.key if place else name] = place.to_file(value) if place else value
   about = {"method": run.config.method, "keys": table.name if table else "own names", "step": str(run.step)}
+  about["normalisation"] = "imagenet"  # what our first layers see, whatever the weights once came from
+  seen, unknown = inherited_videos(source)
+  if not unknown and (seen or read_conversion(source) is None):
+    about[TRAINED] = format_trained_videos(seen)
   files.write(target, arrays, about)
   return arrays
 

@@ -1,8 +1,10 @@
 """Weight files as flat dicts of arrays: `.safetensors`, `.npz`, `.pth`. Nothing that could run code is unpickled."""
 
+import hashlib
 import pathlib
 import pickle
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 import safetensors
@@ -10,6 +12,8 @@ import safetensors.numpy
 
 from dfdetect_jax.errors import UserError
 
+# The first whose `weights_only` cannot be talked into running code (CVE-2025-32434).
+TORCH_VERSION = (2, 6)
 SAFETENSORS, NPZ, TORCH = (".safetensors",), (".npz",), (".pth", ".pt", ".bin")
 
 
@@ -23,10 +27,15 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     Arrays by their names in the file, floating-point ones as float32.
 
   Raises:
-    UserError: the file is missing, broken, of another kind, or holds anything but tensors.
+    UserError: the file is missing, broken, of another kind, or holds anything but tensors, or numbers that are NaN or
+      infinite.
   """
   path = pathlib.Path(path)
-  if not path.is_file():
+  try:
+    found = path.is_file()
+  except (OSError, ValueError) as error:
+    raise UserError(f"{str(path)[:80]}… is no path of a weight file ({getattr(error, 'strerror', error)}).") from error
+  if not found:
     raise UserError(f"there is no weight file {path}.")
   readers = dict.fromkeys(SAFETENSORS, _safetensors) | dict.fromkeys(NPZ, _npz) | dict.fromkeys(TORCH, _torch)
   if path.suffix not in readers:
@@ -34,7 +43,46 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
   arrays = readers[path.suffix](path)
   if not arrays:
     raise UserError(f"{path} holds no weights.")
-  return {name: a.astype(np.float32) if _is_float(a) else a for name, a in arrays.items()}
+  arrays = {name: a.astype(np.float32) if _is_float(a) else a for name, a in arrays.items()}
+  check_finite(arrays, str(path))
+  return arrays
+
+
+def about(path: str | pathlib.Path) -> dict[str, str]:
+  """The text in the header of a `.safetensors` file that `read` has read; {} for other kinds."""
+  if pathlib.Path(path).suffix not in SAFETENSORS:
+    return {}
+  with safetensors.safe_open(path, "numpy") as file:
+    return file.metadata() or {}
+
+
+def check_finite(arrays: Mapping[str, np.ndarray], where: str) -> None:
+  """Refuses weights that are no numbers.
+
+  Raises:
+    UserError: NaN or infinity in some of them; each array is named, with how many it holds.
+  """
+  bad = {name: int(a.size - np.isfinite(a).sum()) for name, a in arrays.items() if a.dtype.kind == "f"}
+  bad = {name: count for name, count in bad.items() if count}
+  if bad:
+    told = ", ".join(f"{name} ({count} of {arrays[name].size})" for name, count in list(bad.items())[:8])
+    more = f" and {len(bad) - 8} more" if len(bad) > 8 else ""
+    raise UserError(
+      f"{where} holds weights that are NaN or infinite, in {len(bad)} arrays: {told}{more}. The file is damaged, or "
+      "the training that it comes from diverged: take another one."
+    )
+
+
+def digest(array: np.ndarray) -> str:
+  """SHA-256 of an array's dtype, shape and numbers."""
+  head = f"{array.dtype.name}{list(array.shape)}".encode()
+  return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def file_digest(path: str | pathlib.Path) -> str:
+  """SHA-256 of a file."""
+  with pathlib.Path(path).open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(path: str | pathlib.Path, arrays: dict[str, np.ndarray], about: dict[str, str]) -> None:
@@ -88,6 +136,11 @@ def _torch(path: pathlib.Path) -> dict[str, np.ndarray]:
       f"reading {path} needs PyTorch: pip install 'dfdetect_jax[torch]'. Or save the weights as .safetensors, which "
       "needs nothing more."
     ) from error
+  if tuple(int(part) for part in torch.__version__.split(".")[:2]) < TORCH_VERSION:
+    raise UserError(
+      f"reading {path} needs PyTorch 2.6 or later, here is {torch.__version__}: before, a weight file could run code "
+      "when opened (CVE-2025-32434). pip install 'torch>=2.6', or save the weights as .safetensors."
+    )
   try:
     state = torch.load(path, map_location="cpu", weights_only=True)
   except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
@@ -104,4 +157,4 @@ def _torch(path: pathlib.Path) -> dict[str, np.ndarray]:
       f"{path} was refused: only tensors are taken, and it also holds {', '.join(other[:8])}. Save "
       "model.state_dict() alone."
     )
-  return {str(k): (v.float() if v.is_floating_point() else v).numpy() for k, v in state.items()}
+  return {str(k): (v.float() if v.is_floating_point() else v).detach().cpu().numpy() for k, v in state.items()}

@@ -34,4 +34,6 @@ def table() -> Table:
     ),
     ((r".*num_batches_tracked", "a counter"),),
     export=True,
+    note="ftcn_tt.pth was trained by its authors on FaceForensics++; which videos is not listed, so that leaks from "
+    "there cannot be looked for. It expects their crop (--align=ftcn).",
   )

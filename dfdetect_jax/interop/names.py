@@ -51,6 +51,11 @@ def flatten(variables: Mapping[str, Any]) -> dict[str, Any]:
   return flat
 
 
+def shadows(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Arrays of the same names, shapes and dtypes that hold zeros and take no memory, to see what fits where."""
+  return {name: np.broadcast_to(np.zeros((), a.dtype), a.shape) for name, a in arrays.items()}
+
+
 def unflatten(flat: Mapping[str, np.ndarray], like: Mapping[str, Any]) -> dict[str, Any]:
   """Variables with the tree of `like`, of the arrays in `flat`; the inverse of `flatten`."""
   tree = {}

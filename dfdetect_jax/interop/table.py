@@ -8,7 +8,7 @@ an `Entry` names a module (`layer1_0/bn1`), whose leaves follow PyTorch's names 
 import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -89,6 +89,10 @@ class Table:
       left over is an error.
     prepare: turns the file's arrays into those that `entries` describe, where a file cuts its parameters otherwise.
     export: whether weights are also written under these keys: each of our leaves must be an array of its own.
+    first_layer: key of a first layer with a bias and without padding, into which a normalisation can be folded.
+    fill: what stands in for a key that a file of fewer blocks lacks, and how it was made; None for a key that it ought
+      to have.
+    note: what people should know who judge by such weights.
   """
 
   name: str
@@ -96,6 +100,9 @@ class Table:
   unused: tuple[tuple[str, str], ...] = ()
   prepare: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
   export: bool = False
+  first_layer: str = ""
+  fill: Callable[[str, Mapping[str, np.ndarray]], tuple[np.ndarray, str] | None] | None = None
+  note: str = ""
 
   def place(self, name: str) -> Place | None:
     """Where our leaf `name` lies, None if the file has no such thing."""

@@ -14,7 +14,7 @@ def tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
   if config.method == "dil":
     return (resnet.table("torchvision ResNet-50"),)
   if config.method == "dip":
-    return (vit.dip(model.units, model.spatial, model.temporal),)
+    return (vit.dip(model.units, model.spatial, model.temporal, model.temporal_init),)
   if config.method == "st_ilif":
     return (resnet.st_ilif(),)
   if config.method == "ftcn":

@@ -24,6 +24,7 @@ class Report:
     missing: our names that this kind of file has, and this file does not, with the key looked for.
     left_over: keys of the file that nobody asked for.
     mismatched: our names whose arrays have another shape, with both shapes.
+    normalisation: that the file's first layer expected, and how that is known; "" where it plays no part.
   """
 
   table: str
@@ -34,6 +35,7 @@ class Report:
   missing: dict[str, str] = dataclasses.field(default_factory=dict)
   left_over: list[str] = dataclasses.field(default_factory=list)
   mismatched: dict[str, str] = dataclasses.field(default_factory=dict)
+  normalisation: str = ""
 
   def problems(self) -> list[str]:
     """A line for each key that is missing, left over or of another shape."""
@@ -41,11 +43,25 @@ class Report:
     lines += [f"left over {key}" for key in self.left_over]
     return lines + [f"{name}: {shapes}" for name, shapes in self.mismatched.items()]
 
+  def random_modules(self) -> list[str]:
+    """Where arrays keep their initial values: the largest modules of which nothing was taken, else the array itself."""
+    taken: set[str] = set()
+    for name in (*self.loaded, *self.adapted):
+      parts = name.split("/")[1:-1]
+      taken |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+    found: dict[str, None] = {}
+    for name in self.fresh:
+      parts = name.split("/")[1:]
+      prefixes = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+      found[next((prefix for prefix in prefixes if prefix not in taken), "/".join(parts))] = None
+    return list(found)
+
   def __str__(self) -> str:
     lines = [
       f"{self.table}: {len(self.loaded)} loaded, {len(self.adapted)} adapted, {len(self.fresh)} fresh; "
       f"{len(self.unused)} of the file's arrays unused, {len(self.problems())} problems"
     ]
+    lines += [f"  normalisation: {self.normalisation}"] * bool(self.normalisation)
     lines += _listed("adapted", [f"{name}: {how}" for name, how in self.adapted.items()])
     lines += _listed("fresh", self.fresh)
     for why in dict.fromkeys(self.unused.values()):
@@ -110,7 +126,7 @@ def transfer(
     if name in arrays:
       taken.add(name)
       if arrays[name].shape == initial.shape:
-        out[name] = arrays[name].astype(initial.dtype)
+        out[name] = arrays[name].astype(initial.dtype, copy=False)
         report.loaded.append(name)
       else:
         report.mismatched[name] = f"the file has {list(arrays[name].shape)}, the model {list(initial.shape)}"
@@ -118,6 +134,8 @@ def transfer(
       if place.key in arrays:
         taken.add(place.key)
         _take(arrays[place.key], place, name, out, report)
+      elif table.fill is not None and (made := table.fill(place.key, arrays)) is not None:
+        _take(made[0], place, name, out, report, made[1])
       elif place.entry.optional and not own_file:
         report.fresh.append(name)
       else:
@@ -135,18 +153,23 @@ def transfer(
   return out, report
 
 
-def _take(array: np.ndarray, place: Place, name: str, out: dict[str, np.ndarray], report: Report) -> None:
-  """Puts one array of the file in its place, adapted if it must be."""
+def _take(
+  array: np.ndarray, place: Place, name: str, out: dict[str, np.ndarray], report: Report, made: str = ""
+) -> None:
+  """Puts one array of the file, or one that was made of it, in its place, adapted if it must be."""
   initial = out[name]
   needed = place.shape(initial.shape)
   if array.shape == needed:
-    out[name] = place.to_ours(array, initial.shape).astype(initial.dtype)
-    report.loaded.append(name)
+    out[name] = place.to_ours(array, initial.shape).astype(initial.dtype, copy=False)
+    if made:
+      report.adapted[name] = made
+    else:
+      report.loaded.append(name)
     return
   function, how = ADAPTATIONS.get(place.entry.adapt, (lambda *_: None, ""))
   adapted = function(array, needed)
   if adapted is not None:
-    out[name] = place.to_ours(adapted, initial.shape).astype(initial.dtype)
+    out[name] = place.to_ours(adapted, initial.shape).astype(initial.dtype, copy=False)
     report.adapted[name] = f"{place.key} {list(array.shape)} to {list(needed)}, {how}"
   elif place.entry.optional:
     report.fresh.append(name)

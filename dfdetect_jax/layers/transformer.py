@@ -85,6 +85,7 @@ class Mlp(nn.Module):
   hidden: int
   dropout: float = 0.0
   dtype: Dtype = jnp.float32
+  out_init: Callable = nn.initializers.xavier_uniform()
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -92,7 +93,7 @@ class Mlp(nn.Module):
     x = nn.Dense(self.hidden, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc1")(x)
     x = nn.gelu(x, approximate=False)
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    x = nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc2")(x)
+    x = nn.Dense(width, kernel_init=self.out_init, dtype=self.dtype, name="fc2")(x)
     return nn.Dropout(self.dropout, deterministic=not train)(x)
 
 
@@ -102,6 +103,7 @@ class Block(nn.Module):
   Attributes:
     heads, qkv_bias, dropout, out_init, qkv_init, dtype: see `SelfAttention`.
     mlp: hidden width of the MLP.
+    mlp_out_init: initialiser of its second layer's kernel.
     epsilon: of the LayerNorms (ViT: 1e-6, PyTorch's default: 1e-5).
   """
 
@@ -112,6 +114,7 @@ class Block(nn.Module):
   epsilon: float = 1e-6
   out_init: Callable = nn.initializers.xavier_uniform()
   qkv_init: Callable = nn.initializers.xavier_uniform()
+  mlp_out_init: Callable = nn.initializers.xavier_uniform()
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -123,4 +126,4 @@ class Block(nn.Module):
     )(y, train)
     x = x + y
     y = LayerNorm(epsilon=self.epsilon, name="norm2")(x)
-    return x + Mlp(self.mlp, self.dropout, self.dtype, name="mlp")(y, train)
+    return x + Mlp(self.mlp, self.dropout, self.dtype, self.mlp_out_init, name="mlp")(y, train)

@@ -15,7 +15,8 @@ def base_config() -> ml_collections.ConfigDict:
   config.model = ml_collections.ConfigDict()  # the model's size and switches
   config.objective = ml_collections.ConfigDict()  # loss weights, augmentation, teacher
   config.clips = ml_collections.ConfigDict()  # fields of dfdetect_jax.methods.ClipSpec
-  config.init = ""  # folder of converted weights to start from (dfdetect_jax.interop.convert); "" = random
+  config.init = ""  # folder of weights to start from (dfdetect_jax.interop.convert's, or a run's), or "random"
+  config.starts_from = ""  # what the paper starts from, in words; such a run is refused without `init`; "" = random
 
   config.seed = 0  # everything random follows from it: initialisation, order, sampling, augmentation
   config.dtype = "float32"  # compute dtype, or "bfloat16"; parameters, statistics and losses stay float32

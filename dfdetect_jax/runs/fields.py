@@ -79,6 +79,7 @@ FIELDS: Mapping[str, Field] = {
   "model.width": Field("the method's own", lambda v: True, scale=True),
   "clips.size": _whole(1, scale=True),
   "init": _text(speed=False),
+  "starts_from": _text(speed=False, **_COMFORT),  # words
   "seed": Field("a whole number from 0 to 2^32 - 1", lambda v: type(v) is int and 0 <= v < 2**32, identity=False),
   "dtype": _one_of("float32", "bfloat16"),
   "remat": Field('"" or a name in layers.remat.POLICIES', lambda v: isinstance(v, str | bool), **_COMFORT),

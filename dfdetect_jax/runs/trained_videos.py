@@ -14,12 +14,13 @@ import ml_collections
 
 from dfdetect_jax.data.videos import Leak, VideoSet, find_leaks, leaking_videos
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.files import damaged, make, read_rows
+from dfdetect_jax.files import damaged, make, parse_rows, read_text
 from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.schema import SPLITS, Track, VideoInfo, read_tracks
 
 TRAINED_FILE = "train_videos.csv"
 LEAKS = ("refuse", "drop")
+_CURE = "remove it; leaks are then looked for in the shards"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,22 +38,48 @@ def _of(tracks: Sequence[Track]) -> list[TrainedVideo]:
   return list(dict.fromkeys(videos))
 
 
-def write_trained_videos(workdir: pathlib.Path, tracks: Sequence[Track]) -> None:
+def write_trained_videos(
+  workdir: pathlib.Path, tracks: Sequence[Track], inherited: Sequence[TrainedVideo] = ()
+) -> None:
   """Writes the list, whole or not at all; a run that goes on with other shards has seen those from before too.
+
+  Args:
+    workdir: of the run.
+    tracks: of its shards.
+    inherited: what the weights that it started from had seen.
 
   Raises:
     UserError: it cannot be written.
   """
-  videos = list(dict.fromkeys([*(read_trained_videos(workdir) or []), *_of(tracks)]))
+  videos = list(dict.fromkeys([*(read_trained_videos(workdir) or []), *inherited, *_of(tracks)]))
   path = workdir / TRAINED_FILE
+  try:
+    write_whole(path, format_trained_videos(videos))
+  except OSError as error:
+    raise UserError(f"{path} cannot be written ({error.strerror or error}): make room for it.") from error
+
+
+def format_trained_videos(videos: Sequence[TrainedVideo]) -> str:
+  """The list as CSV."""
   file = io.StringIO(newline="")
   writer = csv.writer(file, lineterminator="\n")
   writer.writerow(_COLUMNS)
   writer.writerows([getattr(video, name) for name in _COLUMNS] for video in videos)
-  try:
-    write_whole(path, file.getvalue())
-  except OSError as error:
-    raise UserError(f"{path} cannot be written ({error.strerror or error}): make room for it.") from error
+  return file.getvalue()
+
+
+def parse_trained_videos(text: str, where: str) -> list[TrainedVideo]:
+  """The list that `format_trained_videos` wrote; `where` names the file in messages.
+
+  Raises:
+    DamagedFile: it is none.
+  """
+  videos = []
+  for line, row in parse_rows(text, where, ("video_id", "split", "label"), _CURE):
+    if row["label"] not in ("0", "1") or row["split"] not in SPLITS:
+      raise damaged(line, f"label '{row['label']}' of split '{row['split']}'", _CURE)
+    videos.append(make(TrainedVideo, row | {"label": int(row["label"])}, line, _CURE))
+  return videos
 
 
 def read_trained_videos(workdir: pathlib.Path) -> list[TrainedVideo] | None:
@@ -64,13 +91,7 @@ def read_trained_videos(workdir: pathlib.Path) -> list[TrainedVideo] | None:
   path = workdir / TRAINED_FILE
   if not path.is_file():
     return None
-  cure = "remove it; leaks are then looked for in the shards"
-  videos = []
-  for where, row in read_rows(path, ("video_id", "split", "label"), cure):
-    if row["label"] not in ("0", "1") or row["split"] not in SPLITS:
-      raise damaged(where, f"label '{row['label']}' of split '{row['split']}'", cure)
-    videos.append(make(TrainedVideo, row | {"label": int(row["label"])}, where, cure))
-  return videos
+  return parse_trained_videos(read_text(path, _CURE), str(path))
 
 
 def trained_videos(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> list[TrainedVideo] | None:

@@ -10,6 +10,7 @@ The order in which things happen is part of what makes a run repeatable:
 """
 
 import pathlib
+from collections.abc import Callable
 
 import jax
 import ml_collections
@@ -34,6 +35,7 @@ from dfdetect_jax.training.step_log import Diverged, StepLog
 from dfdetect_jax.training.throughput import flops_per_step
 from dfdetect_jax.training.validation import Validation
 from dfdetect_jax.training.videos import TrainingVideos, training_videos
+from dfdetect_jax.training.weights import inherited_videos, initial_variables
 
 __all__ = ["Diverged", "Preempted", "train_and_evaluate"]
 
@@ -68,11 +70,12 @@ def train_and_evaluate(
     say(f"WARNING: {warning}")
   program = make_program(config, videos.total_steps, method=method)
   validation = Validation(config, program, videos)
-  _claim_workdir(workdir, config, videos, lead)
+  inherited = inherited_videos(config, workdir, videos.everything, say)
+  _claim_workdir(workdir, config, videos, inherited, lead)
 
   # State, and the step: compiled once.
   checkpoints = Checkpoints(workdir, config.checkpoint_keep, config.checkpoint_every)
-  state, resumed = _first_state(config, program, checkpoints)
+  state, resumed = _first_state(config, program, checkpoints, workdir, say)
   step = start = int(state.step)
   session = provenance.Session(workdir, config, step)
   say(_described(config, program, videos, step if resumed else None), flush=True)
@@ -121,20 +124,13 @@ def train_and_evaluate(
 
 
 def _first_state(
-  config: ml_collections.ConfigDict, program: Program, checkpoints: Checkpoints
+  config: ml_collections.ConfigDict, program: Program, checkpoints: Checkpoints, workdir: pathlib.Path, say: Callable
 ) -> tuple[TrainState, bool]:
   """The latest checkpoint, or the state before the first step; and whether it is the former."""
   state = checkpoints.restore(program.abstract)
   if state is not None:
     return state, True
-  if not config.init:
-    return program.initial_state(), False
-  from dfdetect_jax import interop  # only runs that start from converted weights need it
-
-  method = program.method
-  shapes = jax.eval_shape(method.init, jax.random.key(0))
-  variables = interop.initial_variables(config.init, method, shapes, jax.random.key(config.seed))
-  return program.initial_state(variables), False
+  return program.initial_state(initial_variables(config, workdir, say)), False
 
 
 def _batches(
@@ -168,7 +164,7 @@ def _described(
 
 
 def _claim_workdir(
-  workdir: pathlib.Path, config: ml_collections.ConfigDict, videos: TrainingVideos, lead: bool
+  workdir: pathlib.Path, config: ml_collections.ConfigDict, videos: TrainingVideos, inherited: list, lead: bool
 ) -> None:
   """Makes the workdir, or checks that the run in it is this one; writes what every later reader goes by."""
   if (workdir / run_config.CONFIG_FILE).exists():
@@ -184,4 +180,4 @@ def _claim_workdir(
     raise UserError(
       f"the workdir {workdir} cannot be written ({error.strerror or error}): choose another --workdir."
     ) from error
-  write_trained_videos(workdir, videos.everything)  # what no test of this run may hold
+  write_trained_videos(workdir, videos.everything, inherited)  # what no test of this run may hold

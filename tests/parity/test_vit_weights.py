@@ -1,5 +1,7 @@
 """ImageNet ViT weights, timm's and augreg's, in DIP's encoder against a PyTorch ViT written from the paper."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from configs import dip as dip_config
-from dfdetect_jax import interop
-from dfdetect_jax.interop import convert, export
+from dfdetect_jax import interop, methods
+from dfdetect_jax.interop import convert, export, names
+from dfdetect_jax.interop.tables import tables
+from dfdetect_jax.interop.transfer import transfer
 from dfdetect_jax.methods.dip.encoder import SpatioTemporalEncoder
 
 PATCH, WIDTH, HEADS, MLP, DEPTH = 16, 32, 2, 64, 3
@@ -107,8 +111,9 @@ def clips():
   return np.random.default_rng(3).integers(0, 256, (2, 2, 64, 64, 3), np.uint8)
 
 
-def images():
-  mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+def images(half: bool):
+  """What the weights' own network is fed: augreg's and timm's (x/255 − ½)/½, or ImageNet's statistics."""
+  mean, std = (0.5, 0.5) if half else (np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]))
   return ((clips().reshape(-1, 64, 64, 3) / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
 
 
@@ -121,21 +126,73 @@ def relative(have, want):
   return np.linalg.norm(have - want) / np.linalg.norm(want)
 
 
+# Name of the file, what is asked, whether (x/255 − ½)/½ is expected.
+FILES = [
+  ("vit.safetensors", None, True), ("vit_base_augreg.npz", None, True), ("deit_base.safetensors", None, False),
+  ("vit.safetensors", "imagenet", False),
+]  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["timm", "augreg"])
-def test_tokens_equal_pytorch(kind, tmp_path):
-  """Guards names and layouts of both kinds of file: DIP's encoder on single frames gives the ViT's tokens."""
-  state = timm_state()
-  file = tmp_path / ("vit.safetensors" if kind == "timm" else "vit.npz")
-  if kind == "timm":
-    safetensors.numpy.save_file(state, file)
-  else:
+@pytest.mark.parametrize(("name", "asked", "half"), FILES)
+def test_tokens_equal_pytorch(name, asked, half, tmp_path):
+  """Guards names, layouts and normalisation of both kinds of file: DIP's encoder on single frames gives the tokens
+  that the ViT gives of images as the file's own network expects them."""
+  state, file = timm_state(), tmp_path / name
+  if name.endswith(".npz"):
     np.savez(file, **augreg(state))
-  report = convert.convert(config(DEPTH, 0), file, tmp_path / "dip")
+  else:
+    safetensors.numpy.save_file(state, file)
+  report = convert.convert(config(DEPTH, 0), file, tmp_path / "dip", normalisation=asked)
   assert set(report.unused) == {"head.weight", "head.bias"} and not report.adapted
   assert not [n for n in report.fresh if "/ste/" in n and "temporal_embedding" not in n]
+  told = json.loads((tmp_path / "dip" / "conversion.json").read_text())["source"]["normalisation"]
+  assert told == ("half" if half else "imagenet")
   _, variables = interop.load(tmp_path / "dip")
-  assert relative(tokens(variables["params"], DEPTH, 0), torch_vit(state, images(), range(DEPTH))) < 1e-4
+  assert relative(tokens(variables["params"], DEPTH, 0), torch_vit(state, images(half), range(DEPTH))) < 1e-4
+
+
+@pytest.mark.slow
+def test_identity_starts_as_the_image_network(tmp_path):
+  """Guards `temporal_init=identity` by equality: with temporal blocks between them, the spatial blocks hold the file's
+  in order, and the encoder is the ViT of so many blocks on each frame."""
+  state = timm_state()
+  safetensors.numpy.save_file(state, tmp_path / "vit.safetensors")
+  settings = config(1, 1, **{"model.temporal_init": "identity", "model.units": DEPTH})
+  convert.convert(config(DEPTH, 0), tmp_path / "vit.safetensors", tmp_path / "dip")
+  variables, report = interop.initial_variables(tmp_path / "dip", settings, jax.random.key(1))
+  random = {*report.random_modules()}
+  assert {n for n in random if "ste/" in n} == {f"ste/unit{i}/temporal0" for i in range(DEPTH)} | {
+    "ste/temporal_embedding"
+  }
+  encoder = SpatioTemporalEncoder(PATCH, WIDTH, HEADS, MLP, DEPTH, 1, 1, "identity")
+  have = jax.jit(encoder.apply)({"params": variables["params"]["ste"]}, jnp.asarray(clips()))
+  want = torch_vit(state, images(half=True), range(DEPTH))
+  assert relative(have.reshape(want.shape), want) < 1e-4
+
+
+def test_blocks_go_by_the_number_of_the_file(tmp_path):
+  """Guards SA:TA ratios from one folder: block n of a model is block n of the file, however the model groups them;
+  blocks past the file's end do nothing at first, and what the file has beyond the model's is named."""
+  state = timm_state()
+  safetensors.numpy.save_file(state, tmp_path / "vit.safetensors")
+  for spatial, temporal, units in ((1, 1, 1), (1, 2, 1), (2, 1, 2), (1, 1, 3)):
+    settings = config(spatial, temporal, **{"model.units": units})
+    shapes = jax.eval_shape(methods.build(settings).init, jax.random.key(0))
+    flat = {n: np.zeros(s.shape, s.dtype) for n, s in names.flatten(shapes).items()}
+    [table] = tables(settings)
+    values, report = transfer(state, table, flat)
+    assert not report.problems()
+    for number in range(units * (spatial + temporal)):
+      unit, place = divmod(number, spatial + temporal)
+      block = f"params/ste/unit{unit}/" + (f"spatial{place}" if place < spatial else f"temporal{place - spatial}")
+      source = f"blocks.{min(number, DEPTH - 1)}"
+      np.testing.assert_array_equal(values[f"{block}/mlp/fc1/kernel"], state[f"{source}.mlp.fc1.weight"].T)
+      if number >= DEPTH:
+        assert not values[f"{block}/mlp/fc2/kernel"].any() and not values[f"{block}/attention/out/kernel"].any()
+        assert "does nothing at first" in report.adapted[f"{block}/mlp/fc2/kernel"]
+    beyond = {key.split(".")[1] for key, why in report.unused.items() if "blocks" in why}
+    assert beyond == {str(n) for n in range(units * (spatial + temporal), DEPTH)}
 
 
 @pytest.mark.slow

@@ -25,12 +25,14 @@ def _negative_identity(key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype 
 
 
 # How the projections of temporal attention start. `zero`: it does nothing at first, so that image weights loaded into
-# the blocks are not disturbed. `difference`: attention over nearly equal frames is nearly their mean, and taking it
+# the blocks are hardly disturbed. `difference`: attention over nearly equal frames is nearly their mean, and taking it
 # away leaves each token's deviation from its mean over time; for training from scratch, where to find out that time
-# matters would take most of the run.
+# matters would take most of the run. `identity`: the whole block does nothing at first, its MLP neither, so that image
+# weights in the spatial blocks start as the image network that they come from (interop/vit.py).
 TEMPORAL_INITS = {
   "zero": {"out_init": nn.initializers.zeros_init()},
   "difference": {"qkv_init": _identity_values, "out_init": _negative_identity},
+  "identity": {"out_init": nn.initializers.zeros_init(), "mlp_out_init": nn.initializers.zeros_init()},
 }
 
 

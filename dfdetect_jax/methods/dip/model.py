@@ -28,7 +28,7 @@ class DIP(nn.Module):
   Attributes:
     patch, width, heads, mlp: of the ViT blocks (see `SIZES`); DiCA uses the same heads and MLP.
     units, spatial, temporal: STE's units and its SA:TA ratio (Tables IV, V).
-    temporal_init: how temporal attention starts, `zero` or `difference` (see `encoder.TEMPORAL_INITS`).
+    temporal_init: how temporal attention starts, `zero`, `difference` or `identity` (see `encoder.TEMPORAL_INITS`).
     pooling: directional pooling, `mean` (default) or `max` (§III-B allows both).
     layers: DiCA layers (§III-C2: six).
     dica: cross-attention between the directions; False: self-attention in each (Table VII).

@@ -1,0 +1,108 @@
+"""The input normalisation that weights expect, folded into their first layer.
+
+Our networks see (x − m) / s with ImageNet's statistics m, s per channel (`layers.imagenet`). Weights that were trained
+on (x − m′) / s′ get a first layer that gives the same response:
+
+    W′_c = (s_c / s′_c) · W_c,    b′ = b + Σ_c (m_c − m′_c) / s′_c · Σ_window W_c
+
+Exact where the first layer has a bias and pads nothing, as a ViT's patch embedding.
+"""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.interop.table import Table
+from dfdetect_jax.layers import imagenet
+
+# Mean and standard deviation per channel on [0, 1]. `half`: augreg's, timm's augreg and Google's own ViTs; `imagenet`:
+# torchvision's, DeiT's, DINO's and MAE's.
+CONVENTIONS = {
+  "half": (np.full(3, 0.5), np.full(3, 0.5)),
+  "imagenet": (imagenet.MEAN.astype(np.float64), imagenet.STD.astype(np.float64)),
+}
+NAMED_IMAGENET = r"deit|dino|(?<![a-z])mae(?![a-z])|moco"
+
+
+def convention(
+  source: pathlib.Path, keys: Mapping[str, np.ndarray], about: Mapping[str, str], table: Table, asked: str | None
+) -> tuple[str, str]:
+  """Which convention a weight file follows.
+
+  Args:
+    source: the file; timm's repositories have a `config.json` beside it that says so.
+    keys: its arrays.
+    about: text of its header; files that `interop.export` wrote say `normalisation` there.
+    table: what the file is.
+    asked: what the user says; None to find out.
+
+  Returns:
+    A name in `CONVENTIONS`, and how it is known.
+
+  Raises:
+    UserError: the user asks for one that cannot be folded into this kind of network.
+  """
+  own = about.get("normalisation") or ("imagenet" if any(key.startswith("params/") for key in keys) else "")
+  if own:
+    found = own, "the file is of this project"
+  elif not table.first_layer:
+    found = "imagenet", f"a {table.name} has no other"
+  elif told := _beside(source):
+    found = told, f"{source.parent.name}/config.json says so"
+  elif re.search(NAMED_IMAGENET, source.name.lower()):
+    found = "imagenet", f"by the name {source.name}"
+  else:
+    found = "half", "augreg's and timm's own; DeiT, DINO and MAE need --normalisation=imagenet"
+  if asked is None or asked == found[0]:
+    return found if asked is None else (asked, "as asked")
+  if own:
+    raise UserError(
+      f"--normalisation={asked}: {source} was exported from this project with '{own}' in its first layer."
+    )
+  if not table.first_layer:
+    raise UserError(
+      f"--normalisation={asked}: the first layer of a {table.name} pads with zeros, which another normalisation would "
+      f"turn into another colour; only '{found[0]}' can be taken."
+    )
+  return asked, "as asked"
+
+
+def _beside(source: pathlib.Path) -> str:
+  """What timm's `config.json` beside a file says, "" if there is none."""
+  try:
+    content = json.loads((source.parent / "config.json").read_text())
+    mean, std = (np.array(content["pretrained_cfg"][name], float) for name in ("mean", "std"))
+  except (OSError, ValueError, KeyError, TypeError):
+    return ""
+  for name, values in CONVENTIONS.items():
+    if mean.shape == std.shape == (3,) and np.allclose([mean, std], values, atol=1e-4):
+      return name
+  raise UserError(
+    f"{source.parent / 'config.json'} says mean {mean.tolist()} and std {std.tolist()}, which is neither of "
+    f"{', '.join(CONVENTIONS)}; --normalisation=NAME takes the weights as one of these."
+  )
+
+
+def fold(arrays: Mapping[str, np.ndarray], table: Table, name: str) -> dict[str, np.ndarray]:
+  """The arrays for inputs that are normalised as ours are.
+
+  Args:
+    arrays: as `table.entries` describe them; the first layer's kernel is `[O, 3, ...]`.
+    table: says which layer is the first.
+    name: convention of the arrays.
+  """
+  if name == "imagenet" or not table.first_layer:
+    return dict(arrays)
+  weight, bias = f"{table.first_layer}.weight", f"{table.first_layer}.bias"
+  if weight not in arrays or bias not in arrays or arrays[weight].ndim < 2 or arrays[weight].shape[1] != 3:
+    return dict(arrays)  # will be named as missing or misshaped
+  (mean, std), (m, s) = CONVENTIONS["imagenet"], CONVENTIONS[name]
+  kernel = arrays[weight].astype(np.float64)
+  window = kernel.reshape(*kernel.shape[:2], -1).sum(axis=2)  # [O, 3]
+  scaled = kernel * (std / s).reshape(1, 3, *(1,) * (kernel.ndim - 2))
+  shifted = arrays[bias] + window @ ((mean - m) / s)
+  return dict(arrays) | {weight: scaled.astype(np.float32), bias: shifted.astype(np.float32)}
