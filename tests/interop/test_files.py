@@ -98,6 +98,35 @@ def test_unknown_and_missing_files_are_named(tmp_path):
     files.read(tmp_path / "a.h5")
 
 
+def test_parameters_that_require_gradients(tmp_path):
+  """Guards files that were saved from a module's parameters instead of its state."""
+  torch.save({"weight": torch.nn.Parameter(torch.ones(2))}, tmp_path / "a.pth")
+  np.testing.assert_array_equal(files.read(tmp_path / "a.pth")["weight"], [1, 1])
+
+
+def test_an_old_pytorch_reads_nothing(tmp_path, monkeypatch):
+  """Guards against `weights_only` before PyTorch 2.6, which could be talked into running code (CVE-2025-32434)."""
+  torch.save({"weight": torch.ones(2)}, tmp_path / "a.pth")
+  monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
+  with pytest.raises(UserError, match=r"needs PyTorch 2\.6 or later, here is 2\.5\.1"):
+    files.read(tmp_path / "a.pth")
+
+
+def test_weights_that_are_no_numbers_are_named(tmp_path):
+  """Guards against a model that is NaN from its first step, without a word."""
+  np.savez(tmp_path / "a.npz", fine=np.ones(3), bad=np.array([1, np.nan, np.inf]))
+  with pytest.raises(UserError, match=r"a\.npz holds weights that are NaN or infinite, in 1 arrays: bad \(2 of 3\)"):
+    files.read(tmp_path / "a.npz")
+
+
+def test_a_path_that_is_none_is_told_in_a_sentence():
+  """Guards against a traceback for a path of 5,000 characters, and for one with a zero byte."""
+  for path in ("x" * 5000 + ".pth", "a\0b.pth"):
+    with pytest.raises(UserError, match="no path of a weight file|no weight file") as error:
+      files.read(path)
+    assert len(str(error.value)) < 300
+
+
 def test_pth_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
   """Guards the optional extra's message."""
   (tmp_path / "a.pth").write_bytes(b"x")
