@@ -29,7 +29,7 @@ def test_random_weights_must_be_asked_for_where_a_paper_has_others():
 
 def test_a_run_is_refused_before_anything_is_written(toy_config, tmp_path):
   """Guards the refusal in the loop itself, whoever calls it."""
-  with pytest.raises(UserError, match="toy starts from a great network"):
+  with pytest.raises(UserError, match="toy_method starts from a great network"):
     loop.train_and_evaluate(override(toy_config, {"starts_from": "a great network"}), tmp_path / "run")
   assert not (tmp_path / "run").exists()
 
