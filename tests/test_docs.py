@@ -1,0 +1,73 @@
+"""What the guides say is run: the contributor's detector, README's Python, the snippet on score files; links lead on."""
+
+import importlib.util
+import pathlib
+import re
+
+import jax
+import numpy as np
+import pytest
+
+import dfdetect_jax
+from dfdetect_jax.evaluation import scores
+from dfdetect_jax.runs.config_files import load_config
+from dfdetect_jax.training import loop
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def _block(file, marker):
+  """The code between `<!-- marker -->` and `<!-- end -->`."""
+  text = (ROOT / file).read_text()
+  return re.search(rf"<!-- {marker} -->\n```python\n(.*?)```\n<!-- end -->", text, re.DOTALL)[1]
+
+
+@pytest.mark.slow  # compiles a detector, its statistics and its score
+def test_the_contributors_detector_trains_and_is_loaded(toy_dataset, tmp_path, monkeypatch):
+  """Guards CONTRIBUTING's sixty lines: as printed, from a folder outside the package, without a patch."""
+  code = _block("CONTRIBUTING.md", "detector")
+  assert len([line for line in code.splitlines() if line.strip()]) <= 60
+  (tmp_path / "my_lab").mkdir()
+  (tmp_path / "my_lab" / "detector.py").write_text(code)
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.syspath_prepend(tmp_path)
+  config = load_config("my_lab/detector.py:test", {"data": str(toy_dataset), "eval_batch_size": 8, "batch_size": 8})
+  with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    loop.train_and_evaluate(config, tmp_path / "run")
+    detector = dfdetect_jax.load(tmp_path / "run")
+    clips = np.zeros((2, 8, 64, 64, 3), np.uint8)
+    assert detector.score(clips).shape == (2,) and detector.outputs(clips)["features"].shape == (2, 8)
+
+
+def test_the_snippet_on_score_files_gives_our_figure(tmp_path, monkeypatch, capsys):
+  """Guards docs/formats.md: with scikit-learn and the csv module alone anyone finds our AUC."""
+  rng = np.random.default_rng(0)
+  rows = [scores.VideoScore(video_id=f"v{i}", label=i % 2, score=float(rng.random())) for i in range(30)]
+  scores.write_scores(tmp_path / "scores.csv", rows)
+  monkeypatch.chdir(tmp_path)
+  snippet = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "formats.md").read_text(), re.DOTALL)[1]
+  exec(snippet, {})
+  order = np.argsort([r.score for r in rows])
+  ranks = np.empty(30)
+  ranks[order] = np.arange(1, 31)
+  fake = np.array([r.label for r in rows]) == 1
+  auc = (ranks[fake].sum() - 15 * 16 / 2) / (15 * 15)  # Mann and Whitney's U
+  assert float(capsys.readouterr().out) == pytest.approx(auc, abs=1e-12)
+
+
+def test_the_page_of_decisions_is_that_of_the_sources():
+  """Guards docs/decisions.md from growing old: `python docs/make_decisions.py` makes it."""
+  spec = importlib.util.spec_from_file_location("make_decisions", ROOT / "docs" / "make_decisions.py")
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  page = module.make_page()
+  assert page == (ROOT / "docs" / "decisions.md").read_text()
+  assert all(f"## {title}" in page for title in ("ST-ILIF", "FTCN", "SDR", "DIP", "DIL"))
+
+
+@pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "docs").glob("*.md")))
+def test_links_between_pages_lead_somewhere(page):
+  """Guards the site's links, which `mkdocs build --strict` would refuse."""
+  text = (ROOT / "docs" / page).read_text()
+  for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
+    assert (ROOT / "docs" / target).exists(), target
