@@ -1,4 +1,4 @@
-"""What the guides say is run: the contributor's detector, README's Python, the snippet on score files; links lead on."""
+"""What the guides say is run: the detector in sixty lines, the snippet on score files; links lead somewhere."""
 
 import importlib.util
 import pathlib
