@@ -1,8 +1,10 @@
 """What the guides say is run: the detector in sixty lines, the snippet on score files; links lead somewhere."""
 
 import importlib.util
+import json
 import pathlib
 import re
+import shutil
 
 import jax
 import numpy as np
@@ -71,3 +73,25 @@ def test_links_between_pages_lead_somewhere(page):
   text = (ROOT / "docs" / page).read_text()
   for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
     assert (ROOT / "docs" / target).exists(), target
+
+
+@pytest.mark.slow  # trains DIP's test variant, renders a few heads and finds a face
+def test_the_python_of_the_readme_runs(toy_dataset, tmp_path, monkeypatch, capsys):
+  """Guards README's lines: as printed but for size, on shards and a video at hand."""
+  from data_pipelines.synthetic import dataset
+
+  shutil.copytree(toy_dataset, tmp_path / "demo" / "shards")
+  about = tmp_path / "demo" / "shards" / "dataset.json"
+  cut = {"detector": "mtcnn", "align": False, "size": 64, "margin": 1.3, "key-frames": 5}
+  about.write_text(json.dumps(json.loads(about.read_text()) | {"choices": cut}))
+  heads = dataset.Settings(identities=6, frames=20, size=192)
+  dataset.make_dataset(tmp_path / "heads", heads, ["c23"], ["Deepfakes"], workers=1, progress=False)
+  shutil.copy(next((tmp_path / "heads" / "original_sequences").rglob("*.mp4")), tmp_path / "video.mp4")
+  monkeypatch.chdir(tmp_path)
+  code = _block("README.md", "python").replace("dip:small", "dip:test")
+  code = code.replace('"total_steps": 400', '"total_steps": 2, "batch_size": 8, "eval_batch_size": 8')
+  with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    exec(code, {})
+  lines = capsys.readouterr().out.splitlines()
+  verdict = next(line for line in lines if line.startswith(("fake", "real", "undecided")))
+  assert 0 <= float(verdict.split()[1]) <= 1 and "(0.0, " in verdict

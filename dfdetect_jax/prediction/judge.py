@@ -105,6 +105,7 @@ def prepare(
   detector_model: str = "",
   max_tracks: int = 0,
   dense: Dense | None = None,
+  run: Run | None = None,
 ) -> Judge:
   """Restores a run, ready to judge.
 
@@ -118,6 +119,7 @@ def prepare(
     detector_model: path of its model, where it needs one.
     max_tracks: look at so many longest face tracks, 0 = all.
     dense: clips to score beside the method's own; None: none.
+    run: of `workdir`, where it has been restored already; `step` and `weights` are its own then.
 
   Raises:
     UserError: no such run or checkpoint, or an argument that cannot be.
@@ -128,7 +130,7 @@ def prepare(
     raise UserError(f"--tracks={over_tracks}: tracks are combined by {' or '.join(OVER_TRACKS)}.")
   if max_tracks < 0:
     raise UserError(f"--max-tracks={max_tracks} must be a number of faces, 0 for all.")
-  run = restore_run(workdir, step, weights)
+  run = run or restore_run(workdir, step, weights)
   spec = run.method.clip_spec
   name, faces = faces_as_trained(workdir, spec.frames, max_tracks)
   reliability = read_reliability(workdir, run.step, run.weights)
