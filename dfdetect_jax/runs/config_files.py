@@ -12,7 +12,6 @@ import ml_collections
 import dfdetect_jax
 from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.runs.config import override
-from dfdetect_jax.runs.fields import check_fields
 
 # Beside the package, in a checkout as in an installation.
 CONFIGS = pathlib.Path(dfdetect_jax.__file__).resolve().parents[1] / "configs"
@@ -70,6 +69,4 @@ def load_config(name: str, overrides: Mapping[str, Any] | None = None) -> ml_col
   """
   path, variant = find_config(name)
   config = config_module(path).get_config(variant or None).copy_and_resolve_references().unlock()
-  override(config, overrides or {})
-  check_fields(config)
-  return config.lock()
+  return override(config, overrides or {}).lock()

@@ -23,6 +23,7 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.runs import provenance, run_config
 from dfdetect_jax.runs.checkpoints import Checkpoints
+from dfdetect_jax.runs.fields import check_fields
 from dfdetect_jax.runs.state import TrainState
 from dfdetect_jax.runs.trained_videos import write_trained_videos
 from dfdetect_jax.schema import DATASET_FILE
@@ -59,6 +60,7 @@ def train_and_evaluate(
     Diverged: the loss became NaN or infinite.
     Preempted: SIGTERM arrived; the state was saved.
   """
+  check_fields(config)
   lead = jax.process_index() == 0
   workdir = as_folder(workdir)
   say = print if lead else lambda *_, **__: None
