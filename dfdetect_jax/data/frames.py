@@ -1,6 +1,7 @@
 """Reads face crops from the shards of one split."""
 
 import functools
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +12,18 @@ from tensorflow_datasets.core import decode
 from tensorflow_datasets.proto import tf_example_pb2
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder
+from dfdetect_jax.schema import TRACKS_FILE, Track, read_metadata
+
+_CURE = "Put back the right files, or build the shards again; 'python -m data_pipelines.verify' finds all of them."
 
 
 class Unreadable(UserError):
   """A record is damaged or missing."""
+
+
+class Exchanged(UserError):
+  """A record is another one than the list of tracks says: nothing that is read there can be trusted."""
 
 
 class FrameReader:
@@ -33,30 +42,50 @@ class FrameReader:
   def _source(self) -> Sequence[Any]:
     # Several reading processes and OpenCV's own threads would get in each other's way.
     cv2.setNumThreads(1)
+    _check_sizes(self.directory)
     builder = tfds.builder_from_directory(self.directory)
     return builder.as_data_source(self.split, deserialize_method=decode.DeserializeMethod.RAW_BYTES)
 
   def __getstate__(self):
     return {"directory": self.directory, "split": self.split, "size": self.size}
 
-  def read(self, first: int, count: int) -> np.ndarray:
+  def read(self, first: int, count: int, track: Track | None = None) -> np.ndarray:
     """Reads records first … first + count - 1.
+
+    Args:
+      first: index among the records of the split.
+      count: of records.
+      track: that they belong to; each record says its video, track, frame and label, which are compared with it.
 
     Returns:
       uint8 RGB `[count, size, size, 3]`.
 
     Raises:
       Unreadable: a record cannot be read or decoded.
+      Exchanged: a record is not of the track, or a shard is not as long as it was built.
     """
     try:
       # One by one: reading them at once starts threads for each call and costs six times as much (0.45 ms for 8 records
       # of 8 KiB against 0.08); TFDS's own parsing of all features would cost 0.4 ms more.
-      images = [_image(self._source[index]) for index in range(first, first + count)]
+      records = [_features(self._source[index]) for index in range(first, first + count)]
+      images = [record["image"].bytes_list.value[0] for record in records]
+      found = [_identity(record) for record in records] if track else []
+    except Exchanged:
+      raise
     except Exception as error:  # the reader's own errors name neither folder nor split
       raise Unreadable(
         f"records {first} to {first + count - 1} of split '{self.split}' in {self.directory} cannot be read ({error}): "
         f"check the shards with 'python -m data_pipelines.verify {self.directory}'."
       ) from error
+    for index, identity in enumerate(found, first):
+      frame = track.first_frame + index - track.first
+      if identity != (track.video_id, track.track, frame, track.label):
+        video, number, frame_found, label = identity
+        raise Exchanged(
+          f"record {index} of split '{self.split}' in {self.directory} is frame {frame_found} of track {number} of "
+          f"'{video}' (label {label}), but {TRACKS_FILE} tells of frame {frame} of track {track.track} of "
+          f"'{track.video_id}' (label {track.label}): shards were exchanged, or are of another build. {_CURE}"
+        )
     return np.stack([self._decode(image, first + i) for i, image in enumerate(images)])
 
   def _decode(self, encoded: bytes, index: int) -> np.ndarray:
@@ -69,9 +98,31 @@ class FrameReader:
     return resize(frame, self.size)
 
 
-def _image(record: bytes) -> bytes:
-  """The encoded picture in a serialised record."""
-  return tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value[0]
+def _features(record: bytes):
+  """The features of a serialised record, by name."""
+  return tf_example_pb2.Example.FromString(record).features.feature
+
+
+def _identity(features) -> tuple[str, int, int, int]:
+  """Video, track, frame and label that a record says it is of."""
+  numbers = (features[name].int64_list.value[0] for name in ("track", "frame_index", "label"))
+  return features["video_id"].bytes_list.value[0].decode(), *numbers
+
+
+def _check_sizes(directory: str) -> None:
+  """Compares the shards' sizes with those noted when they were built; costs no reading.
+
+  Raises:
+    Exchanged: a shard is missing, or of another size.
+  """
+  folder = as_folder(directory)
+  for shard in read_metadata(folder).get("shards", []):
+    path = folder / shard["file"]
+    if "bytes" in shard and isinstance(path, pathlib.Path):  # in a bucket each would be a request
+      size = path.stat().st_size if path.is_file() else None
+      if size != shard["bytes"]:
+        is_now = "is missing" if size is None else f"has {size} bytes"
+        raise Exchanged(f"{path} {is_now}, it was built with {shard['bytes']}. {_CURE}")
 
 
 def resize(frame: np.ndarray, size: int) -> np.ndarray:

@@ -102,7 +102,7 @@ class _Read:
   replace: bool = False
 
   def clip(self, clip: Clip) -> np.ndarray:
-    snippets = [self.reader.read(clip.track.first + start, self.spec.frames) for start in clip.starts]
+    snippets = [self.reader.read(clip.track.first + start, self.spec.frames, clip.track) for start in clip.starts]
     return np.stack(snippets) if self.spec.snippets else snippets[0]
 
   def example(self, planned: dict[str, Clip]) -> dict[str, np.ndarray]:

@@ -13,12 +13,15 @@ from etils import epath
 
 from dfdetect_jax.devices import processes
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import DamagedFile
 from dfdetect_jax.folders import as_absolute, move
+from dfdetect_jax.runs import checksums
 from dfdetect_jax.runs.state import Progress, TrainState, path_name
 
 CHECKPOINTS, BEST, DAMAGED = "checkpoints", "best", "damaged_checkpoints"
 # The items that evaluation needs; the others only serve to go on training.
 WEIGHTS = ("params", "teacher", "model_state")
+_PARTIAL = ".orbax-checkpoint-tmp"  # in the name of a checkpoint that is being written
 # What a process says of a checkpoint that it has tried to read.
 _READ, _UNREADABLE, _MISFIT = range(3)
 
@@ -36,7 +39,15 @@ def _items(state: TrainState) -> dict[str, Any]:
 
 
 def _manager(directory: pathlib.Path, keep: int) -> ocp.CheckpointManager:
+  def seal() -> None:
+    """Writes the checksums of the checkpoint that is about to get its name."""
+    # A bucket's objects have checksums of their own, which its client compares.
+    if jax.process_index() == 0 and isinstance(directory, pathlib.Path):
+      partial = [path for path in directory.iterdir() if _PARTIAL in path.name]
+      checksums.write(max(partial, key=lambda path: path.stat().st_mtime))
+
   options = ocp.CheckpointManagerOptions(
+    async_options=ocp.AsyncOptions(post_finalization_callback=seal),
     max_to_keep=keep,
     create=True,
     # Processes meet at barriers named by step alone: two managers that write the same step would meet each other's.
@@ -88,6 +99,8 @@ def _read(directory: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
   The handlers are asked themselves: the manager's `restore` waits for the other processes at its end, for ever if one
   of them cannot read and never comes there.
   """
+  if jax.process_index() == 0:
+    checksums.verify(directory, abstract)
   handler = ocp.StandardCheckpointHandler()
   for name, item in abstract.items():
     if not (directory / name).is_dir():
@@ -172,7 +185,7 @@ class Checkpoints:
         items = _read(self.workdir / CHECKPOINTS / str(step), _items(abstract))
       except Exception as failure:
         error = failure
-      found = processes.gather(_READ if error is None else _MISFIT if isinstance(error, UserError) else _UNREADABLE)
+      found = processes.gather(_verdict(error))
       unable = [process for process, verdict in enumerate(found) if verdict == _UNREADABLE]
       if unable:
         self._set_aside(step, unable, error)
@@ -201,7 +214,7 @@ class Checkpoints:
       named = [me] if me in unable else unable
       count = jax.process_count()
       who = f" by process {', '.join(map(str, named))} of {count}" if count > 1 else ""
-      why = f" ({error})" if me in unable else ""
+      why = f" ({_first_line(error)})" if me in unable and error else ""
       print(
         f"WARNING: checkpoint {step} cannot be read{who}{why}; going back to the one before.",
         file=sys.stderr,
@@ -263,8 +276,17 @@ def _no_space(error: BaseException | None, folder: pathlib.Path | epath.Path) ->
   return isinstance(folder, pathlib.Path) and shutil.disk_usage(folder).free < 1 << 16
 
 
-def load_weights(workdir: str | pathlib.Path, abstract: TrainState, step: str | int = "best") -> tuple[TrainState, int]:
+def _verdict(error: Exception | None) -> int:
+  misfit = isinstance(error, UserError) and not isinstance(error, DamagedFile)
+  return _READ if error is None else _MISFIT if misfit else _UNREADABLE
+
+
+def load_weights(
+  workdir: str | pathlib.Path, abstract: TrainState, step: str | int = "best"
+) -> tuple[TrainState, int, pathlib.Path]:
   """Loads the weights of a run for evaluation.
+
+  Where the best or the latest ones cannot be read, the last good checkpoint before is taken instead, loudly.
 
   Args:
     workdir: folder of the run.
@@ -272,25 +294,56 @@ def load_weights(workdir: str | pathlib.Path, abstract: TrainState, step: str | 
     step: "best" (by validation; the latest if there is none), "latest", or the number of a kept step.
 
   Returns:
-    The state with restored weights, and the step they are from.
+    The state with restored weights, the step they are from, and the folder that they were read from.
 
   Raises:
-    UserError: the run has no such checkpoint, or one of another architecture.
+    UserError: the run has no such checkpoint, one of another architecture, or none that can be read.
   """
   workdir = as_absolute(workdir)
-  found = {}
-  for name in (CHECKPOINTS, BEST):
-    if (workdir / name).is_dir():
-      with _manager(workdir / name, 1_000_000) as manager:
-        found |= {s: name for s in manager.all_steps()}
-        if name == CHECKPOINTS and manager.latest_step() is not None:
-          found["latest"] = manager.latest_step()
-        if manager.latest_step() is not None:
-          found["best"] = manager.latest_step()
-  key = int(step) if str(step).isdigit() else step
-  if key not in found:
-    have = ", ".join(str(s) for s in found) or "none"
+  kept = {name: _steps(workdir / name) for name in (BEST, CHECKPOINTS)}
+  latest = [(CHECKPOINTS, number) for number in kept[CHECKPOINTS]]
+  best = [(BEST, number) for number in kept[BEST]]
+  if str(step).isdigit():
+    tried = [place for place in (*best, *latest) if place[1] == int(step)]
+  else:
+    tried = {"best": [*best, *latest], "latest": latest}.get(str(step), [])
+  if not tried:
+    names = [*(["best"] if best or latest else []), *(["latest"] if latest else [])]
+    have = ", ".join(map(str, [*dict.fromkeys(n for _, n in (*best, *latest)), *names])) or "none"
     raise UserError(f"{workdir} has no checkpoint '{step}' (it has: {have}). Train first, or choose another step.")
-  number = found[key] if isinstance(key, str) else key
   wanted = {name: item for name, item in _items(abstract).items() if name in WEIGHTS}
-  return abstract.replace(**_read(workdir / found[number] / str(number), wanted)), number
+  for place, number in tried:
+    folder, items, error = workdir / place / str(number), {}, None
+    try:
+      items = _read(folder, wanted)
+    except Exception as failure:
+      error = failure
+    found = processes.gather(_verdict(error))
+    if _MISFIT in found:
+      raise error or UserError(f"{folder} does not fit the config of every process of the job.")
+    if _UNREADABLE not in found:
+      return abstract.replace(**items), number, folder
+    told = f" ({_first_line(error)})" if error else ""
+    print(f"WARNING: the weights in {folder} cannot be read{told}.", file=sys.stderr, flush=True)
+    if (place, number) != tried[-1]:
+      print("WARNING: going back to the last good checkpoint instead; its figures are its own.", file=sys.stderr)
+  there = ", ".join(str(number) for _, number in (*best, *latest))
+  raise UserError(
+    f"the weights '{step}' of {workdir} cannot be read: {_first_line(error) if error else 'by another process'}. "
+    f"Choose another --step (there are: {there}), or train on to make new ones."
+  )
+
+
+def _steps(folder: pathlib.Path) -> list[int]:
+  """Numbers of the whole checkpoints in a folder, the latest first."""
+  if not folder.is_dir():
+    return []
+  if isinstance(folder, pathlib.Path):  # a checkpoint that is being written has another name
+    return sorted((int(path.name) for path in folder.iterdir() if path.name.isdigit()), reverse=True)
+  with _manager(folder, 1_000_000) as manager:
+    return sorted(manager.all_steps(), reverse=True)
+
+
+def _first_line(error: Exception) -> str:
+  text = str(error).strip().splitlines()
+  return text[0] if text else type(error).__name__

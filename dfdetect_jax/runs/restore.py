@@ -1,9 +1,11 @@
 """A trained run, ready to score videos: what evaluation and prediction start from."""
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import optax
 
@@ -11,9 +13,9 @@ from dfdetect_jax import methods
 from dfdetect_jax.devices.mesh import make_mesh, state_sharding
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder
-from dfdetect_jax.runs.checkpoints import BEST, CHECKPOINTS, load_weights
+from dfdetect_jax.runs.checkpoints import load_weights
 from dfdetect_jax.runs.run_config import read_config
-from dfdetect_jax.runs.state import init_state
+from dfdetect_jax.runs.state import init_state, path_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +54,26 @@ def restore_run(workdir: str, step: str = "best", weights: str | None = None) ->
   abstract = jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, state_sharding(mesh, abstract)
   )
-  state, number = load_weights(workdir, abstract, step)
+  state, number, checkpoint = load_weights(workdir, abstract, step)
   teacher = method.evaluate_teacher and state.teacher is not None
-  folders = (as_folder(workdir) / name / str(number) for name in (BEST, CHECKPOINTS))
-  checkpoint = next((str(folder) for folder in folders if folder.is_dir()), "")
-  return Run(config, method, mesh, state.evaluated(method), number, "teacher" if teacher else "student", checkpoint)
+  checkpoint = as_folder(workdir) / checkpoint.parent.name / checkpoint.name  # as the user names the folder
+  _check_finite(state.evaluated(method), checkpoint)
+  return Run(
+    config, method, mesh, state.evaluated(method), number, "teacher" if teacher else "student", str(checkpoint)
+  )
+
+
+def _check_finite(variables: Any, checkpoint: pathlib.Path) -> None:
+  """Refuses weights that no figure could come of.
+
+  Raises:
+    UserError: naming the arrays that hold NaN or infinite values.
+  """
+  leaves = jax.tree_util.tree_flatten_with_path(variables)[0]
+  finite = jax.device_get([jnp.isfinite(leaf).all() for _, leaf in leaves])
+  wrong = [path_name(path) for (path, _), good in zip(leaves, finite, strict=True) if not good]
+  if wrong:
+    raise UserError(
+      f"{len(wrong)} of {len(leaves)} arrays in {checkpoint} hold NaN or infinite values ({', '.join(wrong[:3])}"
+      f"{', …' if wrong[3:] else ''}): nothing can be scored with them. Choose another --step."
+    )
