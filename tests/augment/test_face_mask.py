@@ -1,0 +1,65 @@
+"""Face masks: hulls against SciPy's, five points against a face's outline, and landmarks that lie anywhere."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.spatial
+
+from dfdetect_jax.augment import face_mask, warping
+from dfdetect_jax.errors import UserError
+
+
+def test_signed_distance_is_that_of_the_hull():
+  """Guards the hull against brute force: Delaunay for inside and outside, the nearest edge for the depth."""
+  rng = np.random.default_rng(0)
+  corners = rng.uniform(0.2, 0.8, (3, 12, 2)).astype(np.float32)
+  points = np.broadcast_to(np.asarray(warping.pixel_grid(40, 50)), (3, 40, 50, 2))
+  found = np.asarray(jax.jit(face_mask.signed_distance)(corners, points))
+  for t in range(3):
+    hull = scipy.spatial.ConvexHull(corners[t].astype(np.float64))
+    wanted = (points[t] @ hull.equations[:, :2].T + hull.equations[:, 2]).max(axis=-1)
+    union = (found[t] < 0) | (wanted < 0)
+    assert ((found[t] < 0) & (wanted < 0)).sum() / union.sum() > 0.9
+    longest = max(np.linalg.norm(np.subtract(*corners[t][edge])) for edge in hull.simplices)
+    bulge = (wanted - found[t])[wanted < 0]  # outside, the nearest place is not always on the nearest line
+    assert bulge.min() > -1e-5 and bulge.max() < 0.05 * longest
+
+
+def test_five_points_are_carried_along_by_any_similarity():
+  """Guards the template's fit: turned, scaled and moved landmarks give the turned, scaled and moved outline."""
+  turn = 0.4 * np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
+  for family in range(len(face_mask.FAMILIES)):
+    upright = face_mask.outline(jnp.asarray(face_mask.FIVE_POINTS[None], jnp.float32), jnp.int32(family))
+    moved = jnp.asarray((face_mask.FIVE_POINTS @ turn.T + [0.3, 0.2])[None], jnp.float32)
+    np.testing.assert_allclose(
+      face_mask.outline(moved, jnp.int32(family))[0], np.asarray(upright[0]) @ turn.T + [0.3, 0.2], atol=1e-5
+    )
+    assert float(face_mask.face_size(moved)) == pytest.approx(0.4, abs=1e-5)
+
+
+def test_families_hold_what_their_names_say():
+  """Guards the regions: eyes, mouth, forehead and chin of an upright face are in those that name them alone."""
+  eye, mouth, forehead, chin = np.array([[0.31, 0.4], [0.5, 0.78], [0.5, 0.08], [0.5, 1.03]], np.float32)
+  five = jnp.asarray(face_mask.FIVE_POINTS[None], jnp.float32)
+  holds = {}
+  for family, name in enumerate(face_mask.FAMILIES):
+    corners = face_mask.outline(five, jnp.int32(family))
+    places = jnp.asarray(np.stack([eye, mouth, forehead, chin])[None, None])
+    holds[name] = (np.asarray(face_mask.signed_distance(corners, places))[0, 0] < 0).tolist()
+  assert holds == {
+    "face": [True, True, False, True],
+    "face and forehead": [True, True, True, True],
+    "inner features": [True, True, False, False],
+    "lower half": [False, True, False, True],
+  }
+
+
+def test_sixty_eight_points_give_five():
+  """Guards the layout of dlib's points: eyes are means of six, nose tip and mouth's corners are points."""
+  points = np.random.default_rng(1).uniform(size=(2, 68, 2)).astype(np.float32)
+  five = np.asarray(face_mask.five_points(jnp.asarray(points)))
+  wanted = [points[:, 36:42].mean(1), points[:, 42:48].mean(1), points[:, 30], points[:, 48], points[:, 54]]
+  np.testing.assert_allclose(five, np.stack(wanted, axis=1), atol=1e-6)
+  with pytest.raises(UserError, match="5 or 68 landmarks, not by 21"):
+    face_mask.five_points(jnp.zeros((1, 21, 2)))
