@@ -85,11 +85,12 @@ class Track(VideoInfo):
     first: index of the track's first frame among the records of its split.
     frames: number of frames, all consecutive in the video.
     first_frame: index in the video of the track's first frame.
-    fps: frames per second (mean over the video where the rate varies), 0 if unknown.
+    fps: frames per second by the frames' own times (mean over the track where the rate varies), 0 if unknown.
     size: height and width of the stored crops in pixels.
     landmarks: P, landmarks stored with each frame: 5 (eyes, nose tip, mouth's corners; the image's left one first), 68
       (dlib's, the layout of iBUG 300-W), or 0 where the detector gave none.
     extra: further columns of the source's list, carried along.
+    notes: what of the video was left out, repeated or repaired when it was decoded; "" is the usual.
   """
 
   track: int
@@ -100,6 +101,7 @@ class Track(VideoInfo):
   size: int
   landmarks: int = 0
   extra: dict[str, str] = dataclasses.field(default_factory=dict)
+  notes: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from data_pipelines.building.shards import file_sha256
 from data_pipelines.faces.face_tracks import FaceTrack
 from data_pipelines.video.decode import BrokenVideo
 
-_ARRAYS = ("boxes", "transforms", "landmarks")  # the last only where the detector gave any
+_ARRAYS = ("times", "boxes", "transforms", "landmarks")  # the last only where the detector gave any
 
 
 def cached(folder: str, video_id: str, path: str, find: Callable[[], list[FaceTrack]]) -> list[FaceTrack]:
@@ -61,7 +61,9 @@ def _read(entry: pathlib.Path, path: str) -> list[FaceTrack] | None:
         raise BrokenVideo(header["reason"])
       return [
         FaceTrack(
-          path=str(path), **fields, **{name: content[f"{name}{i}"] for name in _ARRAYS if f"{name}{i}" in content}
+          path=str(path),
+          **fields | {"notes": tuple(fields["notes"])},
+          **{name: content[f"{name}{i}"] for name in _ARRAYS if f"{name}{i}" in content},
         )
         for i, fields in enumerate(header["tracks"])
       ]

@@ -173,12 +173,13 @@ def _failure(video: Video, where: str, reason: str) -> Failure:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Piece:
-  """One track to be written: where it starts in its video, the video's rate, its crops and their landmarks."""
+  """One track to be written: where it starts in its video, its rate, crops, their landmarks, the video's notes."""
 
   first_frame: int
   fps: float
   crops: Iterator[np.ndarray]
   landmarks: np.ndarray | None = None
+  notes: tuple[str, ...] = ()
 
 
 def _write_video(
@@ -217,6 +218,7 @@ def _write_video(
         fps=round(piece.fps, 4),
         size=settings.faces.size,
         landmarks=0 if piece.landmarks is None else piece.landmarks.shape[1],
+        notes="; ".join(piece.notes),
         extra=dict(video.extra) | ({"distortion": video.distortion} if video.distortion else {}),
       )
     )
@@ -234,7 +236,7 @@ def _pieces(job: Job, video: Video, where: str, detector: Detector | None, tick:
     job.tracks_folder, video.video_id, video.path, lambda: _find_tracks(job, video, where, detector, tick)
   )
   change = functools.partial(distortions.distort_by, video.distortion or settings.distortion, video.video_id)
-  return [_Piece(t.first_frame, t.fps, t.crops(functools.partial(change, t.fps)), t.landmarks) for t in found]
+  return [_Piece(t.first_frame, t.fps, t.crops(functools.partial(change, t.fps)), t.landmarks, t.notes) for t in found]
 
 
 def _find_tracks(

@@ -1,13 +1,14 @@
 """A video's face tracks: decode, detect on key frames, track, crop. The one road to shards and to predictions."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 
-from data_pipelines.faces import crop, track
+from data_pipelines.faces import close_up, crop, track
 from data_pipelines.faces.detectors.detector import Detector, Face
 from data_pipelines.video import decode
 from data_pipelines.video.decode import BrokenVideo
@@ -15,6 +16,8 @@ from data_pipelines.video.decode import BrokenVideo
 LONGEST = 640  # pixels; longest side of the frames that a detector sees
 KEYS_PER_BLOCK = 8  # key frames detected together: bounds the frames in memory to eight intervals
 THUMBNAIL = 16  # pixels; side of the pictures that scene cuts are found on
+
+Look = Callable[[np.ndarray], list[list[Face]]]  # images `[N, H, W, 3]` uint8 -> the faces of each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,29 +51,36 @@ class FaceTrack:
     path: the video.
     number: 0 for the longest track of the video, and so on.
     first_frame: index in the video of the track's first frame.
-    fps: mean frame rate of the video, 0 if unknown.
+    times: `[n]` float64 presentation times of its frames in seconds since the video's beginning, NaN if unknown.
     boxes: `[n, 4]` float64 x1, y1, x2, y2 of the face in the video's pixels, interpolated, not smoothed.
     transforms: `[n, 2, 3]` smooth path of the crops (see `crop`).
     size: height and width of the crops in pixels.
     video_frames: frames of the video that were looked through.
     landmarks: float32 `[n, P, 2]` of the face in units of the crop's side (see `crop.landmarks_in_crop`), None if the
       detector gave none.
+    notes: what of the video was left out, repeated or repaired (`decode.About.notes`), the same for all its tracks.
   """
 
   path: str
   number: int
   first_frame: int
-  fps: float
+  times: np.ndarray
   boxes: np.ndarray
   transforms: np.ndarray
   size: int
   video_frames: int
   landmarks: np.ndarray | None = None
+  notes: tuple[str, ...] = ()
 
   @property
   def frames(self) -> int:
     """Number of frames, all consecutive in the video."""
     return len(self.boxes)
+
+  @property
+  def fps(self) -> float:
+    """Mean frame rate over the track by its timestamps, 0 if unknown."""
+    return decode.mean_rate(self.times)
 
   def crops(self, change: Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]] = iter) -> Iterator[np.ndarray]:
     """Decodes the video again and yields the n crops `[S, S, 3]` uint8 RGB in time order.
@@ -118,12 +128,14 @@ def face_tracks(
   """
   look = None if boxes_from or known is not None else detector
   scan = _scan(path, options, look, tick)
+  if scan.close_up:
+    scan = _scan_close_up(path, options, detector, tick)
   faces = scan.faces
   if known is not None:
     faces = known
   elif boxes_from:
     other = _scan(boxes_from, options, detector, tick)
-    factor = np.array(scan.full_size[::-1]) / np.array(other.full_size[::-1])
+    factor = scan.size / other.size
     faces = {frame: [face.scaled(factor) for face in found] for frame, found in other.faces.items()}
   faces = {frame: found for frame, found in faces.items() if 0 <= frame < scan.frames}
   if scan.frames < options.min_frames:
@@ -145,66 +157,100 @@ def _face_track(path: str, number: int, found: track.BoxTrack, scan: "_Scan", op
     path=path,
     number=number,
     first_frame=found.first,
-    fps=scan.fps,
+    times=np.array(scan.about.times[found.first : found.first + len(found)], np.float64),
     boxes=found.boxes,
     transforms=transforms,
     size=options.size,
     video_frames=scan.frames,
     landmarks=None if points is None else crop.landmarks_in_crop(points, transforms, options.size),
+    notes=tuple(scan.about.notes),
   )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Scan:
-  """What one pass over a video tells: faces of the examined frames (video's pixels), cuts, length, size and rate."""
+  """What one pass over a video tells: faces of the examined frames (video's pixels), cuts, and what the video says."""
 
   faces: dict[int, list[Face]]
   cuts: list[int]
-  frames: int
-  full_size: tuple[int, int]
-  fps: float
+  about: decode.About
+  close_up: bool = False  # no face is found, and there is one once the frames have a border
+
+  @property
+  def frames(self) -> int:
+    return len(self.about.times)
+
+  @property
+  def size(self) -> np.ndarray:
+    """Width and height."""
+    return np.array([self.about.width, self.about.height])
 
 
-def _scan(path: str | pathlib.Path, options: FaceOptions, detector: Detector | None, tick: Callable[[], None]) -> _Scan:
+def _scan_close_up(
+  path: str | pathlib.Path, options: FaceOptions, detector: Detector, tick: Callable[[], None]
+) -> _Scan:
+  """The scan of a video that is nothing but a face: with a border, or each whole frame where that does not help."""
+  scan = _scan(path, options, detector, tick, close_up.detect_with_border)
+  tracks = track.link(scan.faces, scan.cuts)
+  if max((len(t) for t in tracks), default=0) >= close_up.MOSTLY * scan.frames:
+    scan.about.note("looks like a crop of a face: the face was found by adding a border")
+    return scan
+  if options.align:
+    raise BrokenVideo("looks like a crop of a face too tight to be aligned: no landmarks are found in it")
+  scan.about.note("looks like a crop of a face: whole frames are taken as they are")
+  face = close_up.whole_frame(*scan.size.tolist(), options.margin)
+  return dataclasses.replace(scan, faces={frame: [face] for frame in range(scan.frames)})
+
+
+def _scan(
+  path: str | pathlib.Path,
+  options: FaceOptions,
+  detector: Detector | None,
+  tick: Callable[[], None],
+  detect: Callable[[Detector, np.ndarray], list[list[Face]]] = lambda detector, images: detector.detect(images),
+) -> _Scan:
   """Decodes the video once, reduced, and looks for faces on key frames, and between them where these disagree."""
   faces: dict[int, list[Face]] = {}
-  times, thumbnails = [], []
+  about, thumbnails, probes = decode.About(), [], close_up.Probes()
+  look = functools.partial(detect, detector)
   block: list[decode.Frame] = []  # from one key frame to another, both included
-  full_size, factor = (0, 0), 1.0
-  for frame in decode.read_frames(path, options.max_frames, LONGEST):
-    if not times:
-      full_size = frame.full_size
-      factor = max(full_size) / max(frame.image.shape[:2])
-    times.append(frame.time)
+  factor = 1.0
+  for frame in decode.read_frames(path, options.max_frames, LONGEST, about):
+    factor = max(frame.full_size) / max(frame.image.shape[:2])
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
     thumbnails.append(cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA))
     if detector is not None:
+      probes.see(frame.index, frame.image)
+      if block and about.cuts and about.cuts[-1] == frame.index:  # nothing is interpolated over a gap
+        _examine(block, options.every, look, faces)
+        block = []
       block.append(frame)
       if len(block) > KEYS_PER_BLOCK * options.every:
-        _examine(block, options.every, detector, faces)
+        _examine(block, options.every, look, faces)
         block = block[-1:]
     if frame.index % 32 == 0:
       tick()
   if detector is not None and block:
-    _examine(block, options.every, detector, faces)
-  cuts = track.scene_cuts(np.stack(thumbnails))
+    _examine(block, options.every, look, faces)
+  cuts = sorted({*track.scene_cuts(np.stack(thumbnails)), *about.cuts})
   faces = {frame: [face.scaled(factor) for face in found] for frame, found in faces.items()}
-  return _Scan(faces, cuts, len(times), full_size, decode.mean_rate(times))
+  nothing = detector is not None and not any(face.sure for found in faces.values() for face in found)
+  return _Scan(faces, cuts, about, nothing and probes.close_up(detector))
 
 
-def _examine(block: list[decode.Frame], every: int, detector: Detector, faces: dict[int, list[Face]]) -> None:
+def _examine(block: list[decode.Frame], every: int, look: Look, faces: dict[int, list[Face]]) -> None:
   """Adds the faces of a block's key frames (its first, every so many, its last) and of the intervals that need it."""
   keys = sorted({*range(0, len(block), every), len(block) - 1})
-  _detect([block[k] for k in keys], detector, faces)
+  _detect([block[k] for k in keys], look, faces)
   between = []
   for a, b in zip(keys, keys[1:]):
     if not track.agree(faces[block[a].index], faces[block[b].index]):
       between += block[a + 1 : b]
-  _detect(between, detector, faces)
+  _detect(between, look, faces)
 
 
-def _detect(frames: list[decode.Frame], detector: Detector, faces: dict[int, list[Face]]) -> None:
+def _detect(frames: list[decode.Frame], look: Look, faces: dict[int, list[Face]]) -> None:
   frames = [frame for frame in frames if frame.index not in faces]
   if frames:
-    found = detector.detect(np.stack([frame.image for frame in frames]))
+    found = look(np.stack([frame.image for frame in frames]))
     faces.update((frame.index, result) for frame, result in zip(frames, found))

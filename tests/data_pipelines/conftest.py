@@ -31,16 +31,31 @@ def encode(
   rotation: int = 0,
   pixels: str = "yuv420p",
   container: str | None = None,
+  options: dict[str, str] | None = None,
+  prepare: Callable[[av.VideoStream], None] = lambda stream: None,
 ) -> pathlib.Path:
-  """Writes frames as a video; `times` are presentation times in units of 1/rate."""
+  """Writes frames as a video.
+
+  Args:
+    path, frames: what is written where.
+    codec, pixels: encoder and the pixels' format.
+    rate: frames per second; `times` are presentation times in units of 1/rate.
+    rotation: degrees of the display matrix.
+    container: format, of the path's suffix if None.
+    options: further ones of the encoder.
+    prepare: does what else is to be done to the stream.
+  """
   with av.open(str(path), "w", format=container) as output:
     stream = output.add_stream(codec, rate=rate)
     stream.width, stream.height, stream.pix_fmt = frames[0].shape[1], frames[0].shape[0], pixels
     if codec == "libx264":
       stream.options = {"crf": "10", "preset": "ultrafast"}
       stream.codec_context.thread_count = 1  # the bytes depend on it
+    if options:
+      stream.options = {**stream.options, **options}
     if rotation:
       stream.set_display_rotation(rotation)
+    prepare(stream)
     for n, image in enumerate(frames):
       frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
       frame.pts = n if times is None else times[n]

@@ -35,6 +35,12 @@ class Face:
     landmarks = None if self.landmarks is None else self.landmarks * factor
     return dataclasses.replace(self, box=self.box * np.tile(factor, 2), landmarks=landmarks)
 
+  def moved(self, by: float) -> "Face":
+    """The same face in an image whose corner lies so many pixels higher and further left."""
+    return dataclasses.replace(
+      self, box=self.box + by, landmarks=None if self.landmarks is None else self.landmarks + by
+    )
+
 
 class Detector(Protocol):
   """A face detector.

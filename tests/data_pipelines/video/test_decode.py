@@ -145,13 +145,34 @@ def test_a_file_cut_off_is_broken_and_not_short(tmp_path, write_video, moving_fr
     frames_of(front)
 
 
-def test_the_first_frames_of_a_damaged_video_are_not_trusted_further(tmp_path, write_video, moving_frames):
-  """Guards against concealed damage: overwritten bytes inside the stream are an error, not grey blocks in a crop."""
-  path = write_video(tmp_path / "v.mp4", moving_frames(8, 30))
+def damage(path, share, count=400):
+  """Inverts bytes at a share of the picture data."""
   content = bytearray(path.read_bytes())
   start = content.index(b"mdat") + 4
-  middle = start + (len(content) - start) // 3
-  content[middle : middle + 400] = bytes(255 - b for b in content[middle : middle + 400])
+  middle = start + int((len(content) - start) * share)
+  content[middle : middle + count] = bytes(255 - b for b in content[middle : middle + count])
   path.write_bytes(content)
-  with pytest.raises(decode.BrokenVideo):
-    frames_of(path)
+  return path
+
+
+def test_damage_costs_the_frames_up_to_the_next_key_frame_and_is_told(tmp_path, write_video, moving_frames):
+  """Guards against concealed damage: what builds upon overwritten bytes is left out, never painted over."""
+  frames = moving_frames(8, 30)
+  path = damage(write_video(tmp_path / "v.mp4", frames, options={"g": "10"}), 0.5)
+  about = decode.About()
+  read = frames_of(path, about=about)
+  assert 15 <= len(read) < 30
+  for frame in read:
+    assert difference(frame.image, frames[round(frame.time * 25)]) < 4
+  gaps = np.nonzero(np.diff([round(f.time * 25) for f in read]) != 1)[0] + 1
+  assert about.cuts == gaps.tolist() and len(gaps) == 1
+  (note,) = about.notes
+  before, after = read[gaps[0] - 1].time, read[gaps[0]].time
+  assert note.startswith(f"damaged at {before + 0.04:.2f} s") and note.endswith(f"up to {after:.2f} s")
+  # Without a further key frame it ends there.
+  about = decode.About()
+  path = damage(write_video(tmp_path / "w.mp4", frames), 1 / 3)
+  read = frames_of(path, about=about)
+  assert 3 <= len(read) < 20 and all(difference(f.image, image) < 4 for f, image in zip(read, frames))
+  (note,) = about.notes
+  assert note.startswith(f"the last {30 - len(read)} packets, from {len(read) / 25:.2f} s on, cannot be decoded")
