@@ -1,4 +1,4 @@
-"""Videos that are nothing but a face: no detector finds one that fills its frame, until there is something around it."""
+"""Videos that are nothing but a face: no detector finds one that fills its frame, unless something is around it."""
 
 import numpy as np
 

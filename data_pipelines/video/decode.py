@@ -106,7 +106,7 @@ def read_frames(
   try:
     # Most videos begin with a key frame. Some streams mark none at all and refresh their pictures bit by bit.
     for from_key_frame in (True, False):
-      # `file:` keeps a name with a colon from being taken for a protocol, the white list keeps files from naming others.
+      # `file:` keeps a name with a colon from being a protocol, the white list keeps files from naming others.
       options = {"protocol_whitelist": "file"}
       with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
         yield from _Reader(container, path, about, from_key_frame).frames(max_frames, longest)

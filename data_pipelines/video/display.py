@@ -1,4 +1,4 @@
-"""What a viewer sees of a stored picture: its display matrix and the shape of its pixels obeyed, colours for a screen."""
+"""What a viewer sees of a stored picture: its display matrix and the shape of its pixels obeyed, drawn in RGB."""
 
 import dataclasses
 import fractions
