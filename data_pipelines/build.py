@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     "--clean-reals", action="store_true", help="deeper_forensics: do not distort the reals of a distorted set alike"
   )
   where.add_argument(
-    "--strict-people", action="store_true", help="Celeb-DF: no original or pair of people of test in train"
+    "--strict-people", action="store_true", help="Celeb-DF, DFDC-Preview: keep people of several splits apart"
   )
   where.add_argument("--draw", type=int, default=0, metavar="N", help="dfdc: N real videos of the training parts, "
       "with all forgeries of them, as test (ST-ILIF: 2000)")  # fmt: skip

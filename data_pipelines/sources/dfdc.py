@@ -115,12 +115,13 @@ def _training(
   root: pathlib.Path, parts: dict[str, dict[str, dict]], val: dict[str, dict[str, int]]
 ) -> list[tuple[str, str, Video]]:
   """Folder, name and video of every entry of the training parts; without val's folder some of them are val."""
-  ordered = sorted(parts, key=lambda folder: (_part_number(root / folder), folder))
+  ordered = sorted(parts, key=lambda folder: (_part_number(folder.rpartition("/")[2]), folder))
   held = set(ordered[-max(1, round(VAL_SHARE * len(ordered))) :]) if len(ordered) > 1 and not val else set()
   found = []
   for folder in ordered:
-    number = _part_number(root / folder)
-    part = f"part{number}" if number >= 0 else (root / folder).resolve().name
+    own = folder.rpartition("/")[2] or root.resolve().name
+    number = _part_number(own)
+    part = f"part{number}" if number >= 0 else own
     for name, entry in sorted(parts[folder].items()):
       label = {"REAL": 0, "FAKE": 1}.get(str(entry.get("label")).upper())
       if label is None:
@@ -169,8 +170,8 @@ def _video(name: str, label: int, split: str, group: str, pair: str = "") -> Vid
   )
 
 
-def _part_number(folder: pathlib.Path) -> int:
-  match = re.fullmatch(r"dfdc_train_part_(\d+)", folder.resolve().name)
+def _part_number(name: str) -> int:
+  match = re.fullmatch(r"dfdc_train_part_(\d+)", name)
   return int(match[1]) if match else -1
 
 

@@ -5,14 +5,15 @@
   ROOT/dataset.json     {"method_A/…/a.mp4": {"label": "fake", "set": "train", "target_id": …, "swapped_id": …}}
 
 A forgery puts <swapped>'s face into the video <target>_<take>, which is its original. The authors' sets train (4,473)
-and test (777) share no people. A tenth of the training people is held out for validation; training forgeries between a
-held-out person and another are left out.
+and test (777) share no people. Val is a tenth of the training originals, each with all its forgeries. --strict-people
+holds out a tenth of the training people instead, and leaves out the forgeries between one of them and another (most of
+theirs: such a val may have no forgery left).
 """
 
 import pathlib
 
 from data_pipelines.sources import Listing, Video
-from data_pipelines.sources.layout import held_out, read_entries, require_root
+from data_pipelines.sources.layout import held_out, held_out_of, read_entries, require_root
 from data_pipelines.sources.registry import SourceOptions
 from data_pipelines.sources.tree import Tree
 from dfdetect_jax.errors import UserError
@@ -36,6 +37,12 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
   entries = read_entries(file, '{"method_A/…/a.mp4": {"label": "fake", "set": "train"}}')
   originals = {pathlib.PurePath(path).stem for path, entry in entries.items() if entry.get("label") == "real"}
   tree, listing, unpaired = Tree(root), Listing(), 0
+  pairs = {path: _original(pathlib.PurePath(path).stem, entry, originals) for path, entry in entries.items()}
+  training = {path for path, entry in entries.items() if entry.get("set") == "train"}
+  fakes = {pairs[path] for path in training if entries[path].get("label") != "real"} - {""}
+  held = held_out_of(fakes, DATASET) | {
+    p for p in {pairs[path] for path in training} - fakes if held_out(f"{DATASET}/{p}")
+  }
   for path, entry in sorted(entries.items()):
     label, split = LABELS.get(str(entry.get("label")).lower()), entry.get("set")
     if label is None or split not in ("train", "test"):
@@ -49,15 +56,16 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
       tree.excuse(path, "")
       continue
     people = [str(entry[key]) for key in ("target_id", "swapped_id") if entry.get(key) is not None]
-    if split == "train":
+    if split == "train" and not options.strict_people:
+      split = "val" if pairs[path] in held else "train"
+    elif split == "train":
       in_val = {held_out(f"{DATASET}/{person}") for person in people or [path]}
       if len(in_val) > 1:
         listing.miss(path, "left out: one of its two people is held out for validation")
         tree.take(path)  # told of
         continue
       split = "val" if in_val == {True} else "train"
-    pair = _original(pure.stem, entry, originals) if label else pure.stem
-    unpaired += not pair
+    unpaired += not pairs[path]
     where = tree.take(path)
     video = Video(
       video_id=f"{DATASET}/{manipulation}/none/{pure.with_suffix('').as_posix()}",
@@ -66,7 +74,7 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
       split=split,
       dataset=DATASET,
       manipulation=manipulation,
-      pair=pair,
+      pair=pairs[path],
       identity="+".join(people),
     )
     if where:
@@ -80,13 +88,15 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
 
 
 def _original(stem: str, entry: dict, originals: set[str]) -> str:
-  """Name of a forgery's original, `<target>_<take>` of `<swapped>_<target>_<take>_<n>`; "" if none fits.
+  """Name of a forgery's original, `<target>_<take>` of `<swapped>_<target>_<take>_<n>`; "" if none fits; a real's own.
 
   Args:
     stem: of the forgery's file.
     entry: what dataset.json says of it; its `target_id` wins over the name.
     originals: names of the real videos.
   """
+  if stem in originals:
+    return stem
   people = [str(entry[key]) for key in ("swapped_id", "target_id") if entry.get(key) is not None]
   words = stem.split("_")
   target = people[-1] if len(people) == 2 else words[1] if len(words) > 1 else ""

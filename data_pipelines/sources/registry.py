@@ -31,8 +31,8 @@ class SourceOptions:
     manipulations: manipulations wanted, as the dataset's authors name them; empty = the source's default.
     reals: FaceForensics++'s root, for deeper_forensics, whose real videos lie there; "" = the root itself.
     clean_reals: leave the real videos of DeeperForensics' distorted sets as they are instead of distorting them alike.
-    strict_people: leave out of train and val what shares its original or its people with test (Celeb-DF, whose
-      authors' split shares both).
+    strict_people: keep people apart that the authors' split or ours does not (Celeb-DF, DFDC-Preview), by leaving
+      videos out.
     draw: number of real videos drawn from DFDC's training parts, with all forgeries of them, as test; 0 = no draw.
     divide: shares of train, val and test of a folder without split folders; empty = all of it is test.
     seed: of the draw and of the division.

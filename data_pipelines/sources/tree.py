@@ -43,6 +43,7 @@ class Tree:
     self._pictures = pictures
     self.files: dict[str, str] = {}
     self.closed: dict[str, str] = {}
+    self._same: dict[str, str] = {}  # a link to what was read already -> the name it was read by
     self._taken: set[str] = set()
     self._excused: dict[str, str] = {}
     self._by_folder: dict[str, list[str]] = {}
@@ -59,6 +60,7 @@ class Tree:
       first = seen.setdefault((status.st_dev, status.st_ino), inside)
       if first != inside:
         self.closed[inside] = f"left out: links to {first or 'the root'}, which is read already"
+        self._same[inside] = first
         return
       with os.scandir(self.root / inside) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
@@ -96,12 +98,14 @@ class Tree:
       for path in self.files:
         parent, _, name = path.rpartition("/")
         self._by_folder.setdefault(parent, []).append(name)
+    folder = self._as_read(folder)
     return sorted(
       name for name in self._by_folder.get(folder, ()) if name.endswith(tuple(suffixes)) and not name.startswith(".")
     )
 
   def below(self, folder: str, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[str]:
     """Paths below the root of the files of a kind at any depth below a folder, sorted; no hidden ones."""
+    folder = self._as_read(folder)
     start, ends = (f"{folder}/" if folder else ""), tuple(suffixes)
     return sorted(p for p in self.files if p.startswith(start) and p.endswith(ends) and not _hidden(p))
 
@@ -111,11 +115,19 @@ class Tree:
     Returns:
       Where it lies, None if it does not.
     """
-    canonical = _canonical(path)
+    canonical = self._as_read(_canonical(path))
     if canonical not in self.files:
       return None
     self._taken.add(canonical)
     return self.root / self.files[canonical]
+
+  def _as_read(self, path: str) -> str:
+    """The name that a file or folder was read by: of two links to one folder the source may want the other."""
+    for link, first in self._same.items():
+      if path == link or path.startswith(f"{link}/"):
+        self.closed.pop(link, None)  # no omission any more
+        return f"{first}{path[len(link) :]}".lstrip("/")
+    return path
 
   def has_folder(self, folder: str) -> bool:
     """Whether there is such a folder, which need not be readable."""

@@ -96,9 +96,9 @@ def test_dfdc_label_files_that_are_wrong_are_refused(tmp_path, file, text, messa
 
 
 def test_dfdc_preview_pairs_people_and_methods(tmp_path, miniature):
-  """Guards a fake's original (target and take), people of fakes, val cut by people, the choice of methods."""
+  """Guards a fake's original (target and take), people of fakes, --strict-people, the choice of methods."""
   root = miniature("dfdc_preview", tmp_path)
-  found = listing("dfdc_preview", root)
+  found = listing("dfdc_preview", root, strict_people=True)
   videos = by_id(found)
   fake = videos["dfdc_preview/method_A/none/method_A/200/200_A/201_200_A_0"]
   assert (fake.label, fake.split, fake.pair, fake.identity) == (1, "test", "200_A", "200+201")
