@@ -43,6 +43,11 @@ DATASETS = {
 }
 
 
+def title_of(name: str) -> str:
+  """How tables call a dataset; the name itself of one that is not in the table."""
+  return DATASETS[name].title if name in DATASETS else name
+
+
 def footage_of(name: str) -> str:
   """The dataset whose real videos and people another one's are; itself for one that is not in the table."""
   return (DATASETS[name].footage_of if name in DATASETS else "") or name

@@ -20,8 +20,10 @@ import functools
 import jax
 
 from dfdetect_jax.data.catalogue import Catalogue
+from dfdetect_jax.data.videos import VideoSet
+from dfdetect_jax.datasets import title_of
 from dfdetect_jax.devices import processes
-from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.errors import UserError, did_you_mean, exit_on_user_error
 from dfdetect_jax.evaluation import metrics, scoring
 from dfdetect_jax.evaluation.document import to_markdown
 from dfdetect_jax.evaluation.evaluator import make_predictor
@@ -44,7 +46,14 @@ def main(argv: list[str] | None = None) -> None:
     _check(args)
     protocol = _protocol(args) if args.protocol else None
     processes.initialize(args.coordinator, args.num_processes, args.process_id)
-    say = functools.partial(print, flush=True) if jax.process_index() == 0 else lambda _: None
+    warnings: list[str] = []
+
+    def say(text: str) -> None:
+      if text.startswith(scoring.WARNING):  # a figure is worth no more than what was told beside it: files hold it too
+        warnings.append(text.removeprefix(scoring.WARNING))
+      if jax.process_index() == 0:
+        print(text, flush=True)
+
     workdir = as_folder(args.workdir)
     run = restore_run(args.workdir, args.step, args.weights)
     score = functools.partial(
@@ -58,18 +67,24 @@ def main(argv: list[str] | None = None) -> None:
       scores = score(as_folder(data), args.split, output)
       if jax.process_index() == 0:
         summary = _summary(scores, scores, args)
-        scoring.write_metrics(output, summary | {"run": about | {"data": data, "split": args.split}})
+        scoring.write_metrics(
+          output, summary | {"warnings": warnings, "run": about | {"data": data, "split": args.split}}
+        )
         scoring.keep_with_run(workdir, run, args.split, as_folder(data).name, scores, summary, say)
         print(scoring.readable(summary, run.step, output))
       return
     output = as_folder(args.output or workdir / args.protocol)
+    stand_in = _stand_in(args)
+    for name, other in stand_in.items():
+      say(f"{scoring.WARNING}{other} stands in for {name}: no figure below is one of {title_of(name)}.")
     for warning in check_training(protocol, trained_videos(workdir, run.config), workdir):
-      say(f"WARNING: {warning}")
+      say(f"{scoring.WARNING}{warning}")
+    notes = tuple(warnings)
     folders = scoring.folders_of(protocol, Catalogue(args.data))
     names = scoring.folder_names(list(folders))
     summaries = {}
     for folder, sets in folders.items():
-      scores = score(folder, "test", output / names[folder], videos=sets)
+      scores = score(folder, "test", output / names[folder], videos=sets, notes=notes)
       if jax.process_index() == 0:
         for videos in sets:
           summary = _summary([s for s in scores if videos.holds(s)], scores, args)
@@ -78,10 +93,12 @@ def main(argv: list[str] | None = None) -> None:
     if jax.process_index() == 0:
       ordered = {videos.name: summaries[videos.name] for videos in protocol.test}
       about |= {"data": args.data, "split": "test"}
-      scoring.write_metrics(output, {"protocol": protocol.name, "sets": ordered, "run": about})
-      rows = [(name, summary["overall"]["video"]) for name, summary in ordered.items()]
+      content = {"protocol": protocol.name, "stand_in": stand_in, "warnings": warnings}
+      scoring.write_metrics(output, content | {"sets": ordered, "run": about})
+      rows = [(_row_name(videos, stand_in), ordered[videos.name]["overall"]["video"]) for videos in protocol.test]
       print(to_markdown(figures_table(rows, with_threshold=bool(args.val))))
-      print(f"(video level, 95 % intervals; {protocol.reference}) Scores and figures are in {output}.")
+      reference = "" if stand_in else f"; {protocol.reference}"
+      print(f"(video level, 95 % intervals{reference}) Scores and figures are in {output}.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,18 +143,39 @@ def _check(args: argparse.Namespace) -> None:
     )
 
 
-def _protocol(args: argparse.Namespace) -> Protocol:
-  """The protocol that was asked for, with its stand-ins and only the sets wanted."""
+def _stand_in(args: argparse.Namespace) -> dict[str, str]:
+  """The datasets that others stand in for: name -> other."""
   pairs = [pair.partition("=") for pair in args.stand_in]
   if any(not (name and other) for name, _, other in pairs):
     raise UserError(f"--stand-in={args.stand_in[0]} must be NAME=OTHER, for example faceforensics=synthetic")
-  protocol = get_protocol(args.protocol).on({name: other for name, _, other in pairs})
-  wanted = args.sets.split(",") if args.sets else [videos.name for videos in protocol.test]
-  unknown = [name for name in wanted if name not in {videos.name for videos in protocol.test}]
-  if unknown:
-    there = ", ".join(videos.name for videos in protocol.test)
-    raise UserError(f"--sets: protocol '{protocol.name}' has no set '{unknown[0]}'; it has: {there}.")
+  return {name: other for name, _, other in pairs}
+
+
+def _protocol(args: argparse.Namespace) -> Protocol:
+  """The protocol that was asked for, with its stand-ins and only the sets wanted."""
+  protocol, stand_in = get_protocol(args.protocol), _stand_in(args)
+  used = sorted({videos.dataset for videos in (protocol.train, *protocol.test)})
+  for name in stand_in:
+    if name not in used:
+      raise UserError(
+        f"--stand-in: protocol '{protocol.name}' uses no dataset '{name}'; it uses: {', '.join(used)}."
+        + did_you_mean(name, used)
+      )
+  protocol = protocol.on(stand_in)
+  names = [videos.name for videos in protocol.test]
+  wanted = args.sets.split(",") if args.sets else names
+  for name in wanted:
+    if name not in names:
+      raise UserError(
+        f"--sets: protocol '{protocol.name}' has no set '{name}'; it has: {', '.join(names)}."
+        + did_you_mean(name, names)
+      )
   return dataclasses.replace(protocol, test=tuple(videos for videos in protocol.test if videos.name in wanted))
+
+
+def _row_name(videos: VideoSet, stand_in: dict[str, str]) -> str:
+  """A set's name, with what was scored in its place."""
+  return f"{videos.name} (stand-in: {videos.dataset})" if videos.dataset in stand_in.values() else videos.name
 
 
 def _summary(scores: list[VideoScore], all_scores: list[VideoScore], args: argparse.Namespace) -> dict:

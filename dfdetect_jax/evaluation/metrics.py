@@ -18,12 +18,19 @@ METRICS = {
   "auc": "AUC",
   "acc": "ACC@0.5",
   "acc_at_threshold": "ACC@val",
+  "balanced_acc": "balanced ACC@0.5",
   "eer": "EER",
   "ap": "AP",
+  "tpr_at_1": "TPR@FPR 1 %",
+  "tpr_at_5": "TPR@FPR 5 %",
   "log_loss": "log-loss",
   "ece": "ECE",
 }
-NEEDS_BOTH_CLASSES = ("auc", "eer", "ap")
+NEEDS_BOTH_CLASSES = ("auc", "eer", "ap", "balanced_acc", "tpr_at_1", "tpr_at_5")
+# metric -> share of real videos that may be called fake
+FALSE_ALARMS = {"tpr_at_1": 0.01, "tpr_at_5": 0.05}
+# With fewer identities of a class an interval says little, and the report says so.
+FEW_CLUSTERS = 10
 CALIBRATION_BINS = 15
 FAILED_POLICIES = ("half", "exclude")
 
@@ -55,6 +62,23 @@ def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float | None:
   before = after - 1
   along = -gap[before] / (gap[after] - gap[before])
   return float(fpr[before] + along * (fpr[after] - fpr[before]))
+
+
+def recall_at(labels: np.ndarray, scores: np.ndarray, false_alarms: float) -> float | None:
+  """Most fakes that a threshold finds while at most a share of the real videos is called fake; None with one class.
+
+  A point of the ROC curve that some threshold reaches, never one between two: with fewer than 1 / `false_alarms` real
+  videos it is the recall at no false alarm at all.
+  """
+  if not _both_classes(labels):
+    return None
+  fpr, tpr, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
+  return float(tpr[fpr <= false_alarms].max())
+
+
+def balanced_accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float | None:
+  """Mean of the shares of fakes and of real videos that are judged right; None with one class only."""
+  return float(sk.balanced_accuracy_score(labels, scores > threshold)) if _both_classes(labels) else None
 
 
 def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float:
@@ -127,8 +151,10 @@ def binary_metrics(labels: np.ndarray, scores: np.ndarray, threshold: float | No
     "auc": auc(labels, scores),
     "acc": accuracy(labels, scores),
     "acc_at_threshold": None if threshold is None else accuracy(labels, scores, threshold),
+    "balanced_acc": balanced_accuracy(labels, scores),
     "eer": equal_error_rate(labels, scores),
     "ap": average_precision(labels, scores),
+    **{name: recall_at(labels, scores, share) for name, share in FALSE_ALARMS.items()},
     "log_loss": log_loss(labels, scores),
     "ece": calibration_error(labels, scores),
   }
@@ -229,7 +255,9 @@ def summarise(
   Returns:
     `overall`: `{"video": F, "clip": F, "frame": F}`; `per_manipulation`, `per_dataset`, `per_compression`: the same by
     name; `failed`: policy, count and videos. F holds the names of `METRICS`, `undefined` (reasons), the counts `n`,
-    `real` and `fake`, and, at video level, `clusters` and `intervals`.
+    `real` and `fake`, and, at video level, `clusters`, `intervals`, `no_interval` (why a figure has none) and
+    `cautions` (what makes the figures say less than they seem to). `worst_manipulation`: name and AUC of the group of
+    `per_manipulation` with the lowest AUC, None where no group has one.
   """
   used = apply_failed_policy(scores, failed)
 
@@ -239,6 +267,8 @@ def summarise(
     video = _counts(labels) | {"clusters": len(np.unique(cluster))} | binary_metrics(labels, values, threshold)
     if intervals:
       video["intervals"] = intervals(labels, values, cluster, threshold)
+      video["no_interval"] = _no_interval(video)
+    video["cautions"] = cautions(labels, cluster)
     levels = {"video": video}
     for name, level in (("clip", clip_level(members)), ("frame", frame_level(members))):
       if isinstance(level, str):
@@ -247,13 +277,53 @@ def summarise(
         levels[name] = _counts(level[0]) | binary_metrics(*level, threshold)
     return levels
 
+  by_group = {level: {name: figures(m) for name, m in members.items()} for level, members in groups(used).items()}
   failures = [{"video_id": s.video_id, "label": s.label, "reason": s.reason} for s in scores if s.failed]
   return {
     "threshold": threshold,
     "failed": {"policy": failed, "count": len(failures), "videos": failures},
     "overall": figures(used),
-    **{level: {name: figures(m) for name, m in members.items()} for level, members in groups(used).items()},
+    **by_group,
+    "worst_manipulation": _worst(
+      {name: levels["video"]["auc"] for name, levels in by_group["per_manipulation"].items()}
+    ),
   }
+
+
+def cautions(labels: np.ndarray, cluster: np.ndarray) -> list[str]:
+  """What makes the figures of a set say less than they seem to, a sentence each.
+
+  Args:
+    labels: `[N]`, 1 = fake, 0 = real.
+    cluster: `[N]`, what is resampled together, see `clusters`.
+  """
+  if not _both_classes(labels):
+    return []
+  told = []
+  people = {name: len(np.unique(cluster[labels == y])) for name, y in (("real", 0), ("fake", 1))}
+  few = [f"{count} {name}" for name, count in people.items() if count < FEW_CLUSTERS]
+  if few:
+    told.append(f"few to judge by ({' and '.join(few)} by identity): figures and intervals say little about others")
+  reals = int((labels == 0).sum())
+  coarse = [METRICS[name] for name, share in FALSE_ALARMS.items() if reals * share < 1]
+  if coarse:
+    told.append(f"with {reals} real video{'s' * (reals > 1)}, {' and '.join(coarse)} allow no false alarm at all")
+  return told
+
+
+def _no_interval(video: dict) -> dict[str, str]:
+  """Why the figures that are defined have no interval."""
+  if video["clusters"] < 2:
+    reason = "all videos are of one identity: there is nothing to draw from"
+  else:
+    reason = "all resamples give the same figure: these videos cannot say how sure it is"
+  return {name: reason for name in METRICS if video[name] is not None and video["intervals"].get(name) is None}
+
+
+def _worst(aucs: dict[str, float | None]) -> dict | None:
+  known = {name: value for name, value in aucs.items() if value is not None}
+  name = min(known, key=known.get, default=None)
+  return None if name is None else {"name": name, "auc": known[name]}
 
 
 def _counts(labels: np.ndarray) -> dict[str, int]:

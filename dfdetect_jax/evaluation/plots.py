@@ -1,22 +1,20 @@
 """Pictures of a score file: ROC curves, score histogram, reliability diagram, as SVG; equal scores give equal bytes."""
 
-import io
 from collections.abc import Mapping
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics as sk
 
 from dfdetect_jax.evaluation import metrics
+from dfdetect_jax.evaluation.style import CYCLE, FAKE, INK, PALE, REAL, SOFT, look, to_svg
 
-REAL, FAKE, INK, SOFT = "#2a6f97", "#c8553d", "#1d2733", "#8a95a1"
-CYCLE = ("#1d2733", "#c8553d", "#2a6f97", "#d9a404", "#5a8f5c", "#7d5ba6", "#a4683c", "#4a9a9f", "#b3477d", "#6b7480")
 # Labels and scores of each curve or set, by name.
 Sets = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
+@look()
 def score_pictures(sets: Sets) -> bytes:
   """ROC curves of all sets; score histogram and reliability of the first, side by side.
 
@@ -32,6 +30,7 @@ def score_pictures(sets: Sets) -> bytes:
   return to_svg(figure)
 
 
+@look()
 def roc_picture(sets: Sets) -> bytes:
   """ROC curves of several detectors on the same videos, whole and the corner of few false alarms."""
   figure = Figure(figsize=(12, 4.4), layout="constrained")
@@ -78,28 +77,9 @@ def _reliability(axes: Axes, labels: np.ndarray, scores: np.ndarray) -> None:
   mean = np.bincount(number, scores, metrics.CALIBRATION_BINS)[used] / count[used]
   share = np.bincount(number, labels, metrics.CALIBRATION_BINS)[used] / count[used]
   centres = (np.arange(metrics.CALIBRATION_BINS)[used] + 0.5) / metrics.CALIBRATION_BINS
-  axes.bar(centres, count[used] / len(scores), 0.9 / metrics.CALIBRATION_BINS, color="#dde3ea", label="share of videos")
+  axes.bar(centres, count[used] / len(scores), 0.9 / metrics.CALIBRATION_BINS, color=PALE, label="share of videos")
   axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, linestyle=":")
   axes.plot(mean, share, color=INK, linewidth=1.4, marker="o", markersize=4, label="share that is fake")
   axes.set(xlabel="fake probability", ylabel="share", title="Reliability", aspect="equal")
   axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
   axes.legend(loc="upper left")
-
-
-def to_svg(figure: Figure) -> bytes:
-  """The picture in the look of all pages."""
-  for axes in figure.axes:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(SOFT)
-    axes.tick_params(colors=INK, labelsize=9, color=SOFT)
-    axes.title.set(fontsize=11, fontweight="bold", color=INK)
-    if axes.get_legend():
-      axes.get_legend().set_frame_on(False)
-      for text in axes.get_legend().get_texts():
-        text.set_fontsize(8.5)
-      axes.get_legend().get_title().set_fontsize(8.5)
-  out = io.BytesIO()
-  # A fixed salt and no date: the same scores give the same bytes.
-  with mpl.rc_context({"svg.hashsalt": "dfdetect_jax"}):
-    figure.savefig(out, format="svg", metadata={"Date": None})
-  return out.getvalue()

@@ -18,7 +18,13 @@ if TYPE_CHECKING:  # a report reads provenance without the libraries that restor
 
 
 def score_provenance(
-  scores: pathlib.Path, run: "Run", workdir: pathlib.Path, data: Mapping[str, str], split: str, left_out: Iterable[str]
+  scores: pathlib.Path,
+  run: "Run",
+  workdir: pathlib.Path,
+  data: Mapping[str, str],
+  split: str,
+  left_out: Iterable[str],
+  warnings: Iterable[str] = (),
 ) -> dict[str, Any]:
   """The provenance of a score file that has just been written.
 
@@ -29,6 +35,7 @@ def score_provenance(
     data: path and fingerprint of the shards, see `dfdetect_jax.runs.provenance.data_fingerprint`.
     split: that was scored.
     left_out: ids of videos that were not scored because the run has seen them.
+    warnings: what was told while scoring: shared people, leaks left out or not looked for, stand-ins.
   """
   path = workdir / PROVENANCE_FILE
   return {
@@ -40,6 +47,7 @@ def score_provenance(
     "data": dict(data),
     "split": split,
     "left_out": sorted(left_out),
+    "warnings": list(warnings),
     **provenance.environment(),
     "run": read_json(path) if path.is_file() else None,
   }

@@ -1,7 +1,8 @@
 """Everything that score files say: `python -m dfdetect_jax.evaluation.report scores.csv [more.csv …]`.
 
 Prints Markdown; `--output=DIR` also writes `report.md`, `report.html` (self-contained, with pictures) and
-`report.json`. With several files each further one is compared with the first on the same videos. The threshold of
+`report.json`. With several files a summary stands above, and each further one is compared with the first on the same
+videos. The threshold of
 ACC@val is chosen on `--val=val_scores.csv`, given once per score file in their order. Below each file stands where it
 comes from, if `provenance.json` lies beside it; `--strict` refuses files that do not belong side by side.
 """
@@ -11,15 +12,18 @@ import json
 import pathlib
 from collections.abc import Sequence
 
+from dfdetect_jax.datasets import title_of
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.evaluation import metrics, plots, statistics
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Paragraph, Picture, Table, to_html, to_markdown
 from dfdetect_jax.evaluation.provenance import check_same, described, read_provenance, sha256
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
+from dfdetect_jax.evaluation.worst import worst_blocks
 from dfdetect_jax.folders import write_whole
 
 _SETS = {"per_manipulation": "Per manipulation", "per_dataset": "Per dataset", "per_compression": "Per compression"}
 _LISTED_FAILURES = 20
+METHOD_TITLES = {"dip": "DIP", "st_ilif": "ST-ILIF", "ftcn": "FTCN", "sdr": "SDR", "dil": "DIL"}
 
 
 def threshold_from(val: Sequence[VideoScore], scores: Sequence[VideoScore], where: str) -> float:
@@ -52,9 +56,21 @@ def format_figure(name: str, value: float | None, interval: Sequence[float] | No
   return Cell(f"{value * scale:.{digits}f}", detail)
 
 
-def file_blocks(title: str, scores: Sequence[VideoScore], summary: dict) -> list[Block]:
-  """The part of a report that is about one score file; `summary` is that of `metrics.summarise`."""
-  blocks: list[Block] = [Heading(title), Paragraph(_facts(summary)), Heading("Overall", 3)]
+def file_blocks(title: str, scores: Sequence[VideoScore], summary: dict, warnings: Sequence[str] = ()) -> list[Block]:
+  """The part of a report that is about one score file.
+
+  Args:
+    title: of the part.
+    scores: rows of the file.
+    summary: that of `metrics.summarise`.
+    warnings: what was told when it was scored: known leaks, shared people, stand-ins.
+  """
+  blocks: list[Block] = [
+    Heading(title),
+    *(Paragraph(f"{w}", notice=True) for w in warnings),
+    Paragraph(_facts(summary)),
+  ]
+  blocks.append(Heading("Overall", 3))
   with_threshold = summary["threshold"] is not None
   blocks += figures_table([(f"{level} level", f) for level, f in summary["overall"].items()], with_threshold)
   for key, name in _SETS.items():
@@ -112,6 +128,8 @@ def _facts(summary: dict) -> str:
     text += "Every video could be scored. "
   if summary["threshold"] is not None:
     text += f"Threshold chosen on validation scores: {summary['threshold']:.4f}. "
+  if worst := summary["worst_manipulation"]:
+    text += f"Worst manipulation: {worst['name']} (AUC {100 * worst['auc']:.2f} %). "
   return text + (
     f"Intervals: 95 %, from {statistics.RESAMPLES} bootstrap resamples of {video['clusters']} identities (a video of "
     "unknown identity is one of its own)."
@@ -134,6 +152,12 @@ def figures_table(rows: Sequence[tuple[str, dict]], with_threshold: bool = False
       if metric in figures["undefined"]:
         reasons.setdefault(figures["undefined"][metric], []).append(metrics.METRICS[metric])
     notes += [f"{name}: {', '.join(which)} {reason}." for reason, which in reasons.items()]
+    unsure: dict[str, list[str]] = {}
+    for metric, reason in figures.get("no_interval", {}).items():
+      if metric in names:
+        unsure.setdefault(reason, []).append(metrics.METRICS[metric])
+    notes += [f"{name}: no interval of {', '.join(which)}: {reason}." for reason, which in unsure.items()]
+    notes += [f"{name}: {caution}." for caution in figures.get("cautions", ())]
     if "n" in figures:
       intervals = figures.get("intervals", {})
       cells = [format_figure(metric, figures[metric], intervals.get(metric)) for metric in names]
@@ -149,7 +173,46 @@ def _p_value(p: float | None) -> str:
   return "undefined" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _titles(paths: Sequence[pathlib.Path]) -> list[str]:
+def summary_blocks(titles: Sequence[str], summaries: Sequence[dict]) -> list[Block]:
+  """The table that stands above several files: a row each, at video level."""
+  names = ("auc", "acc", "balanced_acc", "tpr_at_1", "tpr_at_5", "log_loss")
+  rows = []
+  for title, summary in zip(titles, summaries, strict=True):
+    video, worst = summary["overall"]["video"], summary["worst_manipulation"]
+    cells = [format_figure(name, video[name], video.get("intervals", {}).get(name)) for name in names]
+    last = Cell(f"{100 * worst['auc']:.2f}", worst["name"]) if worst else Cell("none", kind="missing")
+    rows.append([title, f"{video['real']} + {video['fake']}", *cells, last])
+  header = ["", "real + fake", *(_with_unit(name) for name in names), "worst manipulation, AUC [%]"]
+  return [Heading("Summary"), Table(header, rows)]
+
+
+def titles_of(
+  paths: Sequence[pathlib.Path], tables: Sequence[Sequence[VideoScore]], provenances: Sequence[dict | None]
+) -> list[str]:
+  """What each file is called: its method and sets, with seed, step or folders where that is not enough.
+
+  A file that nothing tells the method of is called by its path.
+  """
+  short = _short_paths(paths)
+  levels: list[list[str]] = [[], [], [], []]
+  for path, table, provenance in zip(short, tables, provenances, strict=True):
+    run = provenance and provenance["run"]
+    if not run:
+      for level in levels:
+        level.append(path)
+      continue
+    sets = dict.fromkeys(" ".join(filter(None, (title_of(s.dataset), s.compression))) for s in table)
+    split = "" if provenance["split"] == "test" else f", split {provenance['split']}"
+    name = f"{METHOD_TITLES.get(run['method'], run['method'])} on {', '.join(sets)}{split}"
+    seed = f"{name}, seed {run['seed']}"
+    for level, text in zip(
+      levels, (name, seed, f"{seed}, step {provenance['checkpoint']['step']}", f"{name} ({path})")
+    ):
+      level.append(text)
+  return next(level for level in [*levels, short] if len(set(level)) == len(level))
+
+
+def _short_paths(paths: Sequence[pathlib.Path]) -> list[str]:
   """Short names of the files that tell them apart: the file's name, with as many folders as that takes."""
   for depth in range(1, max(len(p.parts) for p in paths) + 1):
     names = ["/".join(p.parts[-depth:]) for p in paths]
@@ -163,6 +226,7 @@ def report(
   val_paths: Sequence[pathlib.Path] = (),
   failed: str = "half",
   strict: bool = False,
+  worst: int = 4,
 ) -> tuple[list[Block], dict]:
   """Evaluates score files, and compares each further one with the first.
 
@@ -171,29 +235,36 @@ def report(
     val_paths: validation scores of each, in the same order; none: no ACC@val.
     failed: "half" or "exclude", see `metrics.summarise`.
     strict: refuse files that must not stand side by side, see `check_same`.
+    worst: of each class so many videos that were judged most wrongly are shown.
 
   Returns:
-    The page, and what it shows as one JSON-able dict: `files` (by path: sha256, provenance, summary) and `comparisons`.
+    The page, and what it shows as one JSON-able dict: `files` (by path: title, sha256, provenance, summary) and
+    `comparisons`.
   """
   if val_paths and len(val_paths) != len(paths):
     raise UserError(
       f"{len(paths)} score files need as many --val files, in the same order; there are {len(val_paths)}."
     )
-  titles = _titles(paths)
+  _short_paths(paths)  # refuses the same file twice
   tables = [read_scores(path) for path in paths]
   provenances = [read_provenance(path) for path in paths]
+  titles = titles_of(paths, tables, provenances)
   if strict:
-    check_same(dict(zip(titles, provenances, strict=True)))
+    check_same(dict(zip(_short_paths(paths), provenances, strict=True)))
   thresholds: list[float | None] = [None] * len(paths)
   for number, path in enumerate(val_paths):
     thresholds[number] = threshold_from(read_scores(path), tables[number], str(path))
-  blocks: list[Block] = [Heading("Evaluation report", 1)]
+  blocks: list[Block] = [Heading("Evaluation report" if len(paths) > 1 else f"Evaluation of {titles[0]}", 1)]
   files, comparisons = {}, []
-  for path, title, table, threshold, provenance in zip(paths, titles, tables, thresholds, provenances, strict=True):
-    summary = metrics.summarise(table, failed, threshold, statistics.bootstrap_intervals)
+  intervals = statistics.bootstrap_intervals
+  summaries = [metrics.summarise(t, failed, at, intervals) for t, at in zip(tables, thresholds, strict=True)]
+  if len(paths) > 1:
+    blocks += summary_blocks(titles, summaries)
+  for path, title, table, summary, provenance in zip(paths, titles, tables, summaries, provenances, strict=True):
     checksum = sha256(path)
-    files[str(path)] = {"sha256": checksum, "provenance": provenance, "summary": summary}
-    blocks += [*file_blocks(title, table, summary), Heading("Where this comes from", 3)]
+    files[str(path)] = {"title": title, "sha256": checksum, "provenance": provenance, "summary": summary}
+    blocks += file_blocks(title, table, summary, (provenance or {}).get("warnings", ()))
+    blocks += [*worst_blocks(table, provenance, worst), Heading("Where this comes from", 3)]
     blocks.append(Paragraph(f"Score file: {path} (sha256 {checksum[:16]}…)."))
     if provenance:
       blocks.append(Table(("", ""), described(provenance), figures=False))
@@ -223,8 +294,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   strict = "refuse files without provenance, of uncommitted code, of other test videos or of other training shards"
   parser.add_argument("--strict", action="store_true", help=strict)
   parser.add_argument("--output", type=pathlib.Path, help="folder for report.md, report.html and report.json")
+  worst = "show so many videos of each class that were judged most wrongly (default 4; 0: none)"
+  parser.add_argument("--worst", type=int, default=4, metavar="N", help=worst)
   args = parser.parse_args(argv)
-  blocks, figures = report(args.scores, args.val, args.failed, args.strict)
+  blocks, figures = report(args.scores, args.val, args.failed, args.strict, args.worst)
   markdown = to_markdown(blocks)
   print(markdown, end="")
   if args.output:

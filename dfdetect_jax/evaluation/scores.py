@@ -76,10 +76,16 @@ def aggregate_tracks(clip_scores: Sequence[Sequence[float]], over_tracks: str = 
     Fake probability of the video in [0, 1], computed in float64.
 
   Raises:
-    UserError: `over_tracks` is neither of the two.
+    UserError: `over_tracks` is neither of the two, or a probability is NaN: the network has diverged.
   """
   if over_tracks not in OVER_TRACKS:
     raise UserError(f"tracks cannot be combined by '{over_tracks}': choose one of {', '.join(OVER_TRACKS)}.")
+  broken, count = (sum(f(p) for clips in clip_scores for p in clips) for f in (np.isnan, lambda _: 1))
+  if broken:
+    raise UserError(
+      f"the detector's probability is NaN (not a number) for {broken} of {count} clips: its weights or its arithmetic "
+      "have overflowed. Take an earlier checkpoint (--step), or float32 (--config.dtype=float32) for a new training."
+    )
   means = [float(np.mean(np.asarray(clips, np.float64))) for clips in clip_scores]
   return max(means) if over_tracks == "max" else float(np.mean(means))
 
@@ -101,9 +107,13 @@ def score_video(
     clip_frames: T of a clip; 0 where a clip is not a run of consecutive frames.
   """
   assert len({t.video_id for t in tracks}) == 1 and len(tracks) == len(clip_scores)
+  try:
+    score = aggregate_tracks(clip_scores, over_tracks)
+  except UserError as error:
+    raise UserError(f"{tracks[0].video_id}: {error}") from error
   return VideoScore(
     **{name: getattr(tracks[0], name) for name in COLUMNS if name in INFO_FIELDS},
-    score=aggregate_tracks(clip_scores, over_tracks),
+    score=score,
     clips=sum(len(clips) for clips in clip_scores),
     tracks=len(tracks),
     clip_scores=tuple(tuple(float(p) for p in clips) for clips in clip_scores),

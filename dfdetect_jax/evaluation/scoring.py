@@ -21,6 +21,8 @@ from dfdetect_jax.runs.restore import Run
 from dfdetect_jax.runs.trained_videos import TRAINED_FILE, leaks_from_training, trained_videos
 from dfdetect_jax.schema import read_tracks
 
+WARNING = "WARNING: "
+
 
 def score_unseen(
   run: Run,
@@ -78,6 +80,9 @@ def score_folder(
   data: pathlib.Path,
   split: str,
   output: pathlib.Path,
+  *,
+  notes: Sequence[str] = (),
+  say: Callable[[str], None] = print,
   **options: Any,
 ) -> list[VideoScore]:
   """Scores a split of a dataset folder, and writes `scores.csv` with `provenance.json` beside it.
@@ -85,17 +90,26 @@ def score_folder(
   Args:
     run, predict, workdir, data, split: see `score_unseen`.
     output: folder for the two files; process 0 writes them.
+    notes: what else a reader of the scores must know; stands in their provenance with all warnings.
+    say: told of warnings.
     **options: of `score_unseen`.
 
   Raises:
     UserError: see `score_unseen`; or the output cannot be written.
   """
-  scores, left_out = score_unseen(run, predict, workdir, data, split, **options)
+  warnings = list(notes)
+
+  def tell(text: str) -> None:
+    warnings.append(text.removeprefix(WARNING))
+    say(text)
+
+  scores, left_out = score_unseen(run, predict, workdir, data, split, say=tell, **options)
   if jax.process_index() == 0:  # every process knows all scores; one writes them
     try:
       output.mkdir(parents=True, exist_ok=True)
       write_scores(output / "scores.csv", scores)
-      content = score_provenance(output / "scores.csv", run, workdir, data_fingerprint(data), split, left_out)
+      fingerprint = data_fingerprint(data)
+      content = score_provenance(output / "scores.csv", run, workdir, fingerprint, split, left_out, warnings)
       write_json(output / PROVENANCE_FILE, sealed(content))
     except OSError as error:
       raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
@@ -187,6 +201,11 @@ def readable(summary: dict, step: int, output: pathlib.Path) -> str:
       spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
       lines.append(f"  {name:18} {video[name]:.4f}{spread}")
   lines.append("  (95 % intervals: bootstrap over identities where known, else videos)")
+  for reason in dict.fromkeys(video.get("no_interval", {}).values()):
+    lines.append(f"  (no interval: {reason})")
+  lines += [f"  ({caution})" for caution in video.get("cautions", ())]
+  if worst := summary["worst_manipulation"]:
+    lines.append(f"  worst manipulation: {worst['name']}, AUC {worst['auc']:.4f}")
   if failed["count"]:
     lines.append(f"{failed['count']} videos could not be scored (policy: {failed['policy']}):")
     lines += [f"  {v['video_id']}: {v['reason']}" for v in failed["videos"]]

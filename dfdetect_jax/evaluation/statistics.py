@@ -20,26 +20,18 @@ LEVEL = 0.95
 _CHUNK_ELEMENTS = 1 << 19
 
 
-def weighted_metrics(
-  labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, threshold: float | None = None
-) -> dict[str, np.ndarray]:
+def sorted_metrics(y: np.ndarray, s: np.ndarray, w: np.ndarray, threshold: float | None) -> dict[str, np.ndarray]:
   """The figures of `metrics.binary_metrics` for many weightings of the same videos.
 
   Args:
-    labels: `[N]`, 1 = fake, 0 = real.
-    scores: fake probabilities `[N]` in [0, 1].
-    weights: `[R, N]`, how often each video counts in each weighting.
+    y: labels `[N]`, 1 = fake, 0 = real, of videos in descending order of score.
+    s: fake probabilities `[N]` in [0, 1], descending.
+    w: float64 `[R, N]`, how often each video counts in each weighting; not changed.
     threshold: for `acc_at_threshold`, which is NaN without one.
 
   Returns:
     float64 `[R]` by metric, NaN where a weighting has one class only.
   """
-  order = np.argsort(-scores, kind="stable")
-  return _sorted_metrics(labels[order], scores[order], weights[:, order].astype(np.float64), threshold)
-
-
-def _sorted_metrics(y: np.ndarray, s: np.ndarray, w: np.ndarray, threshold: float | None) -> dict[str, np.ndarray]:
-  """`weighted_metrics` for videos in descending order of score; `w` is float64 and is not changed."""
   total = w.sum(1)
   # Operating points lie between distinct scores: equal scores pass the threshold together.
   last_of_tie = np.append(s[1:] != s[:-1], True)
@@ -59,8 +51,15 @@ def _sorted_metrics(y: np.ndarray, s: np.ndarray, w: np.ndarray, threshold: floa
     rows, before = np.arange(len(w)), np.maximum(after - 1, 0)
     along = -gap[rows, before] / (gap[rows, after] - gap[rows, before])
     eer = fpr[rows, before] + along * (fpr[rows, after] - fpr[rows, before])
-    one_video = np.stack([_log_losses(y, s), (s > 0.5) == y, (s > (1.0 if threshold is None else threshold)) == y], 1)
+    right = (s > 0.5) == y
+    one_video = np.stack([_log_losses(y, s), right, (s > (1.0 if threshold is None else threshold)) == y], 1)
     log_loss, acc, acc_at_threshold = (w @ one_video.astype(np.float64) / total[:, None]).T
+    balanced_acc = ((w @ (right * y)) / fakes + (w @ (right * (1 - y))) / reals) / 2
+    tpr = np.where((fakes * reals > 0)[:, None], true / fakes[:, None], np.nan)
+    recalls = {
+      name: np.where(fpr <= share, tpr, np.where(np.isnan(tpr), np.nan, 0.0)).max(axis=1)
+      for name, share in metrics.FALSE_ALARMS.items()
+    }
     excess = np.zeros((len(s), metrics.CALIBRATION_BINS))
     excess[np.arange(len(s)), metrics.calibration_bin(s)] = s - y
     ece = np.abs(w @ excess).sum(1) / total
@@ -68,8 +67,10 @@ def _sorted_metrics(y: np.ndarray, s: np.ndarray, w: np.ndarray, threshold: floa
     "auc": auc,
     "acc": acc,
     "acc_at_threshold": np.full(len(w), np.nan) if threshold is None else acc_at_threshold,
+    "balanced_acc": balanced_acc,
     "eer": eer,
     "ap": ap,
+    **recalls,
     "log_loss": log_loss,
     "ece": ece,
   }
@@ -117,7 +118,7 @@ def bootstrap(
   for drawn in _multiplicities(int(clusters.max()) + 1, len(labels), resamples, seed):
     drawn = drawn.astype(np.float64)
     for part, s, order, threshold in zip(parts, detectors, orders, thresholds, strict=True):
-      part.append(_sorted_metrics(labels[order], s[order], drawn[:, clusters[order]], threshold))
+      part.append(sorted_metrics(labels[order], s[order], drawn[:, clusters[order]], threshold))
   return [{name: np.concatenate([chunk[name] for chunk in part]) for name in part[0]} for part in parts]
 
 
@@ -132,18 +133,24 @@ def bootstrap_intervals(
   """95 % percentile intervals [low, high] by metric; None where the figure or its spread is undefined.
 
   Resamples with one class only are left out of the intervals of metrics that compare the classes. With fewer than two
-  clusters nothing can be resampled.
+  clusters nothing can be resampled; where all resamples give the same figure (one real and one fake video, or a
+  detector without an error on a small set) they cannot say how sure it is: [1, 1] would read as certainty.
   """
   if not len(labels) or len(np.unique(clusters)) < 2:
     return dict.fromkeys(metrics.METRICS)
   samples = bootstrap(labels, [scores], clusters, [threshold], resamples, seed)[0]
-  return {name: _interval(values) for name, values in samples.items()}
+  return {name: interval(values) for name, values in samples.items()}
 
 
-def _interval(samples: np.ndarray) -> list[float] | None:
+def interval(samples: np.ndarray) -> list[float] | None:
+  """95 % percentile interval of resampled figures; None if none is finite or all are the same."""
   samples = samples[np.isfinite(samples)]
-  if not len(samples):
+  if not len(samples) or np.ptp(samples) < 1e-12:  # sums in another order differ by rounding
     return None
+  return _quantiles(samples)
+
+
+def _quantiles(samples: np.ndarray) -> list[float]:
   return [float(q) for q in np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
 
 
@@ -259,4 +266,4 @@ def _paired(differences: np.ndarray) -> dict:
   if not len(differences):
     return {}
   tail = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
-  return {"interval": _interval(differences), "p": min(1.0, 2 * (tail + 1) / (len(differences) + 1))}
+  return {"interval": _quantiles(differences), "p": min(1.0, 2 * (tail + 1) / (len(differences) + 1))}

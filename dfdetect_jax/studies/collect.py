@@ -23,7 +23,7 @@ from dfdetect_jax.studies.recipe import Recipe
 from dfdetect_jax.studies.settings import Settings
 from dfdetect_jax.studies.study import Cell, Study
 
-PER_CENT = ("auc", "acc", "acc_at_threshold", "eer", "ap", "ece")
+PER_CENT = tuple(name for name in metrics.METRICS if name != "log_loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,11 +157,6 @@ def _resampled(paths: tuple[pathlib.Path, ...], videos: VideoSet) -> dict[str, n
 
 
 def _interval(parts: Sequence[np.ndarray]) -> tuple[float, float] | None:
-  """95 % interval of the mean over parts from its resamples; those with one class only are left out."""
-  mean = np.mean(parts, axis=0)
-  mean = mean[np.isfinite(mean)]
-  if not len(mean):
-    return None
-  tail = (1 - statistics.LEVEL) / 2
-  low, high = np.quantile(mean, [tail, 1 - tail])
-  return float(low), float(high)
+  """95 % interval of the mean over parts from its resamples; None where these cannot say how sure it is."""
+  found = statistics.interval(np.mean(parts, axis=0))
+  return found and (found[0], found[1])

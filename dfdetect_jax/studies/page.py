@@ -76,6 +76,7 @@ def blocks(study: Study, figures: Sequence[Figure], settings: Settings, output: 
   page: list[Block] = [Heading(f"{study.name}: {study.title}", 1), Paragraph(f"{study.reference}.")]
   if settings.demo:
     page.append(Paragraph(DISCLAIMER, notice=True))
+  page += [Paragraph(warning, notice=True) for warning in _warnings(figures)]
   page.append(Paragraph(_facts(own, measured, figures, settings)))
   page.append(_results(study, figures))
   image = picture(study, figures)
@@ -88,6 +89,15 @@ def blocks(study: Study, figures: Sequence[Figure], settings: Settings, output: 
     page += [Heading("Where each figure comes from"), _origins(measured, output)]
   page += [Heading("Trainings"), _trainings(own, settings, output)]
   return page
+
+
+def _warnings(figures: Sequence[Figure]) -> list[str]:
+  """What was told while scoring (leaks, shared people, stand-ins), each once, with the number of score files."""
+  counts: dict[str, int] = {}
+  for scores in dict.fromkeys(origin.scores for figure in figures for origin in figure.origins):
+    for warning in (read_provenance(scores) or {}).get("warnings", ()):
+      counts[warning] = counts.get(warning, 0) + 1
+  return [f"{count} score file{'s' * (count > 1)}: {warning}" for warning, count in counts.items()]
 
 
 def _facts(own: Sequence[Figure], measured: Sequence[Figure], figures: Sequence[Figure], settings: Settings) -> str:

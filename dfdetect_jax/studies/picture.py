@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure as Canvas
 
-from dfdetect_jax.evaluation.plots import CYCLE, FAKE, INK, SOFT, to_svg
+from dfdetect_jax.evaluation.style import CYCLE, FAKE, INK, SOFT, look, to_svg
 from dfdetect_jax.studies.collect import Figure
 from dfdetect_jax.studies.study import Study
 
 _MOST_DOTS = 60
 
 
+@look()
 def picture(study: Study, figures: Sequence[Figure]) -> bytes | None:
   """The study's picture; None if nothing is measured, or too much for one picture."""
   own = [figure for figure in figures if figure.cell.parts]

@@ -134,7 +134,8 @@ def test_a_protocol_scores_each_video_once_and_reports_by_set(toy_run, ffpp, tmp
     expected = roc_auc_score([row.label for row in chosen], [row.score for row in chosen])
     figures = summary["sets"][name]["overall"]["video"]
     assert (figures["n"], figures["fake"]) == (6, 1) and figures["auc"] == pytest.approx(expected, abs=1e-12)
-    assert f"| {name} | 5 + 1 | {100 * expected:.2f} [" in printed
+    assert f"| {name} | 5 + 1 | {100 * expected:.2f} " in printed
+    assert figures["intervals"]["auc"] or f"{name}: no interval of AUC" in printed  # one fake: often none
   assert read_provenance(tmp_path / "ffpp_c23" / "scores.csv")["data"] == data_fingerprint(ffpp)
 
 
@@ -170,8 +171,15 @@ def test_a_stand_in_dataset_takes_a_protocols_place(toy_run, ffpp, copy_dataset,
   other = copy_dataset(ffpp, tmp_path / "mine", rename)
   arguments = [f"--workdir={toy_run}", "--protocol=cross-dataset-c23", f"--data={other}", "--stand-in=dfdc=mine"]
   evaluate.main([*arguments, "--sets=DFDC", f"--output={tmp_path / 'out'}"])
-  assert "| DFDC | 5 + 4 |" in capsys.readouterr().out
-  assert "has no set 'DFDD'" in refused(capsys, *arguments, "--sets=DFDD")
+  printed = capsys.readouterr().out
+  assert "| DFDC (stand-in: mine) | 5 + 4 |" in printed and "mine stands in for dfdc" in printed
+  content = json.loads((tmp_path / "out/metrics.json").read_text())
+  assert content["stand_in"] == {"dfdc": "mine"}
+  for warnings in (content["warnings"], read_provenance(tmp_path / "out/mine/scores.csv")["warnings"]):
+    assert warnings[0] == "mine stands in for dfdc: no figure below is one of DFDC."
+  assert "has no set 'DFDD'" in (told := refused(capsys, *arguments, "--sets=DFDD")) and "mean 'DFDC'" in told
+  told = refused(capsys, *arguments[:3], "--stand-in=dfcd=mine")
+  assert "uses no dataset 'dfcd'" in told and "Did you mean 'dfdc'?" in told
   assert "must be NAME=OTHER" in refused(capsys, *arguments, "--stand-in=dfdc")
 
 
@@ -264,6 +272,10 @@ def test_a_person_in_other_videos_is_told_and_scored(toy_run, ffpp, copy_dataset
   data = copy_dataset(ffpp, tmp_path / "people", change)
   evaluate.main([f"--workdir={toy_run}", f"--data={data}", f"--output={tmp_path / 'out'}"])
   assert "WARNING" in (printed := capsys.readouterr().out) and "people of 'test' stand in training too" in printed
+  content = json.loads((tmp_path / "out/metrics.json").read_text())
+  assert "people of 'test' stand in training too" in content["warnings"][0]
+  text = to_markdown(report.report([tmp_path / "out/scores.csv"])[0])
+  assert "> **" in text and "people of 'test' stand in training too" in text
   assert len(read_scores(tmp_path / "out/scores.csv")) == 9
 
 

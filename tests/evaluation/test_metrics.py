@@ -39,7 +39,8 @@ def test_agrees_with_scikit_learn_and_definitions(name):
   """Guards every metric, and the bootstrap's own formulas with weight one, to 1e-12."""
   labels, values = INPUTS[name]
   got = metrics.binary_metrics(labels, values, 0.25)
-  weighted = statistics.weighted_metrics(labels, values, np.ones((1, len(labels)), np.int64), 0.25)
+  order = np.argsort(-values, kind="stable")
+  weighted = statistics.sorted_metrics(labels[order], values[order], np.ones((1, len(labels))), 0.25)
   expected = {
     "acc": sk.accuracy_score(labels, values > 0.5),
     "acc_at_threshold": sk.accuracy_score(labels, values > 0.25),
@@ -51,18 +52,28 @@ def test_agrees_with_scikit_learn_and_definitions(name):
     expected |= {
       "auc": _auc_by_pairs(labels, values),
       "ap": sk.average_precision_score(labels, values),
+      "balanced_acc": sk.balanced_accuracy_score(labels, values > 0.5),
+      **{f"tpr_at_{n}": _recall_by_thresholds(labels, values, n) for n in (1, 5)},
       "eer": brentq(lambda x: 1 - x - interp1d(fpr, tpr)(x), 0, 1, xtol=1e-14) if name not in _STEEP else _STEEP[name],
     }
     assert got["auc"] == pytest.approx(sk.roc_auc_score(labels, values), abs=1e-12)
     assert got["undefined"] == {}
   else:
     only = "all of them are fake" if labels[0] else "all of them are real"
-    assert got["undefined"] == dict.fromkeys(("auc", "eer", "ap"), f"undefined: {only}")
-    assert got["auc"] is got["eer"] is got["ap"] is None
-    assert np.isnan([weighted[m][0] for m in ("auc", "eer", "ap")]).all()
+    of_both = ("auc", "eer", "ap", "balanced_acc", "tpr_at_1", "tpr_at_5")
+    assert got["undefined"] == dict.fromkeys(of_both, f"undefined: {only}")
+    assert {got[m] for m in of_both} == {None}
+    assert np.isnan([weighted[m][0] for m in of_both]).all()
   for metric, value in expected.items():
     assert got[metric] == pytest.approx(value, abs=1e-12), metric
     assert weighted[metric][0] == pytest.approx(value, abs=1e-12), metric
+
+
+def _recall_by_thresholds(labels, values, per_cent):
+  """Every score as a threshold, counted in whole videos."""
+  fakes, reals = values[labels == 1], values[labels == 0]
+  allowed = [t for t in (*values, 2.0) if 100 * int((reals >= t).sum()) <= per_cent * len(reals)]
+  return max((fakes >= t).mean() for t in allowed)
 
 
 # The ROC curve has vertical parts at FPR 0 or 1 only, where an interpolating function of FPR is ambiguous.
@@ -170,9 +181,31 @@ def test_one_class_only_is_told_not_raised():
   only = metrics.summarise([_row(i, 1, 0.7, "A") for i in range(3)], intervals=statistics.bootstrap_intervals)
   video = only["overall"]["video"]
   assert video["auc"] is None and video["undefined"]["auc"] == "undefined: all of them are fake"
-  assert video["acc"] == 1.0 and video["intervals"]["auc"] is None and video["intervals"]["acc"] == [1.0, 1.0]
+  assert video["acc"] == 1.0 and video["intervals"]["auc"] is None and "auc" not in video["no_interval"]
   none = metrics.summarise([failed_video("a", 1, "no face")], "exclude", intervals=statistics.bootstrap_intervals)
   assert none["overall"]["video"]["undefined"]["acc"] == "undefined: nothing was scored"
+
+
+def test_an_interval_that_means_nothing_is_none():
+  """Guards against "AUC 100 [100, 100]" of one real and one fake video: no interval, and the reason beside it."""
+  two = metrics.summarise(
+    [_row(0, 0, 0.1, "original"), _row(1, 1, 0.9, "A")], intervals=statistics.bootstrap_intervals
+  )["overall"]["video"]
+  assert two["auc"] == 1.0 and two["intervals"]["auc"] is None
+  assert "all resamples give the same" in two["no_interval"]["auc"] and two["intervals"]["log_loss"] is None
+  assert two["cautions"][0].startswith("few to judge by (1 real and 1 fake by identity)")
+  assert two["cautions"][1] == "with 1 real video, TPR@FPR 1 % and TPR@FPR 5 % allow no false alarm at all"
+  rng = np.random.default_rng(0)
+  rows = [_row(i, i % 2, 0.3 * (i % 2) + 0.7 * rng.random(), "A" if i % 2 else "original") for i in range(300)]
+  many = metrics.summarise(rows, intervals=statistics.bootstrap_intervals)["overall"]["video"]
+  assert many["cautions"] == [] and many["no_interval"] == {} and many["intervals"]["auc"][0] < many["auc"]
+
+
+def test_the_worst_manipulation_is_named():
+  """Guards the group that a mean hides: of two forgeries the one that is told apart worse."""
+  rows = [_row(0, 0, 0.2, "original"), _row(1, 0, 0.5, "original"), _row(2, 1, 0.9, "A"), _row(3, 1, 0.3, "B")]
+  assert metrics.summarise(rows)["worst_manipulation"] == {"name": "D/B/c23", "auc": 0.5}
+  assert metrics.summarise(rows[:2])["worst_manipulation"] is None
 
 
 def test_clip_and_frame_level_beside_the_video_level():

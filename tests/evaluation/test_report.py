@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import document, metrics, report, scores
+from dfdetect_jax.evaluation.worst import worst_blocks, worst_videos
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -105,7 +106,83 @@ def test_one_class_reports_undefined(tmp_path):
   """Guards against a crash of tables or pictures on a folder of fakes only."""
   _scores(tmp_path / "a.csv", 0, labels=(1, 1, 1))
   text = document.to_markdown(report.report([tmp_path / "a.csv"])[0])
-  assert "| undefined |" in text and "AUC, EER, AP undefined: all of them are fake." in text
+  assert "| undefined |" in text and "EER, AP, TPR@FPR 1 %, TPR@FPR 5 % undefined: all of them are fake." in text
+
+
+def test_several_files_are_summed_up_first(tmp_path):
+  """Guards the table above: a row for each file, before the files' own parts, with the worst manipulation."""
+  for number in range(2):
+    _scores(tmp_path / f"{number}.csv", number)
+  blocks, figures = report.report([tmp_path / "0.csv", tmp_path / "1.csv"])
+  heading = blocks.index(document.Heading("Summary"))
+  assert heading < blocks.index(document.Heading("0.csv")) and [row[0] for row in blocks[heading + 1].rows] == [
+    "0.csv",
+    "1.csv",
+  ]
+  summary = figures["files"][str(tmp_path / "1.csv")]["summary"]
+  aucs = {name: f["video"]["auc"] for name, f in summary["per_manipulation"].items()}
+  assert summary["worst_manipulation"]["auc"] == min(aucs.values())
+  assert blocks[heading + 1].rows[1][-1].detail == min(aucs, key=aucs.get)
+
+
+def test_titles_are_methods_and_sets():
+  """Guards what files are called: by method and sets where these tell them apart, with seed and step where not."""
+  rows = [scores.VideoScore(video_id="a", label=0, score=0.5, dataset="faceforensics", compression="c23")]
+
+  def titles(*runs):
+    provenances = [
+      run and {"run": {"method": run[0], "seed": run[1]}, "split": "test", "checkpoint": {"step": run[2]}}
+      for run in runs
+    ]
+    paths = [pathlib.Path(f"{n}/scores.csv") for n in range(len(runs))]
+    return report.titles_of(paths, [rows] * len(runs), provenances)
+
+  assert titles(("dip", 0, 5), ("st_ilif", 0, 5)) == ["DIP on FF++ c23", "ST-ILIF on FF++ c23"]
+  assert titles(("dip", 0, 5), ("dip", 1, 5)) == ["DIP on FF++ c23, seed 0", "DIP on FF++ c23, seed 1"]
+  assert titles(("dip", 0, 5), ("dip", 0, 9))[1] == "DIP on FF++ c23, seed 0, step 9"
+  assert titles(("dip", 0, 5), ("dip", 0, 5))[1] == "DIP on FF++ c23 (1/scores.csv)"
+  assert titles(("mine", 0, 5), None) == ["mine on FF++ c23", "1/scores.csv"]
+
+
+def test_worst_videos_are_the_most_wrong_ones():
+  """Guards the choice: by distance from the truth, wrong sides only, failed videos never, both classes apart."""
+  values = {"a": (0, 0.9), "b": (0, 0.2), "c": (1, 0.4), "d": (1, 0.05), "e": (1, 0.99), "f": (0, 0.95), "g": (0, 0.6)}
+  rows = [scores.VideoScore(video_id=name, label=y, score=p) for name, (y, p) in values.items()]
+  rows.append(scores.failed_video("x", 1, "no face"))
+  assert [s.video_id for s in worst_videos(rows, 2)] == ["f", "a", "d", "c"]
+  assert worst_videos(rows, 0) == []
+
+
+@pytest.mark.slow
+def test_worst_videos_are_shown_by_the_frames_they_were_judged_by(toy_dataset, tmp_path):
+  """Guards the strips: the shards' frames of the clip that is most wrong, and a sentence where these are gone."""
+  import cv2
+
+  from dfdetect_jax import schema
+  from dfdetect_jax.data.frames import FrameReader
+  from dfdetect_jax.runs.provenance import data_fingerprint
+
+  track = next(t for t in schema.read_tracks(toy_dataset, "test") if t.label == 1 and t.frames > 12)
+  row = scores.VideoScore(
+    video_id=track.video_id, label=1, score=0.2, clip_scores=((0.3, 0.1),), clip_starts=((0, 7),), clip_frames=4
+  )
+  provenance = {"data": data_fingerprint(toy_dataset), "split": "test"}
+  [strip] = worst_blocks([row], provenance, 1)[-1].strips
+  assert "frames from 7 on" in strip.text
+  shown = cv2.imdecode(np.frombuffer(strip.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB).astype(float)
+  frames = FrameReader(str(toy_dataset), "test", 112).read(track.first + 7, 4)
+  assert np.abs(shown - np.concatenate(list(frames), axis=1)).mean() < 6  # JPEG
+  gone = worst_blocks([row], {"data": {"path": str(tmp_path), "sha256": ""}, "split": "test"}, 1)
+  assert "no longer at" in gone[1].text and gone[-1].strips[0].jpeg == b""
+
+
+def test_names_with_dollars_are_names(tmp_path):
+  """Guards pictures against mathtext: `$` in a set's name is drawn, not parsed (an unmatched one would be an error)."""
+  from dfdetect_jax.evaluation import plots
+
+  labels, values = np.array([0, 1, 0, 1]), np.array([0.1, 0.9, 0.4, 0.3])
+  picture = plots.roc_picture({"cost $x_1$": (labels, values), r"\frac{$": (labels, values)}).decode()
+  assert "cost $x_1$" in picture and r"\frac{$" in picture
 
 
 def test_titles_tell_files_apart(tmp_path):

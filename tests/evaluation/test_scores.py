@@ -118,3 +118,9 @@ def test_anyone_can_read_the_columns(tmp_path):
     ).split()
   )
   assert row[:3] == ["a", "1", "0.5"]
+
+
+def test_a_probability_that_is_no_number_is_named():
+  """Guards against a traceback of scikit-learn (or a score of NaN) when a network has overflowed."""
+  with pytest.raises(UserError, match=r"probability is NaN \(not a number\) for 2 of 3 clips.*earlier checkpoint"):
+    scores.aggregate_tracks([[0.5, float("nan")], [float("nan")]])

@@ -24,7 +24,8 @@ def test_weights_equal_copies(tied):
   labels, values, _ = _data(tied=tied)
   weights = np.random.default_rng(1).integers(0, 4, (8, len(labels)))
   weights[0] = labels  # one class only
-  got = statistics.weighted_metrics(labels, values, weights, 0.3)
+  order = np.argsort(-values, kind="stable")
+  got = statistics.sorted_metrics(labels[order], values[order], weights[:, order].astype(np.float64), 0.3)
   for row, w in enumerate(weights):
     expected = metrics.binary_metrics(np.repeat(labels, w), np.repeat(values, w), 0.3)
     for name in metrics.METRICS:

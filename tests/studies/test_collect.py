@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import html.parser
+import json
 import urllib.parse
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from sklearn import metrics as sk
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.evaluation.provenance import sha256
 from dfdetect_jax.evaluation.scores import VideoScore, write_scores
 from dfdetect_jax.studies import page, strict
-from dfdetect_jax.studies.collect import collect
+from dfdetect_jax.studies.collect import Figure, Origin, collect
+from dfdetect_jax.studies.study import Cell
 
 
 def _write(folder, seed, dataset="toy", people=30, noise=0.6):
@@ -211,3 +214,17 @@ def test_nothing_measured_is_a_page_too(toy_study, settings, tmp_path):
   figures = collect(toy_study, settings)
   path, *_ = page.write(toy_study, figures, settings, tmp_path / "pages")
   assert "0 of 8 cells are measured" in path.read_text() and "<img" not in path.read_text()
+
+
+def test_known_leaks_stand_on_the_page(tmp_path):
+  """Guards what was told while scoring: it stands with the figures, once, with how many score files it is of."""
+  origins = []
+  for seed in range(2):
+    scores = tmp_path / f"{seed}" / "scores.csv"
+    scores.parent.mkdir()
+    scores.write_text("video_id,label,score\n")
+    content = {"scores": {"file": "scores.csv", "sha256": sha256(scores)}, "warnings": ["people stand in both"]}
+    scores.with_name("provenance.json").write_text(json.dumps(content))
+    origins.append(Origin(None, seed, tmp_path, scores))
+  figure = Figure(Cell("row", "column", None), (0, 1), 2, 99.0, None, None, tuple(origins))
+  assert page._warnings([figure, figure]) == ["2 score files: people stand in both"]
