@@ -13,6 +13,7 @@ from sklearn import metrics as sk
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.provenance import sha256
 from dfdetect_jax.evaluation.scores import VideoScore, write_scores
+from dfdetect_jax.runs.provenance import FORMAT
 from dfdetect_jax.studies import page, strict
 from dfdetect_jax.studies.collect import Figure, Origin, collect
 from dfdetect_jax.studies.study import Cell
@@ -223,7 +224,11 @@ def test_known_leaks_stand_on_the_page(tmp_path):
     scores = tmp_path / f"{seed}" / "scores.csv"
     scores.parent.mkdir()
     scores.write_text("video_id,label,score\n")
-    content = {"scores": {"file": "scores.csv", "sha256": sha256(scores)}, "warnings": ["people stand in both"]}
+    content = {
+      "format": FORMAT,
+      "scores": {"file": "scores.csv", "sha256": sha256(scores)},
+      "warnings": ["people stand in both"],
+    }
     scores.with_name("provenance.json").write_text(json.dumps(content))
     origins.append(Origin(None, seed, tmp_path, scores))
   figure = Figure(Cell("row", "column", None), (0, 1), 2, 99.0, None, None, tuple(origins))
