@@ -1,29 +1,29 @@
 """Judges videos with a trained detector: how likely each is forged, and where.
 
-  python -m dfdetect_jax.predict --workdir=runs/dip video.mp4 [more.mp4 …] [--json=verdict.json] [--plot=DIR]
+  python -m dfdetect_jax.predict --workdir=runs/dip video.mp4 --report=verdict.html
+  python -m dfdetect_jax.predict --workdir=runs/dip videos/ more.mp4 --list=others.txt --report=verdicts --csv=all.csv
 
 Faces are found, followed and cut out the way they were for training. Every face track is cut into the method's test
-clips; its score is the mean of their probabilities, the video's is the highest (or mean) of its tracks.
+clips; its score is the mean of theirs, the video's the highest (or mean) of its tracks, those left out that are short
+beside the others. What is above the threshold that was chosen on validation (dfdetect_jax.evaluate --split=val) is
+fake; within a band around it, where validation videos of both kinds lie, nothing is decided.
+
+Long faces: the method's own clips may see little of them. --stride or --clips scores more, which shows when, and
+decides nothing. With --report or --overlay they are scored without being asked for, up to 48 a face.
+
+Everything is written after each video. Several videos with --report: call it again, and it goes on where it stopped.
 
 Exit status, for scripts: 0 all videos judged real, 10 at least one judged fake, 3 none fake but at least one undecided
-or not judged, 2 the call itself is wrong.
+or not judged, 2 the call itself is wrong, 130 stopped by Ctrl-C (what is done is kept).
 """
 
 import argparse
-import pathlib
 import sys
 
-import tqdm
+from dfdetect_jax.errors import exit_on_user_error
+from dfdetect_jax.prediction.program import FAKE, NOT_JUDGED, REAL, run_program
 
-from dfdetect_jax.errors import UserError, exit_on_user_error
-from dfdetect_jax.folders import on_disk, write_json
-from dfdetect_jax.prediction.clips import Dense
-from dfdetect_jax.prediction.judge import judge, prepare
-from dfdetect_jax.prediction.names import output_name
-from dfdetect_jax.prediction.progress import Told
-from dfdetect_jax.prediction.readable import readable
-
-REAL, FAKE, NOT_JUDGED = 0, 10, 3
+__all__ = ["FAKE", "NOT_JUDGED", "REAL", "main"]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,45 +31,29 @@ def main(argv: list[str] | None = None) -> None:
   parser = argparse.ArgumentParser(
     "python -m dfdetect_jax.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files")
-  parser.add_argument("--workdir", required=True, help="folder of the trained run")
-  parser.add_argument("--json", help="write everything, clip by clip, to this file")
-  parser.add_argument("--plot", help="folder for a picture per video: its faces and the probability over time")
-  parser.add_argument("--threshold", type=float, help="fake above this score (default: as validated)")
-  parser.add_argument("--step", default="best", help="best (by validation; default), latest, or a kept step")
-  parser.add_argument("--weights", choices=("teacher", "student"), help="default: what the config says")
-  parser.add_argument("--tracks", choices=("max", "mean"), help="combines several faces (default: as configured)")
-  parser.add_argument("--detector", help="face detector (default: the one of the training data)")
-  parser.add_argument("--detector-model", default="", metavar="FILE", help="its model, where it needs one")
-  parser.add_argument("--max-tracks", type=int, default=0, help="look at so many longest face tracks (default: all)")
-  parser.add_argument("--stride", type=int, default=0, metavar="N", help="also score a clip every N frames")
-  parser.add_argument("--clips", type=int, default=0, metavar="N", help="also score N clips over each face track")
+  add = parser.add_argument
+  add("videos", nargs="*", metavar="VIDEO", help="video files, or folders of them")
+  add("--list", action="append", default=[], metavar="FILE", help="text file with a path on each line; - is stdin")
+  add("--workdir", required=True, help="folder of the trained run")
+  add("--report", default="", metavar="F.html", help="page to look at; of several videos an index, with a page of each "
+      "in a folder beside it")  # fmt: skip
+  add("--json", default="", metavar="F", help="everything, clip by clip, with face boxes and crops")
+  add("--csv", default="", metavar="F", help="a row for each clip")
+  add("--plot", default="", metavar="DIR", help="a picture of each video: its faces and their scores over time")
+  add("--overlay", default="", metavar="F.mp4", help="the video with boxes and scores in it, sound kept; of several "
+      "videos a folder")  # fmt: skip
+  add("--stride", type=int, default=0, metavar="N", help="also score a clip every N frames")
+  add("--clips", type=int, default=0, metavar="N", help="also score N clips spread over each face track")
+  add("--threshold", type=float, metavar="P", help="fake above this score, no undecided band (default: as validated)")
+  add("--tracks", choices=("max", "mean"), help="combines several faces (default: as configured)")
+  add("--max-tracks", type=int, default=0, metavar="N", help="look at the N longest face tracks (default: all)")
+  add("--step", default="best", help="best (by validation; default), latest, or a kept step")
+  add("--weights", choices=("teacher", "student"), help="default: what the config says")
+  add("--detector", help="face detector (default: the one of the training data)")
+  add("--detector-model", default="", metavar="FILE", help="its model, where it needs one")
   args = parser.parse_args(argv)
   with exit_on_user_error("predict"):
-    with_ = prepare(
-      args.workdir, args.step, args.weights, threshold=args.threshold, over_tracks=args.tracks, detector=args.detector,
-      detector_model=args.detector_model, max_tracks=args.max_tracks, dense=Dense(args.stride, args.clips),
-    )  # fmt: skip
-    results = []
-    if args.plot:
-      on_disk(args.plot).mkdir(parents=True, exist_ok=True)
-    for path in args.videos:
-      results.append(judge(with_, path, Told()))
-      tqdm.tqdm.write(readable(results[-1]))
-      if args.plot and results[-1].status == "ok":
-        from dfdetect_jax.prediction.timeline import draw_timeline  # matplotlib is slow to import
-
-        drawn = on_disk(args.plot) / f"{output_name(path)}.png"
-        draw_timeline(results[-1], drawn)
-        tqdm.tqdm.write(f"  drawn in {drawn}")
-    if args.json:
-      about = {"workdir": str(args.workdir), "step": with_.run.step, "weights": with_.run.weights}
-      try:
-        write_json(pathlib.Path(args.json), about | {"videos": [result.to_json() for result in results]})
-      except OSError as error:
-        raise UserError(f"{args.json} cannot be written ({error.strerror}): choose another --json.") from error
-  verdicts = {result.verdict for result in results}
-  sys.exit(FAKE if "fake" in verdicts else REAL if verdicts == {"real"} else NOT_JUDGED)
+    sys.exit(run_program(args))
 
 
 if __name__ == "__main__":

@@ -211,7 +211,6 @@ def _judge(with_: Judge, path: str, progress: Progress, watcher: Watcher | None)
   options = dataclasses.replace(with_.faces, min_frames=1, max_tracks=0)
   found = face_tracks(path, options, with_.detector, tick=lambda: progress.update(32))
   tracks, notes = _choose(found, spec.frames, with_.faces.max_tracks)
-  clocks = [timing.frame_times(track) for track in tracks]
   requests = [r for n, track in enumerate(tracks) for r in requests_of(spec, n, track.frames, with_.dense)]
   if watcher:
     watcher.begin(tracks, requests, spec)
@@ -225,7 +224,8 @@ def _judge(with_: Judge, path: str, progress: Progress, watcher: Watcher | None)
       watcher.see(frame, crops)
 
   progress.stage("scoring", max(t.first_frame + t.frames for t in tracks))
-  frames = timing.counted(decode.read_frames(path), progress)
+  seen: list[float] = []
+  frames = timing.timed(decode.read_frames(path), seen, progress)
   scored: list[list[tuple[Request, float, np.ndarray | None]]] = [[] for _ in tracks]
   for request, clip, score, of_frames in _scores(with_, cut_clips(frames, tracks, requests, spec, watch)):
     if not np.isfinite(score):
@@ -233,25 +233,26 @@ def _judge(with_: Judge, path: str, progress: Progress, watcher: Watcher | None)
     scored[request.track].append((request, score, of_frames))
     if watcher:
       watcher.scored(request, clip, score)
+  clock = timing.Clock(tracks[0], seen)
+  times = [clock.of(track) for track in tracks]
   means = [float(np.mean([score for request, score, _ in some if request.counts])) for some in scored]
-  weights, score, rule = combine(means, [clock[-1] - clock[0] for clock in clocks], with_.over_tracks)
+  weights, score, rule = combine(means, [of[-1] - of[0] for of in times], with_.over_tracks)
   results = []
-  for n, (track, clock) in enumerate(zip(tracks, clocks, strict=True)):
-    clips = [_clip(track, clock, spec, *one) for one in scored[n]]
+  for n, (track, of) in enumerate(zip(tracks, times, strict=True)):
+    clips = [_clip(track, of, spec, *one) for one in scored[n]]
     results.append(
       TrackScore(
-        track=n + 1, first_frame=track.first_frame, frames=track.frames, start_second=_round(clock[0]),
-        end_second=_round(clock[-1]), score=means[n], weight=weights[n],
+        track=n + 1, first_frame=track.first_frame, frames=track.frames, start_second=_round(of[0]),
+        end_second=_round(of[-1]), score=means[n], weight=weights[n],
         clips=tuple(sorted(clips, key=lambda c: (c.first_frame, c.last_frame))), face=faces.get(n, ""),
       )
     )  # fmt: skip
-  seconds = timing.length(found)
   decision = with_.decision
   return VideoVerdict(
     path=path, verdict=decision.verdict(score), score=score, probability=decision.probability(score),
-    threshold=decision.threshold, lower=decision.lower, upper=decision.upper, rule=rule, seconds=_round(seconds),
+    threshold=decision.threshold, lower=decision.lower, upper=decision.upper, rule=rule, seconds=_round(clock.seconds),
     video_frames=found[0].video_frames, tracks=tuple(results),
-    not_scored=tuple(timing.gaps(seconds, clocks, [timing.frame_times(t) for t in found if t.frames < spec.frames])),
+    not_scored=tuple(timing.gaps(clock.seconds, times, [clock.of(t) for t in found if t.frames < spec.frames])),
     notes=(*notes, *_unseen(results, spec, decision)),
   )  # fmt: skip
 
@@ -327,17 +328,17 @@ def _scores(
     yield from finish(batch, start(batch))
 
 
-def _clip(track: FaceTrack, clock: np.ndarray, spec: ClipSpec, request: Request, score: float, of_frames) -> ClipScore:
+def _clip(track: FaceTrack, times: np.ndarray, spec: ClipSpec, request: Request, score: float, of_frames) -> ClipScore:
   first, last = min(request.starts), max(request.starts) + spec.frames - 1
   frames = ()
   if of_frames is not None:
     inside = (np.array(request.starts)[:, None] + np.arange(spec.frames)).ravel()
     frames = tuple(
-      (track.first_frame + int(i), _round(clock[i]), float(p)) for i, p in zip(inside, of_frames.ravel(), strict=True)
+      (track.first_frame + int(i), _round(times[i]), float(p)) for i, p in zip(inside, of_frames.ravel(), strict=True)
     )
   return ClipScore(
-    first_frame=track.first_frame + first, last_frame=track.first_frame + last, start_second=_round(clock[first]),
-    end_second=_round(clock[last + 1]), score=score, counts=request.counts, frames=frames,
+    first_frame=track.first_frame + first, last_frame=track.first_frame + last, start_second=_round(times[first]),
+    end_second=_round(times[last + 1]), score=score, counts=request.counts, frames=frames,
     box=tuple(round(float(x), 1) for x in track.boxes[(first + last) // 2]),
   )  # fmt: skip
 

@@ -5,8 +5,8 @@ from dfdetect_jax.prediction.verdict import VideoVerdict, shown
 _MOST_CLIPS = 32
 
 
-def readable(verdict: VideoVerdict) -> str:
-  """A summary of one video for a person."""
+def readable(verdict: VideoVerdict, clips: bool = True) -> str:
+  """A summary of one video for a person; `clips`: a line for each clip."""
   if verdict.status != "ok":
     return f"{shown(verdict.path)}: cannot be judged: {verdict.reason}"
   band = f"threshold {verdict.threshold:.3f}"
@@ -20,11 +20,11 @@ def readable(verdict: VideoVerdict) -> str:
       f"  face {track.track}, {track.start_second:.2f} s to {track.end_second:.2f} s ({track.frames} frames{share}): "
       f"{track.score:.3f}"
     )
-    for clip in track.clips[:_MOST_CLIPS]:
+    for clip in track.clips[: _MOST_CLIPS if clips else 0]:
       bar = "#" * round(20 * clip.score)
       mark = "" if clip.counts else "  (shown only)"
       lines.append(f"    {clip.start_second:7.2f} s to {clip.end_second:7.2f} s  {clip.score:.3f}  |{bar:20}|{mark}")
-    if len(track.clips) > _MOST_CLIPS:
+    if clips and len(track.clips) > _MOST_CLIPS:
       lines.append(f"    … {len(track.clips) - _MOST_CLIPS} more clips (--json, --csv and --report have them all)")
   if len(verdict.tracks) > 1:
     lines.append(f"  rule: {verdict.rule}")

@@ -15,20 +15,30 @@ ASSUMED_RATE = 25.0  # frames per second of a stream without timestamps, as play
 SHORTEST_GAP = 0.1  # seconds
 
 
-def frame_times(track: FaceTrack) -> np.ndarray:
-  """When each of a track's n frames is shown, and last when the last one ends, in seconds, float64 `[n + 1]`."""
-  times = getattr(track, "times", None)
-  if times is None or not len(times):
-    return (track.first_frame + np.arange(track.frames + 1)) / (track.fps or ASSUMED_RATE)
-  times = np.asarray(times, np.float64)
-  step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / (track.fps or ASSUMED_RATE)
-  return np.append(times, times[-1] + step)
+class Clock:
+  """When the frames of a video are shown, by their own times; the mean rate goes on where they do not tell.
 
+  Args:
+    track: any face of the video, for the rate and the number of frames.
+    seen: time of each frame from the first on, as far as the video was read; NaN where a stream tells none.
+  """
 
-def length(tracks: Sequence[FaceTrack]) -> float:
-  """Length in seconds of the video that the tracks are of."""
-  rate = tracks[0].fps or ASSUMED_RATE
-  return max([tracks[0].video_frames / rate, *(float(frame_times(track)[-1]) for track in tracks)])
+  def __init__(self, track: FaceTrack, seen: Sequence[float]):
+    step = 1 / (track.fps or ASSUMED_RATE)
+    times = np.asarray(seen[: track.video_frames], np.float64)
+    if not len(times) or not np.isfinite(times).all():
+      times = np.arange(len(times)) * step
+    rest = np.arange(1, track.video_frames - len(times) + 2) * step
+    self._times = np.concatenate([times, rest + (times[-1] if len(times) else -step)])
+
+  def of(self, track: FaceTrack) -> np.ndarray:
+    """When each of a track's n frames is shown, and last when the last one ends, in seconds, float64 `[n + 1]`."""
+    return self._times[track.first_frame : track.first_frame + track.frames + 1]
+
+  @property
+  def seconds(self) -> float:
+    """When the video's last frame ends."""
+    return float(self._times[-1])
 
 
 def gaps(seconds: float, scored: Sequence[np.ndarray], short: Sequence[np.ndarray]) -> list[Gap]:
@@ -36,7 +46,7 @@ def gaps(seconds: float, scored: Sequence[np.ndarray], short: Sequence[np.ndarra
 
   Args:
     seconds: length of the video.
-    scored: the times of each scored track, see `frame_times`.
+    scored: the times of each scored track, see `Clock.of`.
     short: those of the faces that were too short to be scored.
 
   Returns:
@@ -64,8 +74,9 @@ def expected_frames(path: str) -> int:
     return 0  # what is wrong with it is told by whoever decodes it
 
 
-def counted(frames: Iterator[Frame], progress: Progress) -> Iterator[Frame]:
-  """The same frames, told to `progress`."""
+def timed(frames: Iterator[Frame], seen: list[float], progress: Progress) -> Iterator[Frame]:
+  """The same frames, told to `progress`, their times appended to `seen`."""
   for frame in frames:
+    seen.append(frame.time)
     yield frame
     progress.update(1)
