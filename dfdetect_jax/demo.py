@@ -45,12 +45,13 @@ def main(argv: list[str] | None = None) -> None:
     real = sorted((out / "videos/original_sequences/youtube/c23/videos").glob("*.mp4"))[-1]
     fake = next(iter(sorted((out / "videos/manipulated_sequences/Deepfakes/c23/videos").glob(f"{real.stem}_*.mp4"))))
     run(
-      "dfdetect_jax.predict", f"--workdir={workdir}", str(real), str(fake),
-      f"--report={out / 'verdicts'}",
+      "dfdetect_jax.predict", f"--workdir={workdir}", str(real), str(fake), f"--report={out / 'verdicts'}",
       accepted=(0, 3, 10),
     )  # fmt: skip
   minutes = (time.monotonic() - start) / 60
-  print(f"\nDone in {minutes:.1f} minutes. Look at {out}/videos.png, {report}/ and {out}/verdicts/.")
+  print(
+    f"\nDone in {minutes:.1f} minutes. Look at {out}/videos.png, {report}/report.html and {out}/verdicts/index.html."
+  )
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ def test_train_then_evaluate_dip(toy_dataset, tmp_path):
   assert status == 0, stderr
   assert "dip: " in stdout and "step 10/10" in stdout
   assert sorted(p.name for p in run.iterdir()) == [
-    "best", "checkpoints", "config.json", "dataset.json", "metrics.jsonl", "provenance.json", "tensorboard",
-    "train_videos.csv",
+    "best", "checkpoints", "config.json", "dataset.json", "metrics.jsonl", "provenance.json", "reliability.json",
+    "tensorboard", "train_videos.csv",
   ]  # fmt: skip
   status, stdout, stderr = program(*train, f"--data={toy_dataset}", "--config.total_steps=12")
   assert status == 0 and "goes on at step 10 of 12" in stdout, stderr

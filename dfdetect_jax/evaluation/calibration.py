@@ -6,7 +6,6 @@ figures of the test sets that the checkpoint was evaluated on. Whoever scores th
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax import files
 from dfdetect_jax.evaluation import metrics
 from dfdetect_jax.evaluation.scores import VideoScore
 from dfdetect_jax.folders import as_folder, write_json
@@ -25,8 +24,10 @@ FORMAT = 1
 # Share of each class's validation videos that may lie beyond the undecided band, on the wrong side.
 RISK = 0.05
 TEMPERATURES = (0.02, 50.0)
+LAST = 50  # validations and tests that are kept
 # Assumed where nothing was validated.
 ASSUMED_THRESHOLD, ASSUMED_BAND = 0.5, (0.4, 0.6)
+_CURE = "remove it, and score the validation split again with dfdetect_jax.evaluate --split=val"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -236,26 +237,25 @@ def read_reliability(workdir: pathlib.Path, step: int, weights: str) -> Reliabil
   """What is known of a checkpoint; nothing, if the workdir does not say.
 
   Raises:
-    UserError: the file is damaged.
+    DamagedFile: the file is damaged.
   """
-  content = _read(as_folder(workdir) / RELIABILITY_FILE)
-  ours = lambda kind: [e for e in content[kind] if (e["step"], e["weights"]) == (step, weights)]  # noqa: E731
-  try:
-    validations = [
-      Validation(**e | {"labels": tuple(e["labels"]), "scores": tuple(e["scores"])}) for e in ours("validations")
-    ]
-    tests = tuple(Tested(**e | {"interval": e["interval"] and tuple(e["interval"])}) for e in ours("tests"))
-  except (KeyError, TypeError) as error:
-    raise _damaged(as_folder(workdir) / RELIABILITY_FILE, error) from error
-  return Reliability(validation=validations[-1] if validations else None, tests=tests)
+  path = as_folder(workdir) / RELIABILITY_FILE
+  content = _read(path)
+
+  def ours(kind: str, cls):
+    made = (files.make(cls, entry, f"{path}, {kind}", _CURE) for entry in content[kind])
+    return tuple(entry for entry in made if (entry.step, entry.weights) == (step, weights))
+
+  validations = ours("validations", Validation)
+  return Reliability(validation=validations[-1] if validations else None, tests=ours("tests", Tested))
 
 
 def _record(workdir: pathlib.Path, kind: str, entry: dict, keys: Sequence[str]) -> str:
   path = as_folder(workdir) / RELIABILITY_FILE
   content = _read(path)
-  others = [e for e in content[kind] if any(e.get(key) != entry[key] for key in keys)]
+  others = [e for e in content[kind] if any(e.get(key) != entry[key] for key in keys)][1 - LAST :]
   try:
-    write_json(path, content | {kind: [*others, entry]})
+    write_json(path, files.sealed(content | {kind: [*others, entry]}))
   except OSError as error:
     return f"{path} cannot be written ({error.strerror or error}): predictions will not know these figures."
   return ""
@@ -265,17 +265,7 @@ def _read(path: pathlib.Path) -> dict:
   empty = {"format": FORMAT, "validations": [], "tests": []}
   if not path.is_file():
     return empty
-  try:
-    content = json.loads(path.read_text())
-    if content.get("format") != FORMAT:
-      raise ValueError("it has no 'format', or that of another version")
-  except (ValueError, AttributeError) as error:
-    raise _damaged(path, error) from error
-  return empty | content
-
-
-def _damaged(path: pathlib.Path, error: Exception) -> UserError:
-  return UserError(
-    f"{path} is damaged ({type(error).__name__}: {error}): remove it, and score the validation split again with "
-    "dfdetect_jax.evaluate --split=val."
-  )
+  content = empty | files.read_json(path, _CURE)
+  if content["format"] != FORMAT:
+    raise files.damaged(path, f"format {content['format']}, this program reads {FORMAT}", _CURE)
+  return content

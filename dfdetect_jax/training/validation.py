@@ -7,6 +7,7 @@ import jax
 import ml_collections
 
 from dfdetect_jax.devices.mesh import batch_sharding
+from dfdetect_jax.evaluation.calibration import record_validation
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.evaluation.metrics import summarise
 from dfdetect_jax.evaluation.protocols import selection_metric
@@ -45,6 +46,8 @@ class Validation:
   ) -> TrainState:
     """Scores the val split, tells and writes the figures, and keeps the weights if they are the best so far.
 
+    What the scores of the best weights say about decisions is kept with the run (`evaluation.calibration`).
+
     Returns:
       The state with what it now knows of validation.
     """
@@ -60,6 +63,10 @@ class Validation:
     writer.write(step, {f"val/{k}": v for k, v in figures.items()})
     if improved:
       checkpoints.save_best(state)
+      if jax.process_index() == 0:
+        weights = "teacher" if method.evaluate_teacher and state.teacher is not None else "student"
+        if told := record_validation(checkpoints.workdir, step, weights, scores):
+          say(f"WARNING: {told}", flush=True)
     shown = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
     say(f"step {step}  validation  {shown}{'  (best so far)' if improved else ''}", flush=True)
     return state
