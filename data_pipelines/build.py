@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-from data_pipelines.building import finish, plan
+from data_pipelines.building import duplicates, finish, plan, retry
 from data_pipelines.building.listing import by_reason, only_named, restricted, summary_of_listing
 from data_pipelines.building.plan import Settings, Unit
 from data_pipelines.building.pool import Pool, pin_to_one_cpu_thread
@@ -20,7 +20,7 @@ from data_pipelines.faces.face_tracks import FaceOptions
 from data_pipelines.sources import Listing, Video, registry
 from data_pipelines.sources.lists import Wanted
 from data_pipelines.video import encoding
-from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.errors import UserError, did_you_mean, exit_on_user_error
 from dfdetect_jax.folders import on_disk
 from dfdetect_jax.schema import FAILURES_FILE, SPLITS, Failure, Track
 
@@ -105,6 +105,10 @@ def parser() -> argparse.ArgumentParser:
   work.add_argument(
     "--timeout", type=float, default=300.0, metavar="SECONDS", help="a video without progress for so long is broken"
   )
+  work.add_argument("--retry", default="", metavar="WHAT", help="of what was begun before, build again what failed, "
+      "what changed, or all of that")  # fmt: skip
+  work.add_argument("--duplicates", default="refuse", metavar="WHAT", help="files of one content under two labels or "
+      "in two splits: refuse, drop or keep (default: refuse)")  # fmt: skip
   return p
 
 
@@ -133,6 +137,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
     raise UserError(f"--detector={args.detector}: it is one of {', '.join(detectors.NAMES)}.")
   if args.detections and args.detector != "precomputed":
     raise UserError("--detections goes with --detector=precomputed.")
+  for name, known in (("retry", retry.POLICIES), ("duplicates", duplicates.POLICIES)):
+    if (given := getattr(args, name)) not in known:
+      raise UserError(f"--{name}={given}: it is one of {', '.join(filter(None, known))}.{did_you_mean(given, known)}")
   first_frames, by_split = _first_frames(args.max_frames)
   return Settings(
     source=args.source,
@@ -249,10 +256,12 @@ def build(
   # Made here as well as in every worker: its mistakes are the user's and shall stop the build before it starts.
   detector = None if settings.cropped else detectors.create(settings.detector, settings.detector_model)
   detector_version = "none (the source's own crops)" if detector is None else detector.version
+  listing = duplicates.settle(listing, args.duplicates, root)
   units = plan.units_of(listing.videos)
   choices = plan.described(settings, listing, root, versions() | {"detector": detector_version})
-  missing = [(plan.relative_path(path, root), reason) for path, reason in listing.missing]
-  plan.begin(args.output, choices, units, missing)
+  told = plan.told_of(listing, root, retry.stamps_of(listing.videos, root))
+  if plan.begin(args.output, choices, units, told):
+    retry.prepare(args.output, units, part_of(units, args.part), told, root, args.retry)
   if (args.output / finish.DATASET_FILE).is_file():
     finish.clear_work(args.output)  # a kill between the last file and this clearing leaves it
     print(f"{args.output} is finished already, with the same choices.")
@@ -299,11 +308,11 @@ def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: lis
       frames = sum(track.frames for track in own)
       lines.append(f"{split:6} {videos[0]} real and {videos[1]} fake videos, {len(own)} tracks, {frames} frames")
   # What the source has no video of (no such file) or leaves out has no id; all else is a video that was looked at.
-  failed = [failure for failure in failures if failure.video_id]
+  failed = [failure for failure in failures if failure.video_id and not failure.absent]
   reasons = collections.Counter(failure.reason.split(":")[0].split("(")[0].strip() for failure in failed)
   lines.append(f"{len(failed)} without a track" + (":" if failed else ""))
   lines += [f"  {count} × {reason}" for reason, count in reasons.most_common(8)]
-  if lacking := [(failure.path, failure.reason) for failure in failures if not failure.video_id]:
+  if lacking := [(failure.path, failure.reason) for failure in failures if not failure.video_id or failure.absent]:
     lines += [f"{len(lacking)} missing or left out by the source:", *by_reason(lacking)]
   if failures:
     lines.append(f"each of them is a line of {directory / FAILURES_FILE}")

@@ -108,20 +108,24 @@ class Track(VideoInfo):
 class Failure(VideoInfo):
   """A video without a face track: a line of `failures.csv`.
 
-  What the source knows of the video is kept, so that evaluation can count it; of what the source's lists name but the
-  disk lacks, only path and reason are known.
+  What the source knows of the video is kept, so that evaluation can count it; of what it leaves out, only path and
+  reason are known.
 
   Attributes:
     reason: why, in a few words.
+    absent: the source's lists name it and the disk lacked it. It is no failure of the detector: it is not scored, but
+      every figure says of how many listed videos it is.
   """
 
   video_id: str = ""
   reason: str
+  absent: bool = False
 
 
 # Columns of failures.csv.
 FAILURE_COLUMNS = (
   "path", "reason", "video_id", "label", "split", "dataset", "manipulation", "compression", "identity",
+  "absent",
 )  # fmt: skip
 
 
@@ -130,7 +134,8 @@ def write_failures(directory: str | pathlib.Path, failures: list[Failure]) -> No
   file = io.StringIO(newline="")
   writer = csv.writer(file, lineterminator="\n")
   writer.writerow(FAILURE_COLUMNS)
-  writer.writerows([getattr(failure, name) for name in FAILURE_COLUMNS] for failure in failures)
+  rows = ({**vars(failure), "absent": "1" if failure.absent else ""} for failure in failures)
+  writer.writerows([row[name] for name in FAILURE_COLUMNS] for row in rows)
   write_whole(pathlib.Path(directory) / FAILURES_FILE, file.getvalue())
 
 
@@ -147,7 +152,8 @@ def read_failures(directory: str | pathlib.Path, split: str) -> list[Failure]:
   for where, row in read_rows(path, FAILURE_COLUMNS[:5], REBUILD):
     if row["label"] not in ("", "0", "1"):
       raise damaged(where, f"label is '{row['label']}', it must be 0, 1 or empty", REBUILD)
-    failures.append(make(Failure, row | {"label": int(row["label"]) if row["label"] else None}, where, REBUILD))
+    label = int(row["label"]) if row["label"] else None
+    failures.append(make(Failure, row | {"label": label, "absent": row.get("absent") == "1"}, where, REBUILD))
   return [failure for failure in failures if failure.split == split]
 
 

@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import sys
 
-from data_pipelines.building import plan, shards
+from data_pipelines.building import plan, retry, shards
 from data_pipelines.building.plan import WORK_FOLDER, Unit
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
 from dfdetect_jax.errors import UserError
@@ -96,7 +96,11 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]
       "build the missing parts, or run the same command again."
     )
   notes = {unit.name: UnitNote.read(note_path(directory, unit)) for unit in units}
-  failures = [Failure(path=path, reason=reason) for path, reason in planned["missing"]]
+  absent = planned.get("absent", {})
+  failures = [
+    Failure(path=path, reason=reason, **({**absent[path], "absent": True} if path in absent else {}))
+    for path, reason in planned["missing"]
+  ]
   tracks, files = [], []
   records: dict[str, list[int]] = {}
   for unit in units:
@@ -127,10 +131,13 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]
     "detector": choices["versions"]["detector"],
     "splits": splits,
     "failures": len(failures),
+    "omitted": planned.get("omitted", {}),
+    "notes": planned.get("notes", []),
     "choices": choices,
     "shards": files,
     "files": {name: shards.file_sha256(directory / name) for name in (TRACKS_FILE, FAILURES_FILE)},
   }
+  retry.write_stamps(directory, planned.get("stamps", {}))
   write_json(directory / DATASET_FILE, sealed(metadata))
   clear_work(directory)
   return tracks, failures

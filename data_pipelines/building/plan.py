@@ -4,6 +4,7 @@ The plan is a pure function of the videos and the options. It is stored in the o
 on after a stop, on any number of workers or machines, and can never mix two sets of options in one dataset.
 """
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -17,7 +18,7 @@ from data_pipelines.video.encoding import Encoding
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import damaged, read_json, sealed
 from dfdetect_jax.folders import write_json
-from dfdetect_jax.schema import DATASET_FILE, SPLITS, read_dataset_file
+from dfdetect_jax.schema import DATASET_FILE, SPLITS, info_of, read_dataset_file
 
 PLAN_FILE = "plan.json"
 WORK_FOLDER = "build"  # in the output folder, until the dataset is finished
@@ -111,14 +112,38 @@ def described(settings: Settings, listing: Listing, root: str, versions: dict[st
   }
 
 
-def begin(directory: pathlib.Path, choices: dict, units: list[Unit], missing: list[tuple[str, str]]) -> None:
+def told_of(listing: Listing, root: str, stamps: dict[str, list[int]]) -> dict:
+  """What a plan holds beside choices and shards, for the last step of the build.
+
+  Args:
+    listing: what the source found.
+    root: of the source; paths are stored relative to it.
+    stamps: size and time of the files, see `retry`.
+
+  Returns:
+    `missing`: (path, reason) of what the lists name; `absent`: by path, what they tell of what the disk lacks;
+    `omitted`: how many files lie there and were not taken, by reason; `notes`; `stamps`.
+  """
+  return {
+    "missing": [[relative_path(path, root), reason] for path, reason in listing.missing],
+    "absent": {relative_path(path, root): info_of(video, ["path"]) for path, video in listing.absent.items()},
+    "omitted": dict(collections.Counter(reason for _, reason in listing.omitted)),
+    "notes": listing.notes,
+    "stamps": stamps,
+  }
+
+
+def begin(directory: pathlib.Path, choices: dict, units: list[Unit], told: dict) -> bool:
   """Opens an output folder for a plan, or goes on with the same plan.
 
   Args:
     directory: the output folder.
     choices: see `described`.
     units: all units.
-    missing: (path, reason) of what the source names and the disk lacks.
+    told: see `told_of`.
+
+  Returns:
+    Whether it was begun before.
 
   Raises:
     UserError: the folder cannot be written, holds something else, or was begun with other choices.
@@ -126,16 +151,17 @@ def begin(directory: pathlib.Path, choices: dict, units: list[Unit], missing: li
   stored = stored_choices(directory)
   if stored is not None:
     compare(directory, stored, choices)
-    return
+    return True
   try:
     if directory.exists() and any(path.name != WORK_FOLDER for path in directory.iterdir()):
       raise UserError(
         f"--output={directory} is a folder with other things in it: name a new or empty one for the face tracks."
       )
     shards = {unit.split: unit.shards for unit in units}
-    write_plan(directory, {"choices": choices, "missing": missing, "shards": shards})
+    write_plan(directory, {"choices": choices, "shards": shards} | told)
   except OSError as error:
     raise UserError(f"--output={directory} cannot be written: {error.strerror or error}.") from error
+  return False
 
 
 def write_plan(directory: pathlib.Path, content: dict) -> None:

@@ -49,7 +49,7 @@ def built(tmp_path_factory):
   _write_video(root / "train.mp4")
   (root / "boxes.json").write_text(json.dumps(detections))
   arguments = [
-    "--source=manifest", f"--manifest={root / 'list.csv'}", "--detector=precomputed",
+    "--source=manifest", f"--manifest={root / 'list.csv'}", "--detector=precomputed", "--duplicates=keep",
     f"--detections={root / 'boxes.json'}", f"--size={SIZE}", "--workers=1", f"--output={root / 'out'}",
     "--distortion=pixelation,gaussian_noise", "--level=3",
   ]  # fmt: skip
