@@ -69,6 +69,8 @@ def get_config(arg: str | None = None):
   config.model.learnable_kernel = True  # LK: temporal kernels made from the input; False: ordinary ones
   config.model.temporal_init = "image"  # for ImageNet's weights; or difference, for training from scratch
 
+  config.augment.flip = (0.5,)
+
   config.clips.frames = 4  # T, fixed by Intra-SIM's parameters
   config.clips.size = 224
   config.clips.snippets = 4  # U in training

@@ -15,6 +15,24 @@ ViTs), and the rows of the paper's tables: `table4_*`, `table5_vivit`, `table6_*
 
 from dfdetect_jax.runs.config import base_config, variant
 
+# At 64 px there are four nodes a direction, all of which k_n = 7 joins: after 20 steps D would be 0 and IDM nothing.
+# Validates once, at the end: among a handful of validation videos, choosing between steps would be choosing noise.
+SMALL = {
+  "model.size": "small", "model.units": 1, "model.spatial": 1, "model.temporal": 2, "model.layers": 2, "model.k_n": 3,
+  "model.t": 3, "model.temporal_init": "difference", "clips.frames": 8, "clips.size": 64, "batch_size": 16,
+  "total_steps": 400, "eval_every": 0, "checkpoint_every": 100, "log_every": 25, "optimizer.learning_rate": 1e-3,
+  "optimizer.warmup_steps": 50, "optimizer.schedule": "cosine", "eval_batch_size": 32, "init": "random", "remat": "",
+}  # fmt: skip
+TEST = {
+  "model.size": "test", "model.units": 1, "model.spatial": 1, "model.layers": 1, "model.k_n": 3, "model.t": 3,
+  "clips.frames": 8, "clips.size": 64, "clips.test_clips": 2, "batch_size": 4, "total_steps": 20, "eval_every": 10,
+  "checkpoint_every": 10, "log_every": 5, "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 2, "workers": 0,
+  "init": "random", "remat": "",
+}  # fmt: skip
+TABLE6 = ((3, 10), (3, 20), (7, 20), (7, 25), (7, 40), (9, 25), (15, 25))  # k_n, t
+# The same on the smaller graph of a demo's Table VI, eight nodes a direction: neighbourhoods that differ, and so few
+# steps that D is not 0.
+SMALL_K_N, SMALL_T = {3: 3, 7: 5, 9: 7, 15: 9}, {10: 1, 20: 2, 25: 3, 40: 4}
 VARIANTS = {
   "s": {"model.size": "s"},
   "ti": {"model.size": "ti"},
@@ -26,9 +44,13 @@ VARIANTS = {
   # Table V: one spatial, one temporal, in equal numbers, over twelve blocks.
   "table5_vivit": {"model.spatial": 1, "model.temporal": 1, "model.units": 6},
   # Table VI: neighbourhood size and diffusion steps.
+  **{f"table6_k{k}_t{t}": {"model.k_n": k, "model.t": t} for k, t in TABLE6},
   **{
-    f"table6_k{k}_t{t}": {"model.k_n": k, "model.t": t}
-    for k, t in ((3, 10), (3, 20), (7, 20), (7, 25), (7, 40), (9, 25), (15, 25))
+    f"table6_k{k}_t{t}_{size}": {
+      **fields, "model.size": f"{size}_fine", "model.k_n": SMALL_K_N[k], "model.t": SMALL_T[t],
+    }
+    for size, fields in (("small", SMALL), ("test", TEST))
+    for k, t in TABLE6
   },
   # Table VII: DiCA, IDM, DA loss; what is left out is named, `none` has neither of the three.
   "table7_none": {"model.dica": False, "model.idm": False, "objective.da_weight": 0.0},
@@ -38,24 +60,14 @@ VARIANTS = {
   "table7_dica_idm": {"objective.da_weight": 0.0},
   "table7_all": {},
   # Table VIII: augmentations.
-  "table8_no_aug": {f"objective.{a}": False for a in ("blur", "color", "noise", "temporal")},
-  "table8_no_hfreq": {"objective.blur": False},
-  "table8_no_noise": {"objective.noise": False},
-  "table8_no_color": {"objective.color": False},
-  "table8_no_tempo": {"objective.temporal": False},
+  "table8_no_aug": {f"augment.{a}": () for a in ("blur", "saturation", "noise", "temporal")},
+  "table8_no_hfreq": {"augment.blur": ()},
+  "table8_no_noise": {"augment.noise": ()},
+  "table8_no_color": {"augment.saturation": ()},
+  "table8_no_tempo": {"augment.temporal": ()},
   "table8_original": {},
-  # Validates once, at the end: among a handful of validation videos, choosing between steps would be choosing noise.
-  "small": {
-    "model.size": "small", "model.units": 1, "model.spatial": 1, "model.temporal": 2, "model.layers": 2,
-    "model.temporal_init": "difference", "clips.frames": 8, "clips.size": 64, "batch_size": 16, "total_steps": 400,
-    "eval_every": 0, "checkpoint_every": 100, "log_every": 25, "optimizer.learning_rate": 1e-3,
-    "optimizer.warmup_steps": 50, "optimizer.schedule": "cosine", "eval_batch_size": 32, "init": "random", "remat": "",
-  },
-  "test": {
-    "model.size": "test", "model.units": 1, "model.spatial": 1, "model.layers": 1, "clips.frames": 8, "clips.size": 64,
-    "clips.test_clips": 2, "batch_size": 4, "total_steps": 20, "eval_every": 10, "checkpoint_every": 10, "log_every": 5,
-    "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 2, "workers": 0, "init": "random", "remat": "",
-  },
+  "small": SMALL,
+  "test": TEST,
 }  # fmt: skip
 
 
@@ -75,6 +87,8 @@ def get_config(arg: str | None = None):
   config.model.idm = True
   config.model.k_n = 7  # neighbours of a node, itself included
   config.model.t = 20  # diffusion steps
+  config.model.density = "stationary"  # ŵ of Eq. 4, Σd / d_k; or local, 1 / d_k
+  config.model.feature_scale = "none"  # of the squared distances in Eq. 2; or width, over E; or unit, of unit vectors
   config.model.diffusion_path = "spectral"  # or power, the same numbers: see benchmarks/diffusion.py
   config.model.scan = False
 
@@ -85,15 +99,13 @@ def get_config(arg: str | None = None):
   config.objective.margin = 1.0
   config.objective.sti_weight = 1.0
   config.objective.da_weight = 1.0
-  config.objective.blur = True
-  config.objective.color = True
-  config.objective.noise = True
-  config.objective.temporal = True
-  config.objective.blur_sigma = (0.5, 2.0)
-  config.objective.color_factor = (0.4, 1.6)
-  config.objective.noise_sigma = (2.0, 15.0)
-  config.objective.temporal_rate = 0.25
-  config.objective.probability = 0.5
+  config.objective.student_augmented = False  # True: cross-entropy on augmented clips too
+
+  # Of the teacher's clips (§III-D, Table VIII); the strengths are unstated.
+  config.augment.blur = (0.5, 0.5, 2.0)
+  config.augment.saturation = (0.5, 0.4, 1.6)
+  config.augment.noise = (0.5, 2.0, 15.0)
+  config.augment.temporal = (0.5, 0.25, 0.25)
 
   config.clips.frames = 16
   config.clips.size = 224

@@ -48,7 +48,7 @@ def get_config(arg: str | None = None):
   config.model.dropout = 0.1  # of the transformer
   config.model.form = "conv2d"  # of temporal convolutions; or conv3d, matmul: see benchmarks/temporal_conv.py
 
-  config.objective.flip = True
+  config.augment.flip = (0.5,)
 
   config.clips.frames = 32  # T, even; fixed by the positions' parameter
   config.clips.size = 224  # a multiple of 16

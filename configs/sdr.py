@@ -58,7 +58,8 @@ def get_config(arg: str | None = None):
   config.model.dropout = 0.1  # of the transformer
   config.model.form = "matmul"  # of temporal convolutions: the one that batches over branches
 
-  config.objective.tpa = True  # False: parameters drawn per frame
+  config.objective.tpa = True  # False: parameters drawn per frame …
+  config.objective.redrawn = ("flip", "crop")  # … of these; all four with "color_jitter", "cutout"
   config.objective.alpha = 1.0  # classification
   config.objective.beta = 1.0  # mutual information, with its heads
   config.objective.gamma = 0.1  # contrastive; 0 = off

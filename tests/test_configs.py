@@ -70,7 +70,7 @@ def test_traces(name, variant):
   config = module(name).get_config(variant)
   assert config.is_locked
   assert config.total_steps > 0 or config.epochs > 0, "the length of the run is not given"
-  what = {field: config[field].to_dict() for field in ("model", "objective", "clips")}
+  what = {field: config[field].to_dict() for field in ("model", "objective", "clips", "augment")}
   what |= {field: config[field] for field in ("method", "dtype", "remat", "batch_size")}
   if repr(what) not in TRACED:  # `table7_all`, say, is the paper's setting once more
     trace(config)

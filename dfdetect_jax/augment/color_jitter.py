@@ -6,21 +6,21 @@ import jax.numpy as jnp
 from dfdetect_jax.augment.photometric import LUMA
 
 
-def color_jitter(key: jax.Array, clips: jax.Array, strength: float = 0.4) -> jax.Array:
+def color_jitter(key: jax.Array, clips: jax.Array, factor: tuple[float, float] = (0.6, 1.4)) -> jax.Array:
   """x₁ = b·x;  x₂ = ḡ + c·(x₁ − ḡ);  x₃ = g + s·(x₂ − g), each limited to [0, 255].
 
-  The factors b, c, s are drawn uniformly from [1 − strength, 1 + strength] per clip. g is x₂'s luma; ḡ is x₁'s,
+  The factors b, c, s are drawn uniformly per clip. g is x₂'s luma; ḡ is x₁'s,
   averaged over the whole clip: with a mean for each frame, frames would undergo different transforms.
 
   Args:
     key: random key.
     clips: `[B, T, H, W, 3]`, on the 0-255 scale.
-    strength: in [0, 1].
+    factor: smallest and largest factor, at least 0.
 
   Returns:
     Float32 clips of the same shape and scale.
   """
-  factors = jax.random.uniform(key, (3, clips.shape[0], 1, 1, 1, 1), minval=1 - strength, maxval=1 + strength)
+  factors = jax.random.uniform(key, (3, clips.shape[0], 1, 1, 1, 1), minval=factor[0], maxval=factor[1])
   brightness, contrast, saturation = factors
   clips = jnp.clip(brightness * clips.astype(jnp.float32), 0.0, 255.0)
   mean = jnp.mean(_luma(clips), axis=(1, 2, 3), keepdims=True)

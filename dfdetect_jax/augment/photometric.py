@@ -43,9 +43,3 @@ def gaussian_noise(key: jax.Array, clips: jax.Array, sigma: tuple[float, float])
   sigma_key, noise_key = jax.random.split(key)
   s = jax.random.uniform(sigma_key, (clips.shape[0], 1, 1, 1, 1), minval=sigma[0], maxval=sigma[1])
   return jnp.clip(clips + s * jax.random.normal(noise_key, clips.shape), 0.0, 255.0)
-
-
-def sometimes(key: jax.Array, probability: float, augmented: jax.Array, clips: jax.Array) -> jax.Array:
-  """Keeps the augmented clip with the given probability, drawn per clip, and the clip as it was otherwise."""
-  chosen = jax.random.bernoulli(key, probability, (clips.shape[0],) + (1,) * (clips.ndim - 1))
-  return jnp.where(chosen, augmented, clips)

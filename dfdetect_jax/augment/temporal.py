@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 
-def drop_and_repeat(key: jax.Array, clips: jax.Array, rate: float) -> jax.Array:
+def drop_and_repeat(key: jax.Array, clips: jax.Array, rate: float | tuple[float, float]) -> jax.Array:
   """Drops and repeats frames at constant length.
 
   Each frame is dropped or repeated once with probability rate/2 each; what is left is stretched or cut to T frames by
@@ -13,12 +13,15 @@ def drop_and_repeat(key: jax.Array, clips: jax.Array, rate: float) -> jax.Array:
   Args:
     key: random key; every clip is drawn for itself.
     clips: `[B, T, H, W, C]`, any dtype.
-    rate: share of the frames that is touched, in [0, 1].
+    rate: share of the frames that is touched, in [0, 1]; or the smallest and largest, drawn uniformly per clip.
 
   Returns:
     The same shape and dtype; every output frame is one of the input's frames.
   """
   batch, frames = clips.shape[:2]
+  if isinstance(rate, tuple):
+    rate_key, key = jax.random.split(key)
+    rate = jax.random.uniform(rate_key, (batch, 1), minval=rate[0], maxval=rate[1])
   draw = jax.random.uniform(key, (batch, frames))
   # The step from output k to output k + 1: 2 skips a frame, 0 shows it again.
   step = jnp.where(draw < rate / 2, 2, jnp.where(draw < rate, 0, 1))

@@ -3,34 +3,38 @@
 Reference: SDR, §II-A. The strengths are unstated; those of the four augmentations are our decisions.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
-from dfdetect_jax.augment.color_jitter import color_jitter
-from dfdetect_jax.augment.crop import random_crop
-from dfdetect_jax.augment.cutout import random_cutout
-from dfdetect_jax.augment.flip import random_flip
+from dfdetect_jax.augment.pipeline import AUGMENTATIONS, key_of
 
-AUGMENTATIONS = (color_jitter, random_cutout, random_flip, random_crop)
+# View i gets augmentation i mod 4.
+VIEWS = ("color_jitter", "cutout", "flip", "crop")
+# What breaks motion cues when each frame is moved for itself; colour and holes do not (§II-A, §III-C).
+SPATIAL = ("flip", "crop")
 
 
-def perturbed_views(key: jax.Array, clips: jax.Array, views: int, preserve_time: bool = True) -> jax.Array:
+def perturbed_views(key: jax.Array, clips: jax.Array, views: int, redrawn: tuple[str, ...] = ()) -> jax.Array:
   """View i of a clip is the clip under augmentation i mod 4, its parameters drawn afresh for every clip and view.
 
   Args:
     key: random key.
     clips: `[B, T, H, W, 3]` on the 0-255 scale, any dtype.
     views: their number N.
-    preserve_time: True draws the parameters once per clip. False draws them for every frame, which destroys the
-      coherence between frames (the ablation "without TPA").
+    redrawn: augmentations whose parameters are drawn for every frame, which destroys the coherence between frames (the
+      ablation "without TPA"); those of the others are drawn once per clip.
 
   Returns:
     Float32 views `[B, N, T, H, W, 3]` on the 0-255 scale.
   """
-  # Without TPA, every frame is a clip of its own.
-  units = clips if preserve_time else clips.reshape(-1, 1, *clips.shape[2:])
-  perturbed = [
-    AUGMENTATIONS[i % len(AUGMENTATIONS)](view_key, units).astype(jnp.float32).reshape(clips.shape)
-    for i, view_key in enumerate(jax.random.split(key, views))
-  ]
+  perturbed = []
+  for i in range(views):
+    name = VIEWS[i % len(VIEWS)]
+    # A flip of probability 1 would be no perturbation; the others vary by their range.
+    augmentation = dataclasses.replace(AUGMENTATIONS[name], probability=0.5 if name == "flip" else 1.0)
+    # Drawn for every frame, a frame is a clip of its own.
+    units = clips.reshape(-1, 1, *clips.shape[2:]) if name in redrawn else clips
+    perturbed.append(augmentation(key_of(key, f"view {i}"), units).reshape(clips.shape))
   return jnp.stack(perturbed, axis=1)

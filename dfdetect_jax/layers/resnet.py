@@ -4,8 +4,6 @@ Parameter names map onto torchvision's keys: `layer1_0/conv1` is `layer1.0.conv1
 `downsample_bn` is `downsample.1`, the others keep their names. The classifier is the caller's.
 """
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -21,16 +19,12 @@ SIZES = {
 }
 
 
-KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-
-
 def conv(
   features: int,
   kernel: int,
   stride: int = 1,
   dtype: Dtype = jnp.float32,
   name: str | None = None,
-  kernel_init: Callable = KERNEL_INIT,
 ) -> nn.Conv:
   """A k×k convolution without bias, padded by k // 2 on every side (`SAME` would pad a strided one unevenly)."""
   return nn.Conv(
@@ -39,7 +33,7 @@ def conv(
     strides=stride,
     padding=kernel // 2,
     use_bias=False,
-    kernel_init=kernel_init,
+    kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
     dtype=dtype,
     name=name,
   )

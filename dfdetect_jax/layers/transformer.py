@@ -51,7 +51,6 @@ class SelfAttention(nn.Module):
     qkv_bias: whether the query, key and value projections have a bias (ViT: yes, FTCN's transformer: no).
     dropout: rate on the output.
     out_init: initialiser of the output projection's kernel, `[E, E]`.
-    qkv_init: initialiser of the query, key and value projections' kernel, `[E, 3E]`.
     dtype: compute dtype; parameters stay float32.
   """
 
@@ -59,7 +58,6 @@ class SelfAttention(nn.Module):
   qkv_bias: bool = True
   dropout: float = 0.0
   out_init: Callable = nn.initializers.xavier_uniform()
-  qkv_init: Callable = nn.initializers.xavier_uniform()
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -69,7 +67,7 @@ class SelfAttention(nn.Module):
     qkv = nn.DenseGeneral(
       (3, self.heads, width // self.heads),
       use_bias=self.qkv_bias,
-      kernel_init=self.qkv_init,
+      kernel_init=nn.initializers.xavier_uniform(),
       dtype=self.dtype,
       name="qkv",
     )(x)
@@ -85,7 +83,6 @@ class Mlp(nn.Module):
   hidden: int
   dropout: float = 0.0
   dtype: Dtype = jnp.float32
-  out_init: Callable = nn.initializers.xavier_uniform()
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -93,7 +90,7 @@ class Mlp(nn.Module):
     x = nn.Dense(self.hidden, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc1")(x)
     x = nn.gelu(x, approximate=False)
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    x = nn.Dense(width, kernel_init=self.out_init, dtype=self.dtype, name="fc2")(x)
+    x = nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc2")(x)
     return nn.Dropout(self.dropout, deterministic=not train)(x)
 
 
@@ -101,9 +98,8 @@ class Block(nn.Module):
   """x + Attention(LN(x)), then x + MLP(LN(x)).
 
   Attributes:
-    heads, qkv_bias, dropout, out_init, qkv_init, dtype: see `SelfAttention`.
+    heads, qkv_bias, dropout, out_init, dtype: see `SelfAttention`.
     mlp: hidden width of the MLP.
-    mlp_out_init: initialiser of its second layer's kernel.
     epsilon: of the LayerNorms (ViT: 1e-6, PyTorch's default: 1e-5).
   """
 
@@ -113,17 +109,13 @@ class Block(nn.Module):
   dropout: float = 0.0
   epsilon: float = 1e-6
   out_init: Callable = nn.initializers.xavier_uniform()
-  qkv_init: Callable = nn.initializers.xavier_uniform()
-  mlp_out_init: Callable = nn.initializers.xavier_uniform()
   dtype: Dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     """Maps `[..., N, E]` to the same shape."""
     y = LayerNorm(epsilon=self.epsilon, name="norm1")(x)
-    y = SelfAttention(
-      self.heads, self.qkv_bias, self.dropout, self.out_init, self.qkv_init, self.dtype, name="attention"
-    )(y, train)
+    y = SelfAttention(self.heads, self.qkv_bias, self.dropout, self.out_init, self.dtype, name="attention")(y, train)
     x = x + y
     y = LayerNorm(epsilon=self.epsilon, name="norm2")(x)
-    return x + Mlp(self.mlp, self.dropout, self.dtype, self.mlp_out_init, name="mlp")(y, train)
+    return x + Mlp(self.mlp, self.dropout, self.dtype, name="mlp")(y, train)

@@ -4,12 +4,14 @@ A detector of your own needs no change here: `config.method` may name any module
 `build(config) -> Method` ("my_lab.detector"), or an entry point of the group `dfdetect_jax.methods`.
 """
 
+import dataclasses
 import importlib
 import importlib.metadata
 from types import ModuleType
 
 import ml_collections
 
+from dfdetect_jax.augment import pipeline
 from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.layers.remat import POLICIES
 from dfdetect_jax.methods.method import ClipSpec, Method
@@ -22,6 +24,8 @@ __all__ = ["METHODS", "ClipSpec", "Method", "build"]
 def build(config: ml_collections.ConfigDict) -> Method:
   """Builds the method that `config.method` names from the model and objective settings in the config.
 
+  What its training clips go through, `config.augment` says, whatever the method is.
+
   Raises:
     UserError: no method or remat policy has that name, or the method's settings contradict each other.
   """
@@ -29,7 +33,9 @@ def build(config: ml_collections.ConfigDict) -> Method:
   if config.remat and config.remat is not True and config.remat not in POLICIES:
     hint = did_you_mean(config.remat, POLICIES)
     raise UserError(f"there is no remat policy '{config.remat}'.{hint} It is \"\" or one of: {', '.join(POLICIES)}.")
-  return module.build(config)
+  method = module.build(config)
+  augmentations = pipeline.from_config(config.get("augment", {}))
+  return dataclasses.replace(method, augmentations=augmentations) if augmentations else method
 
 
 def _module(name: str) -> ModuleType:

@@ -7,7 +7,7 @@ evaluator never ask which method they run.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dfdetect_jax.augment import pipeline
+from dfdetect_jax.augment.pipeline import Augmentation
 from dfdetect_jax.errors import UserError
 
 Batch = Mapping[str, jax.Array]
@@ -80,22 +82,27 @@ class Method:
     clip_spec: the clips it looks at.
     ema_decay: decay of the teacher, an exponential moving average of the parameters in float32; None keeps none.
     evaluate_teacher: whether evaluation uses the teacher's weights (where there is one) or the student's.
+    augmentations: what training clips go through, from `config.augment`.
+    start: applied to the parameters after their initialisation: a start that the paper does not have, kept out of its
+      modules.
   """
 
   model: nn.Module
   clip_spec: ClipSpec
   ema_decay: float | None = None
   evaluate_teacher: bool = False
+  augmentations: tuple[Augmentation, ...] = ()
+  start: Callable[[Any], Any] | None = None
 
   def init(self, rng: jax.Array) -> Variables:
     """Initialises the model's variables (`params`, and `batch_stats` where the model has BatchNorm)."""
     clips = jnp.zeros((1, *self.clip_spec.shape(train=True)), jnp.uint8)
-    return self.model.init({"params": rng, "dropout": rng}, clips, train=False)
+    variables = self.model.init({"params": rng, "dropout": rng}, clips, train=False)
+    return variables if self.start is None else {**variables, "params": self.start(variables["params"])}
 
   def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
-    """Augments training clips on the device; the plain detector does nothing."""
-    del rng
-    return clips
+    """Augments training clips on the device, all frames (and snippets) of a clip alike."""
+    return pipeline.apply(self.augmentations, rng, clips)
 
   def loss(
     self, params: Variables, model_state: Variables, teacher: Variables | None, batch: Batch, rng: jax.Array

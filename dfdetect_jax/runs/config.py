@@ -13,7 +13,18 @@ def base_config() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.method = ""  # a name in dfdetect_jax.methods.METHODS
   config.model = ml_collections.ConfigDict()  # the model's size and switches
-  config.objective = ml_collections.ConfigDict()  # loss weights, augmentation, teacher
+  config.objective = ml_collections.ConfigDict()  # loss weights, teacher
+  # What training clips go through, in this order, whatever the method: () for nothing, (probability,) or (probability,
+  # smallest, largest), drawn per clip and alike in all its frames. See dfdetect_jax.augment.pipeline.
+  config.augment = ml_collections.ConfigDict()
+  config.augment.blur = ()  # σ in pixels, usual (0.5, 0.5, 2.0)
+  config.augment.saturation = ()  # factor on the distance from grey, usual (0.5, 0.4, 1.6)
+  config.augment.noise = ()  # σ on the 0-255 scale, usual (0.5, 2.0, 15.0)
+  config.augment.color_jitter = ()  # factors on brightness, contrast and saturation, usual (0.5, 0.6, 1.4)
+  config.augment.cutout = ()  # side of a black square as a share of the frame's, usual (0.5, 0.1, 0.4)
+  config.augment.crop = ()  # side of a window as a share of the frame's, usual (0.5, 0.7, 1.0)
+  config.augment.flip = ()  # left to right, usual (0.5,)
+  config.augment.temporal = ()  # share of frames dropped or repeated, usual (0.5, 0.25, 0.25)
   config.clips = ml_collections.ConfigDict()  # fields of dfdetect_jax.methods.ClipSpec
   config.init = ""  # folder of weights to start from (dfdetect_jax.interop.convert's, or a run's), or "random"
   config.starts_from = ""  # what the paper starts from, in words; such a run is refused without `init`; "" = random

@@ -126,7 +126,7 @@ def _readable(videos: VideoSet) -> str:
 def _switches(config: ml_collections.ConfigDict, setting: ml_collections.ConfigDict) -> str:
   """In what a config differs from the paper's setting, as far as a folder's name can say."""
   words = []
-  for part in ("model", "objective", "clips"):
+  for part in ("model", "objective", "clips", "augment"):
     for field, value in config[part].items():
       if not is_scale(f"{part}.{field}") and value != setting[part].get(field):
         words.append(re.sub(r"[^\w.]+", "", f"{field}={value}".replace("=", "_")))

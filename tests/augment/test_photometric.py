@@ -92,17 +92,6 @@ def test_static_clip_stays_static(augment):
   assert np.abs(out - clips).max() > 1.0
 
 
-def test_sometimes_chooses_whole_clips():
-  """Guards the probability, and that a clip is taken whole: 0 and 1 exactly, 0.3 within four standard errors."""
-  clips = jnp.zeros((2000, 2, 1, 1, 3))
-  chosen = np.asarray(photometric.sometimes(KEY, 0.3, clips + 1, clips))
-  per_clip = chosen.mean(axis=(1, 2, 3, 4))
-  assert set(np.unique(per_clip)) == {0.0, 1.0}
-  assert abs(per_clip.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 2000)
-  assert not photometric.sometimes(KEY, 0.0, clips + 1, clips).any()
-  assert photometric.sometimes(KEY, 1.0, clips + 1, clips).all()
-
-
 def test_keys_decide():
   """Guards reproducibility: the same key gives the same clips, another key others."""
   clips = jnp.asarray(random_clips())

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from dfdetect_jax.augment import color_jitter, crop, cutout, tpa
+from dfdetect_jax.augment.pipeline import from_config, key_of
 
-NAMES = [a.__name__ for a in tpa.AUGMENTATIONS]
+NAMES = tpa.VIEWS
+AUGMENTATIONS = [from_config({name: (0.5 if name == "flip" else 1.0,)})[0] for name in NAMES]
 
 
 def random_clips(batch=6, frames=4, height=16, width=16):
   return np.random.default_rng(0).integers(0, 256, (batch, frames, height, width, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("augmentation", tpa.AUGMENTATIONS, ids=NAMES)
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=NAMES)
 def test_every_frame_undergoes_the_same_transform(augmentation):
   """Guards temporal consistency: augmenting commutes with permuting the frames, whatever they show."""
   clips, order = random_clips(), np.array([2, 0, 3, 1])
@@ -23,7 +25,7 @@ def test_every_frame_undergoes_the_same_transform(augmentation):
   np.testing.assert_allclose(permuted, augmentation(key, clips)[:, order], rtol=1e-5, atol=1e-3)
 
 
-@pytest.mark.parametrize("augmentation", tpa.AUGMENTATIONS, ids=NAMES)
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=NAMES)
 def test_parameters_differ_between_clips(augmentation):
   """Guards one draw per clip rather than one per batch: eight copies of a clip do not stay alike."""
   clips = np.repeat(random_clips(1), 8, axis=0)
@@ -37,8 +39,8 @@ def test_views():
   clips, key = random_clips(), jax.random.key(0)
   views = tpa.perturbed_views(key, clips, 6)
   assert views.shape == (6, 6, 4, 16, 16, 3) and views.dtype == jnp.float32
-  for i, view_key in enumerate(jax.random.split(key, 6)):
-    want = tpa.AUGMENTATIONS[i % 4](view_key, clips)
+  for i in range(6):
+    want = AUGMENTATIONS[i % 4](key_of(key, f"view {i}"), clips)
     np.testing.assert_array_equal(views[:, i], np.asarray(want, np.float32))
   assert np.any(views[:, 0] != views[:, 4])
 
@@ -49,9 +51,14 @@ def test_without_tpa_every_frame_is_drawn_by_itself():
   clips = np.repeat(random_clips(8, 1), 8, axis=1)
   still = tpa.perturbed_views(jax.random.key(0), clips, 4)
   np.testing.assert_allclose(still, np.repeat(still[:, :, :1], 8, axis=2), rtol=1e-5, atol=1e-3)
-  moving = np.asarray(tpa.perturbed_views(jax.random.key(0), clips, 4, preserve_time=False))
+  moving = np.asarray(tpa.perturbed_views(jax.random.key(0), clips, 4, tpa.VIEWS))
   for view in np.moveaxis(moving, 1, 0):
     assert np.abs(view - view[:, :1]).max() > 10
+  # The paper's ablation moves each frame for itself; colour and holes stay as they are with TPA.
+  partly = np.asarray(tpa.perturbed_views(jax.random.key(0), clips, 4, tpa.SPATIAL))
+  for i, name in enumerate(tpa.VIEWS):
+    assert np.array_equal(partly[:, i], still[:, i]) != (name in tpa.SPATIAL)
+    assert np.array_equal(partly[:, i], moving[:, i]) == (name in tpa.SPATIAL)
 
 
 def test_color_jitter_equals_float64():

@@ -8,6 +8,7 @@ import pytest
 from configs import dil as dil_config
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.methods.dil.difference import second_difference
 from dfdetect_jax.methods.dil.inter_sim import InterSIM
 from dfdetect_jax.methods.dil.intra_sim import MotionAttention
 from dfdetect_jax.methods.dil.model import DIL, SIZES
@@ -113,9 +114,10 @@ def test_first_block_may_start_as_a_second_difference(switches):
   """Guards `temporal_init=difference`: the 3×3 convolution of the first block with Intra-SIM, and of no other, sees
   nothing of still frames (but for a snippet's ends), and of a frame that differs once itself there and −½ beside it.
   """
-  model = DIL(**{**SIZES["test"], "frames": 6, "temporal_init": "difference", **switches})
+  model = DIL(**{**SIZES["test"], "frames": 6, **switches})
   still = jnp.tile(clips((1, 1, 1, 32, 32, 3)), (1, 1, 6, 1, 1, 1))
   variables = jax.jit(model.init)(jax.random.key(0), still)
+  variables["params"] = second_difference(variables["params"])
   first = "layer2_0" if switches.get("stages") else "layer1_0"
   kernel = variables["params"][first]["intra"]["kernel"]
   if model.learnable_kernel:  # without what depends on the input the kernel is what its bias says

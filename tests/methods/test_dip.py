@@ -11,8 +11,10 @@ from configs import dip as card
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers.transformer import SelfAttention
-from dfdetect_jax.methods.dip import encoder, losses, model
+from dfdetect_jax.methods.dip import losses, model, starts
 
+# What tells whether IDM is alive.
+MONITORED = {"mu", "tau_1", "tau_2", "diffusion_median", "bias_spread"}
 TINY = dict(patch=8, width=16, heads=2, mlp=24, units=2, spatial=1, temporal=1, layers=1, k_n=3)
 CLIP = (3, 32, 32, 3)
 
@@ -106,8 +108,12 @@ def test_paper_setting_traces():
     ("model__units", 0, "at least 1"),
     ("model__layers", 0, "at least 1"),
     ("model__temporal", -1, "at least 0"),
-    ("objective__probability", 1.5, r"must lie in \[0, 1\]"),
-    ("objective__temporal_rate", -0.1, r"must lie in \[0, 1\]"),
+    ("model__density", "loco", "must be one of stationary, local"),
+    ("model__feature_scale", "wide", "must be one of none, width, unit"),
+    ("model__temporal_init", "one", "must be one of zero, difference, identity"),
+    ("augment__blur", (1.5, 0.5, 2.0), r"the probability in \[0, 1\]"),
+    ("augment__temporal", (0.5, -0.1, 0.2), r"cannot draw from \[-0.1, 0.2\]"),
+    ("augment__noise", (0.5, 2.0), r"\(probability, smallest, largest\)"),
   ],
 )
 def test_bad_settings(name, value, message):
@@ -232,12 +238,13 @@ def test_switches_take_losses_and_augmentations_away(tiny):
   method, params, *_ = tiny
   bare = dataclasses.replace(method, sti_weight=0.0, da_weight=0.0)
   _, (metrics, _) = jax.eval_shape(bare.loss, params, {}, None, triplets(1), jax.random.key(0))
-  assert set(metrics) == {"cce", "accuracy"}
-  off = dataclasses.replace(method, blur=False, color=False, noise=False, temporal=False)
+  assert set(metrics) == {"cce", "accuracy"} | MONITORED
+  off = dataclasses.replace(method, augmentations=())
   np.testing.assert_array_equal(off.augment(jax.random.key(0), clips(2)), clips(2))
-  for name in ("blur", "color", "noise", "temporal"):
-    one = dataclasses.replace(off, **{name: True}, probability=1.0, temporal_rate=1.0)
-    assert np.abs(one.augment(jax.random.key(0), clips(2)) - clips(2).astype(jnp.float32)).max() > 1, name
+  assert [a.name for a in method.augmentations] == ["blur", "saturation", "noise", "temporal"]
+  for a in method.augmentations:
+    one = dataclasses.replace(off, augmentations=(dataclasses.replace(a, probability=1.0),))
+    assert np.abs(one.augment(jax.random.key(0), clips(2)) - clips(2).astype(jnp.float32)).max() > 1, a.name
 
 
 # --- how it runs, not what it computes -------------------------------------------------------------------------------
@@ -310,10 +317,60 @@ def test_predict_is_a_probability_and_ignores_the_batch(tiny):
 def test_temporal_attention_may_start_as_a_difference():
   """Guards `temporal_init=difference`: uniform attention then takes each token's mean over time away, no more."""
   x = jax.random.normal(jax.random.key(0), (2, 5, 8))
-  attention = SelfAttention(2, **encoder.TEMPORAL_INITS["difference"])
+  attention = SelfAttention(2)
   params = attention.init(jax.random.key(1), x)["params"]
+  params = starts.difference({"temporal0": {"attention": params}})["temporal0"]["attention"]
   kernel = params["qkv"]["kernel"]
   params["qkv"]["kernel"] = kernel.at[:, :2].set(0.0)  # no queries, no keys: attention is uniform
   out = attention.apply({"params": params}, x)
   expected = -np.mean(np.asarray(x, np.float64), axis=1, keepdims=True)
   np.testing.assert_allclose(out, np.broadcast_to(expected, x.shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_start_as_a_difference_changes_temporal_attention_alone(scan):
+  """Guards `Method.start`: only temporal blocks' value and output projections differ, in scanned units too."""
+  plain = methods.build(config(model__scan=scan))
+  other = methods.build(config(model__scan=scan, model__temporal_init="difference"))
+  assert other.model == plain.model
+  before = jax.jit(plain.init)(jax.random.key(0))["params"]
+  after = jax.jit(other.init)(jax.random.key(0))["params"]
+  unit = "units" if scan else "unit1"
+  for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True):
+    name = jax.tree_util.keystr(path)
+    changed = "temporal0" in name and "attention" in name and name.endswith("['kernel']")
+    assert np.array_equal(a, b) != changed, name
+  kernel = after["ste"][unit]["temporal0"]["attention"]["qkv"]["kernel"]
+  np.testing.assert_array_equal(
+    kernel[..., :2, :, :], before["ste"][unit]["temporal0"]["attention"]["qkv"]["kernel"][..., :2, :, :]
+  )
+
+
+@pytest.mark.slow
+def test_the_student_may_see_augmented_clips(tiny):
+  """Guards `student_augmented`: the cross-entropy is the mean over both pairs of clips, and its gradient sees both."""
+  method, params, teacher, *_ = tiny
+  both = dataclasses.replace(method, student_augmented=True, sti_weight=0.0, da_weight=0.0)
+  batch, rng = triplets(2), jax.random.key(3)
+  _, (metrics, _) = jax.jit(both.loss)(params, {}, teacher, batch, rng)
+  mixed = jnp.stack([batch["positive"], batch["negative"]], axis=1).reshape(4, *CLIP)
+  plain = jnp.stack([batch["anchor"], batch["forged"]], axis=1).reshape(4, *CLIP)
+  apply = jax.jit(method.model.apply)
+  want = [
+    losses.collaborative_cross_entropy(apply({"params": params}, x), jnp.array([0, 1, 0, 1]), 0.5, 0.5)
+    for x in (plain, jax.jit(method.augment)(rng, mixed))
+  ]
+  np.testing.assert_allclose(metrics["cce"], np.mean(want), rtol=1e-4)
+
+
+def test_metrics_tell_whether_the_diffusion_is_alive(tiny):
+  """Guards the figures by which a dead IDM is noticed, against NumPy on the model's outputs."""
+  method, params, _, _, apply = tiny
+  out = apply({"params": params}, clips(2))
+  found = method._diffusion_metrics(params, out)
+  assert set(found) == MONITORED
+  d, length = np.asarray(out["diffusion"], np.float64), 4
+  between = [x[i, j] for x in d for i in range(2 * length) for j in range(2 * length) if i != j]
+  np.testing.assert_allclose(found["diffusion_median"], np.median(between), rtol=1e-5)
+  spread = np.mean([np.std(np.exp(-d_[:length, length:])) for d_ in d])  # τ₁ = 1
+  np.testing.assert_allclose(found["bias_spread"], spread, rtol=1e-4, atol=1e-7)

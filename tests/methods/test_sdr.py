@@ -8,8 +8,7 @@ import pytest
 from configs import sdr as configs
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.methods.ftcn import FtcnMethod
-from dfdetect_jax.methods.ftcn.model import Trunk
+from dfdetect_jax.methods.ftcn.model import FTCN, Trunk
 from dfdetect_jax.methods.method import binary_cross_entropy
 from dfdetect_jax.methods.sdr import objective
 from dfdetect_jax.methods.sdr.contrastive import contrastive_loss
@@ -195,16 +194,21 @@ def test_a_step_lowers_the_loss(settings, randomised):
 def test_without_trfi_it_is_ftcn():
   """Guards the first row of Table III: FTCN alone, without perturbed views."""
   method = build("table3_none")
-  assert isinstance(method, FtcnMethod) and not method.flip
+  assert isinstance(method.model, FTCN) and not method.augmentations
 
 
 def test_tpa_is_a_switch(monkeypatch):
   """Guards the ablation's wiring: as many views as branches, their parameters drawn per clip or per frame."""
   calls = []
-  monkeypatch.setattr(objective, "perturbed_views", lambda *args, **kwargs: calls.append((*args, kwargs)))
+  monkeypatch.setattr(objective, "perturbed_views", lambda *args: calls.append(args))
   for tpa in (True, False):
     build("test", objective__tpa=tpa, model__branches=3).augment("key", "clips")
-  assert calls == [("key", "clips", 3, {"preserve_time": True}), ("key", "clips", 3, {"preserve_time": False})]
+  build("test", objective__tpa=False, objective__redrawn=("flip", "cutout")).augment("key", "clips")
+  assert calls == [
+    ("key", "clips", 3, ()),
+    ("key", "clips", 3, ("flip", "crop")),
+    ("key", "clips", 4, ("flip", "cutout")),
+  ]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +218,7 @@ def test_tpa_is_a_switch(monkeypatch):
     ({"clips__frames": 5}, "5 frames; the number must be even"),
     ({"clips__size": 30}, "30×30 px; height and width must be multiples of 16"),
     ({"model__size": "huge"}, "model.size is 'huge'.*paper, small, test"),
+    ({"objective__redrawn": ("flop",)}, "redrawn.*color_jitter, cutout, flip, crop"),
   ],
 )
 def test_contradictions_are_refused(overrides, message):

@@ -226,3 +226,28 @@ def test_gradient_in_features_and_mu_at_vit_width(path, spread):
     scale = np.linalg.norm(by_features) + 1e-6
     assert abs(np.sum(by_features * v) - expected) < 2e-4 * scale
   assert abs(by_mu - expected_mu) <= 2e-4 * abs(expected_mu) + 1e-4
+
+
+@pytest.mark.parametrize("path", diffusion.PATHS)
+def test_local_density_by_brute_force(path):
+  """Guards `density=local`: ŵ(k) = 1 / d_k in Eq. 4, with which D stays in [0, 2]."""
+  w = np.stack(list(CASES.values()))
+  found = jax.jit(lambda w: diffusion.diffusion_distance(w, 3, path, "local"))(jnp.asarray(w, jnp.float32))
+  for ours, one in zip(np.asarray(found), w):
+    degree = one.sum(1)
+    p = np.linalg.matrix_power(one / degree[:, None], 3)
+    want = (((p[:, None] - p[None]) ** 2) / degree).sum(-1)
+    np.testing.assert_allclose(ours, want, atol=1e-5)
+    assert -1e-5 < ours.min() and ours.max() < 2 + 1e-5
+
+
+@pytest.mark.parametrize(("scale", "divided_by"), [("none", 1), ("width", 16), ("unit", None)])
+def test_feature_scales(scale, divided_by):
+  """Guards Eq. 2's distances: as they are, over E, or between unit vectors."""
+  x = np.random.default_rng(0).normal(size=(2 * L, 16))
+  y = np.asarray(diffusion.scaled(jnp.asarray(x, jnp.float32), scale), np.float64)
+  between = lambda a: ((a[:, None] - a[None]) ** 2).sum(-1)  # noqa: E731
+  unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+  np.testing.assert_allclose(
+    between(y), between(unit) if divided_by is None else between(x) / divided_by, rtol=1e-4, atol=1e-5
+  )

@@ -1,25 +1,23 @@
-"""DIL: Gu et al., "Delving into the Local: Dynamic Inconsistency Learning for DeepFake Video Detection", AAAI 2022."""
+"""DIL: Gu et al., "Delving into the Local: Dynamic Inconsistency Learning for DeepFake Video Detection", AAAI 2022.
 
-import jax
+Its objective is the plain one, binary cross-entropy on the video's logit; horizontal flip is the only augmentation
+("Implementation Details").
+"""
+
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.augment.flip import random_flip
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.dil import model
+from dfdetect_jax.methods.dil.difference import second_difference
 from dfdetect_jax.methods.method import ClipSpec, Method
 
-
-class DilMethod(Method):
-  """Binary cross-entropy on the video's logit; horizontal flip is the only augmentation ("Implementation Details")."""
-
-  def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
-    """Mirrors each example's snippets, all frames alike, with probability ½."""
-    return random_flip(rng, clips)
+# How training starts: `image`, for ImageNet's weights, or as a second difference over time, for starting from nothing.
+TEMPORAL_INITS = ("image", "difference")
 
 
-def build(config: ml_collections.ConfigDict) -> DilMethod:
-  """Builds DIL from `config.model` (`size`, and any field of `model.DIL`) and `config.clips`.
+def build(config: ml_collections.ConfigDict) -> Method:
+  """Builds DIL from `config.model` (`size`, `temporal_init`, any field of `model.DIL`) and `config.clips`.
 
   Raises:
     UserError: the settings contradict each other.
@@ -33,10 +31,9 @@ def build(config: ml_collections.ConfigDict) -> DilMethod:
   stages = len(settings["depths"])
   if not set(settings["stages"]) <= set(range(1, stages + 1)):
     raise UserError(f"DIL: model.stages is {settings['stages']}; size '{size}' has the stages 1 to {stages}.")
-  if settings["temporal_init"] not in model.TEMPORAL_INITS:
-    raise UserError(
-      f"DIL: model.temporal_init is '{settings['temporal_init']}', it must be one of {', '.join(model.TEMPORAL_INITS)}."
-    )
+  start = settings.pop("temporal_init")
+  if start not in TEMPORAL_INITS:
+    raise UserError(f"DIL: model.temporal_init is '{start}', it must be one of {', '.join(TEMPORAL_INITS)}.")
   if spec.snippets < 1 or spec.frames < 2:
     raise UserError(
       f"DIL looks at differences of the frames of a snippet: clips.snippets is {spec.snippets} and clips.frames is "
@@ -45,4 +42,4 @@ def build(config: ml_collections.ConfigDict) -> DilMethod:
   if spec.size < (least := 2 ** (stages + 1)):
     raise UserError(f"DIL: size '{size}' halves frames {stages + 1} times, so clips.size must be at least {least}.")
   dil = model.DIL(**settings, frames=spec.frames, remat=config.remat, dtype=jnp.dtype(config.dtype))
-  return DilMethod(model=dil, clip_spec=spec)
+  return Method(model=dil, clip_spec=spec, start=second_difference if start == "difference" else None)

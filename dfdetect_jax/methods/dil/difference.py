@@ -1,4 +1,4 @@
-"""How the first block with Intra-SIM starts: like any other, or as a second difference over a snippet's frames.
+"""A start that the paper does not have (decision): the first block with Intra-SIM as a second difference over frames.
 
 At the usual start motion reaches DIL through Intra-SMA's gate alone, which varies by less than a hundredth, and Eq. 4's
 kernels, positive and of sum one, average over time. A network that has ImageNet's features learns from there; one that
@@ -13,58 +13,38 @@ The block's 3×3 convolution then sees F_t less that mean of F_{t−1} and F_{t+
 block's shortcut, and in part at a snippet's ends, beyond which Eq. 5 has zeros.
 """
 
-import dataclasses
-from collections.abc import Callable
+from typing import Any
 
-import flax.linen as nn
-import jax
 import jax.numpy as jnp
-
-from dfdetect_jax.layers.resnet import KERNEL_INIT
-from dfdetect_jax.methods.dil import neighbours
 
 # The logit of the kernel's own frame below its neighbours', whose share is then 0.3 %: little, and it can still grow.
 _BELOW = 5.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Start:
-  """Initialisers of a block with Intra-SIM.
-
-  Attributes:
-    conv1, conv2: kernels of the convolutions before and after Intra-SIM.
-    logits: bias of φ₂, `[3]`, on which the temporal kernels' softmax is taken (Eq. 4).
-    taps: the temporal kernels where they do not depend on the input, `[3, C]`.
-  """
-
-  conv1: Callable = KERNEL_INIT
-  conv2: Callable = KERNEL_INIT
-  logits: Callable = nn.initializers.zeros_init()
-  taps: Callable = neighbours.identity_taps
-
-
-def second_difference(coordinate: bool) -> Start:
-  """The start as a second difference.
+def second_difference(params: dict[str, Any]) -> dict[str, Any]:
+  """DIL's parameters with the first block that has Intra-SIM started as a second difference.
 
   Args:
-    coordinate: whether Intra-SMA multiplies two maps (CA); each of them is σ(0) = ½ where nothing moves.
+    params: of a `model.DIL`, as initialised.
+
+  Returns:
+    The same tree; without a block that has Intra-SIM, the same parameters.
   """
-  still = 1 + 0.5 ** (2 if coordinate else 1)
+  blocks = sorted(name for name, block in params.items() if "intra" in block)
+  if not blocks:
+    return params
+  block = dict(params[blocks[0]])
+  intra = block["intra"]
+  # Intra-SMA multiplies a map for each kind of plane (CA: two); each of them is σ(0) = ½ where nothing moves.
+  still = 1 + 0.5 ** sum(name.startswith("recover_") for name in intra["attention"])
 
-  def paired(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-    half = KERNEL_INIT(key, (*shape[:-1], shape[-1] // 2), dtype)
-    return jnp.concatenate([half, half], axis=-1)
-
-  def opposed(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-    half = KERNEL_INIT(key, (*shape[:-2], shape[-2] // 2, shape[-1]), dtype)
-    return jnp.concatenate([half, -half / still], axis=-2)
-
-  def logits(key: jax.Array, shape: tuple[int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-    del key
-    return jnp.zeros(shape, dtype).at[1].set(-_BELOW)
-
-  def taps(key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-    del key
-    return jnp.full(shape, 0.5, dtype).at[1].set(0)
-
-  return Start(paired, opposed, logits, taps)
+  half = jnp.split(block["conv1"]["kernel"], 2, axis=-1)[0]
+  block["conv1"] = {"kernel": jnp.concatenate([half, half], axis=-1)}
+  half = jnp.split(block["conv2"]["kernel"], 2, axis=-2)[0]
+  block["conv2"] = {"kernel": jnp.concatenate([half, -half / still], axis=-2)}
+  if isinstance(kernel := intra["kernel"], dict):  # K depends on the input (LK)
+    phi2 = {**kernel["phi2"], "bias": jnp.array([0.0, -_BELOW, 0.0])}
+    kernel = {**kernel, "phi2": phi2}
+  else:
+    kernel = jnp.full_like(kernel, 0.5).at[1].set(0)
+  return {**params, blocks[0]: {**block, "intra": {**intra, "kernel": kernel}}}

@@ -1,14 +1,11 @@
 """Intra-Snippet Inconsistency Module (paper: section "Intra-Snippet Inconsistency Module", Fig. 2, Eq. 1-6)."""
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv, identity
 from dfdetect_jax.methods.dil import neighbours
-from dfdetect_jax.methods.dil.difference import Start
 
 Dtype = jnp.dtype
 
@@ -64,11 +61,9 @@ class TemporalKernel(nn.Module):
   φ₁: T → 2T and φ₂: 2T → 3 are fully connected over time, so that T is fixed by the parameters.
 
   Attributes:
-    logits_init: initialiser of φ₂'s bias, `[3]`.
     dtype: compute dtype; parameters and the softmax stay float32.
   """
 
-  logits_init: Callable = nn.initializers.zeros_init()
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -76,7 +71,7 @@ class TemporalKernel(nn.Module):
     """Maps I₂ `[..., T, H, W, C]` to kernels `[..., 3, C]`, float32, which sum to one over the taps."""
     profile = jnp.swapaxes(jnp.mean(x, axis=(-3, -2), dtype=jnp.float32), -1, -2)  # [..., C, T]
     hidden = nn.relu(nn.Dense(2 * x.shape[-4], dtype=self.dtype, name="phi1")(profile))
-    logits = nn.Dense(3, bias_init=self.logits_init, dtype=self.dtype, name="phi2")(hidden)
+    logits = nn.Dense(3, dtype=self.dtype, name="phi2")(hidden)
     return jnp.swapaxes(nn.softmax(logits.astype(jnp.float32), axis=-1), -1, -2)
 
 
@@ -89,7 +84,6 @@ class IntraSIM(nn.Module):
     reduction, bidirectional, coordinate: see `MotionAttention`.
     learnable_kernel: K depends on the input (LK, Eq. 4). Decision: False convolves with ordinary weights, the same for
       all samples, which start as the identity.
-    start: how K starts.
     dtype: compute dtype; parameters and the kernels' softmax stay float32.
 
   Reference: Gu et al., "Delving into the Local", AAAI 2022, Eq. 1-6; switches: Table 5.
@@ -99,7 +93,6 @@ class IntraSIM(nn.Module):
   bidirectional: bool = True
   coordinate: bool = True
   learnable_kernel: bool = True
-  start: Start = Start()
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -117,9 +110,9 @@ class IntraSIM(nn.Module):
     attention = MotionAttention(self.reduction, self.bidirectional, self.coordinate, self.dtype, name="attention")(x)
     y = attention * x + x
     if self.learnable_kernel:
-      kernel = TemporalKernel(self.start.logits, self.dtype, name="kernel")(x)
+      kernel = TemporalKernel(self.dtype, name="kernel")(x)
     else:
-      kernel = self.param("kernel", self.start.taps, (3, x.shape[-1]))
+      kernel = self.param("kernel", neighbours.identity_taps, (3, x.shape[-1]))
       kernel = jnp.expand_dims(kernel, range(x.ndim - 4))
     taps = kernel.astype(self.dtype)[..., None, None, :]  # [..., 3, 1, 1, C]
     y = neighbours.three_taps(y, *jnp.split(taps, 3, axis=-4), axis=-4)

@@ -13,7 +13,6 @@ from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.resnet import conv, max_pool
-from dfdetect_jax.methods.dil.difference import Start, second_difference
 from dfdetect_jax.methods.dil.inter_sim import InterSIM
 from dfdetect_jax.methods.dil.intra_sim import IntraSIM
 
@@ -23,7 +22,6 @@ SIZES = {
   "small": dict(depths=(2, 2, 2, 2), width=16, reduction=4),
   "test": dict(depths=(2, 2), width=8, reduction=2),
 }
-TEMPORAL_INITS = ("image", "difference")
 
 
 class SnippetBlock(nn.Module):
@@ -34,7 +32,6 @@ class SnippetBlock(nn.Module):
     stride: of the 3×3 convolution and the shortcut.
     project: whether the shortcut is a 1×1 convolution with BatchNorm rather than the identity.
     intra, inter: the block's module, if it has one, made with `parent=None` so that it belongs to the block.
-    start: how the convolutions around the module start.
     dtype: compute dtype; parameters and statistics stay float32.
   """
 
@@ -43,7 +40,6 @@ class SnippetBlock(nn.Module):
   project: bool = False
   intra: IntraSIM | None = None
   inter: InterSIM | None = None
-  start: Start = Start()
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -51,13 +47,13 @@ class SnippetBlock(nn.Module):
     """Maps `[B, U, T, H, W, C]` to `[B, U, T, ⌈H/stride⌉, ⌈W/stride⌉, features]` and the module's map, if any."""
     inner = self.features // 4
     drawn = None
-    y = conv(inner, 1, 1, self.dtype, "conv1", self.start.conv1)(x)
+    y = conv(inner, 1, 1, self.dtype, name="conv1")(x)
     y = nn.relu(BatchNorm(name="bn1")(y, train))
     if self.intra is not None:
       y, drawn = self.intra(y)
     if self.inter is not None:
       y, drawn = self.inter(y, train)
-    y = conv(inner, 3, self.stride, self.dtype, "conv2", self.start.conv2)(y)
+    y = conv(inner, 3, self.stride, self.dtype, name="conv2")(y)
     y = nn.relu(BatchNorm(name="bn2")(y, train))
     y = conv(self.features, 1, 1, self.dtype, name="conv3")(y)
     y = BatchNorm(name="bn3")(y, train)
@@ -79,8 +75,6 @@ class DIL(nn.Module):
       them is off, its blocks are plain bottlenecks.
     stages: stages that have the modules, counted from 1 (Table 6).
     bidirectional, coordinate, learnable_kernel: BP, CA and LK of Table 5, see `IntraSIM`.
-    temporal_init: how the first block with Intra-SIM starts (decision): `image`, like the others, for ImageNet's
-      weights; or `difference`, as a second difference over time, for training from scratch.
     remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters, statistics, kernels and logits stay float32.
   """
@@ -95,7 +89,6 @@ class DIL(nn.Module):
   bidirectional: bool = True
   coordinate: bool = True
   learnable_kernel: bool = True
-  temporal_init: str = "image"
   remat: str = ""
   dtype: jnp.dtype = jnp.float32
 
@@ -119,20 +112,16 @@ class DIL(nn.Module):
 
     outputs = {}
     block = recompute(SnippetBlock, self.remat)
-    difference = second_difference(self.coordinate) if self.temporal_init == "difference" else Start()
-    first_intra = (min(self.stages), 0)
     for k, depth in enumerate(self.depths, start=1):
       for i in range(depth):
         intra = self.intra and i % 2 == 0 and k in self.stages
         inter = self.inter and i % 2 == 1 and k in self.stages
-        start = difference if (k, i) == first_intra else Start()
         x, drawn = block(
           features=4 * self.width * 2 ** (k - 1),
           stride=2 if k > 1 and i == 0 else 1,
           project=i == 0,
-          intra=self._intra_sim(start) if intra else None,
+          intra=self._intra_sim() if intra else None,
           inter=self._inter_sim() if inter else None,
-          start=start,
           dtype=self.dtype,
           name=f"layer{k}_{i}",
         )(x, train)
@@ -146,9 +135,9 @@ class DIL(nn.Module):
     outputs["logit"] = jnp.mean(outputs["frame_logits"], axis=(1, 2))
     return outputs
 
-  def _intra_sim(self, start: Start) -> IntraSIM:
+  def _intra_sim(self) -> IntraSIM:
     switches = (self.bidirectional, self.coordinate, self.learnable_kernel)
-    return IntraSIM(self.reduction, *switches, start=start, dtype=self.dtype, parent=None)
+    return IntraSIM(self.reduction, *switches, dtype=self.dtype, parent=None)
 
   def _inter_sim(self) -> InterSIM:
     return InterSIM(self.reduction, dtype=self.dtype, parent=None)

@@ -16,6 +16,8 @@ import numpy as np
 
 HIGHEST = jax.lax.Precision.HIGHEST
 PATHS = ("spectral", "power")
+DENSITIES = ("stationary", "local")
+FEATURE_SCALES = ("none", "width", "unit")
 
 
 def neighbours(length: int, k_n: int) -> np.ndarray:
@@ -31,6 +33,22 @@ def neighbours(length: int, k_n: int) -> np.ndarray:
   position = np.arange(length)
   band = np.abs(position[:, None] - position[None, :]) <= k_n // 2
   return np.tile(band, (2, 2))
+
+
+def scaled(features: jax.Array, feature_scale: str) -> jax.Array:
+  """Features by whose distances Eq. 2 scores, `[..., E]` to the same.
+
+  LayerNorm makes ‖f‖² about E. At ViT widths μ‖f_i − f_j‖² with μ = 0.05 then leaves a node no neighbours as soon as
+  tokens differ (decision: as printed).
+
+  Args:
+    feature_scale: `none`; `width`, which divides squared distances by E; `unit`, which makes ‖f‖ = 1.
+  """
+  if feature_scale == "width":
+    return features * features.shape[-1] ** -0.5
+  if feature_scale == "unit":
+    return features * jax.lax.rsqrt(jnp.sum(features**2, axis=-1, keepdims=True) + 1e-12)
+  return features
 
 
 def score_matrix(features: jax.Array, mu: jax.Array, k_n: int) -> jax.Array:
@@ -57,16 +75,19 @@ def score_matrix(features: jax.Array, mu: jax.Array, k_n: int) -> jax.Array:
   return weights + jnp.eye(nodes, dtype=weights.dtype)[None]
 
 
-def diffusion_distance(w: jax.Array, t: int, path: str = "spectral") -> jax.Array:
+def diffusion_distance(w: jax.Array, t: int, path: str = "spectral", density: str = "stationary") -> jax.Array:
   """Diffusion distances after t steps of the random walk P = D⁻¹W (Eq. 3-5).
 
-  D^t(i, j) = Σ_k (P^t(i, k) - P^t(j, k))² Σd / d_k. With S = D^{-1/2} W D^{-1/2}, which is symmetric and has P's
-  eigenvalues, this is K_ii + K_jj - 2 K_ij for K = C S^{2t} C, C = diag(√(Σd / d)); in the eigenvectors v_r of S it is
-  Σ_r λ_r^{2t} (ψ_r(i) - ψ_r(j))² with ψ_r = v_r √(Σd / d), the only scaling with which Eq. 5 equals Eq. 4.
+  D^t(i, j) = Σ_k (P^t(i, k) - P^t(j, k))² ŵ(k), ŵ(k) = Σd / d_k, one over the walk's stationary density. With
+  S = D^{-1/2} W D^{-1/2}, which is symmetric and has P's eigenvalues, this is K_ii + K_jj - 2 K_ij for K = C S^{2t} C,
+  C = diag(√(Σd / d)); in the eigenvectors v_r of S it is Σ_r λ_r^{2t} (ψ_r(i) - ψ_r(j))² with ψ_r = v_r √(Σd / d), the
+  only scaling with which Eq. 5 equals Eq. 4.
 
   Args:
     w: W, symmetric and non-negative with positive row sums, `[..., N, N]` float32.
     t: number of steps.
+    density: `stationary`, or `local`: "the reciprocal of the local density" read literally, ŵ(k) = 1 / d_k, which
+      keeps D in [0, 2]; it is the other divided by Σd (decision: stationary, with which Eq. 5 is Sun and Xu's).
     path: how S^{2t} is computed: `spectral` by an eigendecomposition, `power` by repeated squaring.
 
   Returns:
@@ -84,7 +105,7 @@ def diffusion_distance(w: jax.Array, t: int, path: str = "spectral") -> jax.Arra
   # I - S, not S: where features are far apart it is small, so its rounding is too, which the power multiplies by 2t.
   laplacian = eye * (leaving / degree)[..., None] - off_diagonal / (root[..., :, None] * root[..., None, :])
   power = spectral_power(laplacian, 2 * t) if path == "spectral" else repeated_squaring(eye - laplacian, 2 * t)
-  c = jnp.sqrt(jnp.sum(degree, axis=-1, keepdims=True)) / root
+  c = (jnp.sqrt(jnp.sum(degree, axis=-1, keepdims=True)) if density == "stationary" else 1.0) / root
   k = c[..., :, None] * power * c[..., None, :]
   diagonal = jnp.diagonal(k, axis1=-2, axis2=-1)
   return diagonal[..., :, None] + diagonal[..., None, :] - 2 * k

@@ -12,40 +12,16 @@ MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 
 
-def _identity_values(key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-  """Query and key projections of a usual size, the value projection the identity."""
-  width = shape[0]
-  query_key = nn.initializers.xavier_uniform()(key, (width, 2 * width), dtype)
-  return jnp.concatenate([query_key, jnp.eye(width, dtype=dtype)], axis=1)
-
-
-def _negative_identity(key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-  del key
-  return -jnp.eye(*shape, dtype=dtype)
-
-
-# How the projections of temporal attention start. `zero`: it does nothing at first, so that image weights loaded into
-# the blocks are hardly disturbed. `difference`: attention over nearly equal frames is nearly their mean, and taking it
-# away leaves each token's deviation from its mean over time; for training from scratch, where to find out that time
-# matters would take most of the run. `identity`: the whole block does nothing at first, its MLP neither, so that image
-# weights in the spatial blocks start as the image network that they come from (interop/vit.py).
-TEMPORAL_INITS = {
-  "zero": {"out_init": nn.initializers.zeros_init()},
-  "difference": {"qkv_init": _identity_values, "out_init": _negative_identity},
-  "identity": {"out_init": nn.initializers.zeros_init(), "mlp_out_init": nn.initializers.zeros_init()},
-}
-
-
 class SpatioTemporalUnit(nn.Module):
   """`spatial` blocks that attend within each frame, then `temporal` blocks that attend over time at each position.
 
-  The CLS tokens take part in spatial attention and bypass the temporal blocks. How temporal attention starts is our
-  decision, see `TEMPORAL_INITS`.
+  The CLS tokens take part in spatial attention and bypass the temporal blocks. The output projections of temporal
+  attention start at zero, so that image weights loaded into the blocks are not disturbed (decision); `starts` has
+  others.
 
   Attributes:
     spatial, temporal: number of blocks of each kind (Table IV).
     heads, mlp: of each block.
-    temporal_init: a name in `TEMPORAL_INITS`.
     remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype.
   """
@@ -54,7 +30,6 @@ class SpatioTemporalUnit(nn.Module):
   temporal: int
   heads: int
   mlp: int
-  temporal_init: str = "zero"
   remat: str = ""
   dtype: jnp.dtype = jnp.float32
 
@@ -67,7 +42,7 @@ class SpatioTemporalUnit(nn.Module):
     cls, patches = tokens[..., :1, :], jnp.swapaxes(tokens[..., 1:, :], -3, -2)
     for i in range(self.temporal):
       patches = block(
-        self.heads, self.mlp, **TEMPORAL_INITS[self.temporal_init], dtype=self.dtype, name=f"temporal{i}"
+        self.heads, self.mlp, out_init=nn.initializers.zeros_init(), dtype=self.dtype, name=f"temporal{i}"
       )(patches, train)
     return jnp.concatenate([cls, jnp.swapaxes(patches, -3, -2)], axis=-2)
 
@@ -81,7 +56,6 @@ class SpatioTemporalEncoder(nn.Module):
     heads, mlp: of each block (ViT).
     units: number of units (paper: 3).
     spatial, temporal: blocks per unit, SA:TA (paper: 3:1; Tables IV, V).
-    temporal_init: how temporal attention starts, a name in `TEMPORAL_INITS`.
     scan: run the units as one scanned program: compiles once, parameters get a leading axis of length `units`.
     remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype.
@@ -94,7 +68,6 @@ class SpatioTemporalEncoder(nn.Module):
   units: int = 3
   spatial: int = 3
   temporal: int = 1
-  temporal_init: str = "zero"
   scan: bool = False
   remat: str = ""
   dtype: jnp.dtype = jnp.float32
@@ -120,8 +93,8 @@ class SpatioTemporalEncoder(nn.Module):
     cls = jnp.broadcast_to(cls.astype(self.dtype), (batch, frames, 1, self.width))
     x = jnp.concatenate([cls, x], axis=-2) + (e_s + e_t).astype(self.dtype)
     unit = dict(
-      spatial=self.spatial, temporal=self.temporal, heads=self.heads, mlp=self.mlp, temporal_init=self.temporal_init,
-      remat=self.remat, dtype=self.dtype,
+      spatial=self.spatial, temporal=self.temporal, heads=self.heads, mlp=self.mlp, remat=self.remat,
+      dtype=self.dtype,
     )  # fmt: skip
     if self.scan:
       x, _ = nn.scan(

@@ -18,7 +18,9 @@ SIZES = {
   "s": dict(patch=16, width=384, heads=6, mlp=1536),
   "b": dict(patch=16, width=768, heads=12, mlp=3072),
   "small": dict(patch=16, width=64, heads=4, mlp=128),
+  "small_fine": dict(patch=8, width=64, heads=4, mlp=128),
   "test": dict(patch=16, width=32, heads=2, mlp=64),
+  "test_fine": dict(patch=8, width=32, heads=2, mlp=64),
 }
 
 
@@ -28,13 +30,14 @@ class DIP(nn.Module):
   Attributes:
     patch, width, heads, mlp: of the ViT blocks (see `SIZES`); DiCA uses the same heads and MLP.
     units, spatial, temporal: STE's units and its SA:TA ratio (Tables IV, V).
-    temporal_init: how temporal attention starts, `zero`, `difference` or `identity` (see `encoder.TEMPORAL_INITS`).
     pooling: directional pooling, `mean` (default) or `max` (§III-B allows both).
     layers: DiCA layers (§III-C2: six).
     dica: cross-attention between the directions; False: self-attention in each (Table VII).
     idm: diffusion distances as attention bias and for the DA loss (Table VII).
     k_n: neighbourhood size in Eq. 2 (Table VI).
     t: diffusion steps in Eq. 4 (Table VI).
+    density: ŵ of Eq. 4, `stationary` or `local` (see `diffusion.diffusion_distance`).
+    feature_scale: of ‖f_i − f_j‖² in Eq. 2, `none`, `width` or `unit` (see `diffusion.scaled`).
     diffusion_path: `spectral` or `power`, the same numbers by other means.
     scan, remat, dtype: how it runs, not what it computes.
   """
@@ -46,13 +49,14 @@ class DIP(nn.Module):
   units: int = 3
   spatial: int = 3
   temporal: int = 1
-  temporal_init: str = "zero"
   pooling: str = "mean"
   layers: int = 6
   dica: bool = True
   idm: bool = True
   k_n: int = 7
   t: int = 20
+  density: str = "stationary"
+  feature_scale: str = "none"
   diffusion_path: str = "spectral"
   scan: bool = False
   remat: str = ""
@@ -70,8 +74,8 @@ class DIP(nn.Module):
       `cosine` `[B, 2, L, L]`: ½(1 + cos(Z_d, Z_d)) and `diffusion_similarity` `[B, 2, L, L]`: exp(-τ₂ D_dd).
     """
     z = encoder.SpatioTemporalEncoder(
-      self.patch, self.width, self.heads, self.mlp, self.units, self.spatial, self.temporal, self.temporal_init,
-      self.scan, self.remat, self.dtype, name="ste",
+      self.patch, self.width, self.heads, self.mlp, self.units, self.spatial, self.temporal, self.scan,
+      self.remat, self.dtype, name="ste",
     )(clips, train)  # fmt: skip
     z_h, z_v = encoder.directional_pooling(z, self.pooling)
     length = z_h.shape[-2] - 1
@@ -84,7 +88,8 @@ class DIP(nn.Module):
       mu = jnp.abs(self.param("mu", nn.initializers.constant(0.05), ()))
       tau_1 = jnp.abs(self.param("tau_1", nn.initializers.ones_init(), ()))
       tau_2 = jnp.abs(self.param("tau_2", nn.initializers.ones_init(), ()))
-      d = diffusion.diffusion_distance(diffusion.score_matrix(nodes, mu, self.k_n), self.t, self.diffusion_path)
+      w = diffusion.score_matrix(diffusion.scaled(nodes, self.feature_scale), mu, self.k_n)
+      d = diffusion.diffusion_distance(w, self.t, self.diffusion_path, self.density)
       (d_hh, d_hv), (d_vh, d_vv) = (jnp.split(half, 2, axis=2) for half in jnp.split(d, 2, axis=1))
       bias_h = decoder.attention_bias(d_hv if self.dica else d_hh, tau_1)
       bias_v = decoder.attention_bias(d_vh if self.dica else d_vv, tau_1)

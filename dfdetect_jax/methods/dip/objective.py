@@ -4,9 +4,8 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from dfdetect_jax.augment import photometric
-from dfdetect_jax.augment.temporal import drop_and_repeat
 from dfdetect_jax.methods.dip import losses
 from dfdetect_jax.methods.method import Method, accuracy
 
@@ -23,10 +22,8 @@ class DipMethod(Method):
     lambda_h, lambda_v: weights of the directional cross-entropies (Eq. 11; unstated, 0.5 is our decision).
     margin: d_sti of Eq. 9.
     sti_weight, da_weight: 1 as printed; 0 takes a loss away (DA: Table VII).
-    blur, color, noise, temporal: the augmentations (Table VIII); strengths are unstated, these are our decisions.
-    blur_sigma, color_factor, noise_sigma: ranges of the strength drawn per clip (σ in pixels, factor, σ on 0-255).
-    temporal_rate: share of frames dropped or repeated.
-    probability: of each augmentation, per clip.
+    student_augmented: the student also gets the cross-entropy of the teacher's augmented clips (mean of both pairs').
+      Otherwise no gradient ever sees an augmented clip, and Table VIII has hardly a mechanism.
   """
 
   lambda_h: float = 0.5
@@ -34,33 +31,7 @@ class DipMethod(Method):
   margin: float = 1.0
   sti_weight: float = 1.0
   da_weight: float = 1.0
-  blur: bool = True
-  color: bool = True
-  noise: bool = True
-  temporal: bool = True
-  blur_sigma: tuple[float, float] = (0.5, 2.0)
-  color_factor: tuple[float, float] = (0.4, 1.6)
-  noise_sigma: tuple[float, float] = (2.0, 15.0)
-  temporal_rate: float = 0.25
-  probability: float = 0.5
-
-  def augment(self, rng, clips):
-    """Spatiotemporal augmentation of clips `[B, T, H, W, 3]`; float32 on the 0-255 scale."""
-    clips = clips.astype(jnp.float32)
-    keys = iter(jax.random.split(rng, 8))
-    if self.blur:
-      blurred = photometric.gaussian_blur(next(keys), clips, self.blur_sigma)
-      clips = photometric.sometimes(next(keys), self.probability, blurred, clips)
-    if self.color:
-      colored = photometric.saturation(next(keys), clips, self.color_factor)
-      clips = photometric.sometimes(next(keys), self.probability, colored, clips)
-    if self.noise:
-      noisy = photometric.gaussian_noise(next(keys), clips, self.noise_sigma)
-      clips = photometric.sometimes(next(keys), self.probability, noisy, clips)
-    if self.temporal:
-      moved = drop_and_repeat(next(keys), clips, self.temporal_rate)
-      clips = photometric.sometimes(next(keys), self.probability, moved, clips)
-    return clips
+  student_augmented: bool = False
 
   def loss(self, params, model_state, teacher, batch, rng):
     """See `Method.loss`; the batch holds `anchor`, `positive`, `negative`, `forged`, each uint8 `[B, T, H, W, 3]`."""
@@ -71,11 +42,14 @@ class DipMethod(Method):
     outputs = self.model.apply({"params": params, **model_state}, clips, train=True)
     label = jnp.tile(jnp.array([0, 1]), count)
     cce = losses.collaborative_cross_entropy(outputs, label, self.lambda_h, self.lambda_v)
-    metrics = {"cce": cce, "accuracy": accuracy(outputs["logit"], label)}
-    loss = cce
+    metrics = {"accuracy": accuracy(outputs["logit"], label), **self._diffusion_metrics(params, outputs)}
+    augmented = self.augment(rng, _interleave(batch["positive"], batch["negative"]))
+    if self.student_augmented:
+      others = self.model.apply({"params": params, **model_state}, augmented, train=True)
+      cce = 0.5 * (cce + losses.collaborative_cross_entropy(others, label, self.lambda_h, self.lambda_v))
+    metrics["cce"] = loss = cce
 
     if self.sti_weight:
-      augmented = self.augment(rng, _interleave(batch["positive"], batch["negative"]))
       targets = self.model.apply({"params": teacher, **model_state}, augmented, train=False)["features"]
       targets = jax.lax.stop_gradient(targets)
       sti = losses.spatiotemporal_invariant_loss(
@@ -88,6 +62,22 @@ class DipMethod(Method):
       metrics["da"] = da
       loss = loss + self.da_weight * da
     return loss, (metrics, model_state)
+
+  def _diffusion_metrics(self, params, outputs) -> dict[str, jax.Array]:
+    """Whether IDM is alive: μ, τ₁, τ₂, the median of D between different nodes, the spread of DiCA's bias.
+
+    The bias exp(−τ₁ D) steers nothing where its standard deviation over a clip's entries is zero: D saturated, so that
+    all are 0, or a graph so well mixed that all are 1.
+    """
+    if "diffusion" not in outputs:
+      return {}
+    d = jax.lax.stop_gradient(outputs["diffusion"])
+    mu, tau_1, tau_2 = (jnp.abs(jax.lax.stop_gradient(params[name])) for name in ("mu", "tau_1", "tau_2"))
+    length = d.shape[-1] // 2
+    between = d[:, ~np.eye(2 * length, dtype=bool)]
+    cross = d[:, :length, length:] if self.model.dica else d[:, :length, :length]
+    spread = jnp.mean(jnp.std(jnp.exp(-tau_1 * cross), axis=(1, 2)))
+    return {"mu": mu, "tau_1": tau_1, "tau_2": tau_2, "diffusion_median": jnp.median(between), "bias_spread": spread}
 
 
 def _interleave(a: jax.Array, b: jax.Array) -> jax.Array:

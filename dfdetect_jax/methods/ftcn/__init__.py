@@ -1,42 +1,26 @@
-"""FTCN: Exploring Temporal Coherence for More General Video Face Forgery Detection (Zheng et al., ICCV 2021)."""
+"""FTCN: Exploring Temporal Coherence for More General Video Face Forgery Detection (Zheng et al., ICCV 2021).
 
-import dataclasses
+Its objective is the plain one, binary cross-entropy of one clip, flipped at random (decision).
+"""
 
-import jax
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.augment.flip import random_flip
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers.temporal_conv import FORMS
 from dfdetect_jax.methods.ftcn import model
 from dfdetect_jax.methods.method import ClipSpec, Method
 
 
-@dataclasses.dataclass(frozen=True)
-class FtcnMethod(Method):
-  """Binary cross-entropy of one clip.
-
-  Attributes:
-    flip: whether training clips are mirrored at random, all frames alike (decision).
-  """
-
-  flip: bool = True
-
-  def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
-    """Flips clips `[B, T, H, W, 3]` left to right at random."""
-    return random_flip(rng, clips) if self.flip else clips
-
-
-def build(config: ml_collections.ConfigDict) -> FtcnMethod:
-  """Builds FTCN from `config.model` (`size`, and any field of `model.FTCN`), `config.objective` and `config.clips`.
+def build(config: ml_collections.ConfigDict) -> Method:
+  """Builds FTCN from `config.model` (`size`, and any field of `model.FTCN`) and `config.clips`.
 
   Raises:
     UserError: the settings contradict each other.
   """
   spec = clip_spec(config)
   settings = model_settings(config, model.SIZES)
-  return FtcnMethod(model=model.FTCN(frames=spec.frames, **settings), clip_spec=spec, **config.objective)
+  return Method(model=model.FTCN(frames=spec.frames, **settings), clip_spec=spec)
 
 
 def clip_spec(config: ml_collections.ConfigDict) -> ClipSpec:

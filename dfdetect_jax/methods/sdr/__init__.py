@@ -2,6 +2,7 @@
 
 import ml_collections
 
+from dfdetect_jax.augment import tpa
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods import ftcn
 from dfdetect_jax.methods.method import Method
@@ -24,5 +25,8 @@ def build(config: ml_collections.ConfigDict) -> Method:
   if not settings.pop("trfi"):
     for name in ("branches", "shared", "bottleneck"):
       del settings[name]
-    return ftcn.FtcnMethod(model=ftcn.model.FTCN(frames=spec.frames, **settings), clip_spec=spec, flip=False)
+    return Method(model=ftcn.model.FTCN(frames=spec.frames, **settings), clip_spec=spec)
+  redrawn = config.objective.get("redrawn", tpa.SPATIAL)
+  if not set(redrawn) <= set(tpa.VIEWS):
+    raise UserError(f"SDR: objective.redrawn is {redrawn}; its names must be among {', '.join(tpa.VIEWS)}.")
   return objective.SdrMethod(model=model.SDR(frames=spec.frames, **settings), clip_spec=spec, **config.objective)

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from dfdetect_jax.augment.tpa import perturbed_views
+from dfdetect_jax.augment.tpa import SPATIAL, perturbed_views
 from dfdetect_jax.methods.method import Method, accuracy, binary_cross_entropy
 from dfdetect_jax.methods.sdr.contrastive import contrastive_loss
 from dfdetect_jax.methods.sdr.trfi import mutual_information_loss
@@ -23,7 +23,9 @@ class SdrMethod(Method):
       loss away (Table III).
     temperature: of L_MI's distributions (decision).
     tau: temperature of the contrastive loss (decision).
-    tpa: temporally-preserved augmentation; False draws its parameters per frame (Table III).
+    tpa: temporally-preserved augmentation; False draws parameters per frame (Table III) …
+    redrawn: … of these augmentations. §III-C draws flip and crop anew, of colour and holes §II-A says that they break
+      no motion cue; all of `augment.tpa.VIEWS` is the harsher reading.
   """
 
   alpha: float = 1.0
@@ -32,10 +34,12 @@ class SdrMethod(Method):
   temperature: float = 1.5
   tau: float = 0.1
   tpa: bool = True
+  redrawn: tuple[str, ...] = SPATIAL
 
   def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
     """Makes of clips `[B, T, H, W, 3]` the branches' views `[B, N, T, H, W, 3]`."""
-    return perturbed_views(rng, clips, self.model.branches, preserve_time=self.tpa)
+    clips = super().augment(rng, clips)
+    return perturbed_views(rng, clips, self.model.branches, () if self.tpa else self.redrawn)
 
   def loss(self, params, model_state, teacher, batch, rng):
     """See `Method.loss`; the batch holds `clip` uint8 `[B, T, H, W, 3]` and `label`."""
