@@ -1,24 +1,17 @@
-"""ST-ILIF: spatiotemporal inconsistency learning and interactive fusion (Zhang et al., ACM TOMM 2024)."""
+"""ST-ILIF: spatiotemporal inconsistency learning and interactive fusion (Zhang et al., ACM TOMM 2024).
 
-import jax
+Its objective is the plain one, binary cross-entropy (§5.2, Eq. 12), on clips that are flipped at random.
+"""
+
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.augment.flip import random_flip
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import ClipSpec, Method
 from dfdetect_jax.methods.st_ilif import model, phase, tdm
 
 
-class StIlifMethod(Method):
-  """Binary cross-entropy on randomly flipped clips (§5.2, Eq. 12)."""
-
-  def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
-    """Flips clips `[B, T, H, W, 3]` left to right at random, all frames of a clip alike."""
-    return random_flip(rng, clips)
-
-
-def build(config: ml_collections.ConfigDict) -> StIlifMethod:
+def build(config: ml_collections.ConfigDict) -> Method:
   """Builds ST-ILIF from `config.model` (`size`, and any field of `model.STILIF`) and `config.clips`.
 
   Raises:
@@ -37,4 +30,4 @@ def build(config: ml_collections.ConfigDict) -> StIlifMethod:
   spec = ClipSpec(**config.clips)
   model.check_clip_shape(spec.shape(train=True))
   settings = {**model.SIZES[size], **settings, "remat": config.remat, "dtype": jnp.dtype(config.dtype)}
-  return StIlifMethod(model=model.STILIF(**settings), clip_spec=spec)
+  return Method(model=model.STILIF(**settings), clip_spec=spec)

@@ -47,10 +47,13 @@ class STILIF(nn.Module):
     stream: `both`, or `phase` or `sequence` alone (Tables 2 and 3).
     reconstruction: image beside the grey one: `phase`, or `amplitude`, `sobel`, `prewitt` (Table 2).
     tdm: whether the sequence stream sees differences; without them it is ResNet-18 on the middle frame (Table 3).
-    recurrence: `scan`, or `single` as printed; see `TDM`.
+    recurrence: `single` as printed, or `scan`; see `TDM`.
     cafim: whether the streams interact after each stage (Table 4).
     affm: whether AFFM fuses the streams; concatenation otherwise (Table 4).
     single_sigmoid: see `AFFM`.
+    unit_input: whether the phase-aware stream's two images come to it on [-1, 1], (x − 127.5) / 127.5, rather than on
+      the 0-255 scale. In bfloat16 the latter's steps are up to a grey level wide, the former's half of one.
+      The scale is unstated, and BatchNorm takes it out again; runs made before this was a choice have the latter.
     remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters, statistics and the Fourier transform stay float32.
 
@@ -62,10 +65,11 @@ class STILIF(nn.Module):
   stream: str = "both"
   reconstruction: str = "phase"
   tdm: bool = True
-  recurrence: str = "scan"
+  recurrence: str = "single"
   cafim: bool = True
   affm: bool = True
   single_sigmoid: bool = False
+  unit_input: bool = False
   remat: str = ""
   dtype: Dtype = jnp.float32
 
@@ -94,7 +98,9 @@ class STILIF(nn.Module):
       grey = phase.grey_mean(clips)
       outputs["phase_image"] = phase.RECONSTRUCTIONS[self.reconstruction](grey)
       # The reconstruction is an input: no gradient flows into it.
-      p = jax.lax.stop_gradient(jnp.stack([outputs["phase_image"], grey], axis=-1)).astype(self.dtype)
+      p = jax.lax.stop_gradient(jnp.stack([outputs["phase_image"], grey], axis=-1))
+      # Before the cast, which keeps eight bits of a value.
+      p = (phase.to_unit(p) if self.unit_input else p).astype(self.dtype)
       phase_stream = PhaseStream(self.width, self.remat, self.dtype, name="phase")
     if has_sequence:
       s = imagenet.normalize(clips)

@@ -15,6 +15,11 @@ def grey_mean(clips: jax.Array) -> jax.Array:
   return jnp.mean(clips.astype(jnp.float32), axis=(1, 4))
 
 
+def to_unit(images: jax.Array) -> jax.Array:
+  """(x − 127.5) / 127.5: from the 0-255 scale to [-1, 1]."""
+  return (images - 127.5) / 127.5
+
+
 def phase_image(grey: jax.Array) -> jax.Array:
   """|F⁻¹(A · F / |F|)|, the image that has the grey image's phases and one amplitude at all frequencies.
 

@@ -10,7 +10,7 @@ from dfdetect_jax.layers.resnet import conv, max_pool, stage
 
 Dtype = jnp.dtype
 
-RECURRENCES = ("scan", "single")
+RECURRENCES = ("single", "scan")
 
 
 def frame_differences(frames: jax.Array, recurrence: str) -> jax.Array:
@@ -18,10 +18,10 @@ def frame_differences(frames: jax.Array, recurrence: str) -> jax.Array:
 
   Args:
     frames: `[B, T, H, W, 3]` float.
-    recurrence: `scan`, one step per difference, or `single`, one step with the differences side by side in channels.
+    recurrence: `single`, one step with the differences side by side in channels, or `scan`, one step per difference.
 
   Returns:
-    `[B, T-1, H, W, 3]`, or `[B, 1, H, W, 3(T-1)]`.
+    `[B, 1, H, W, 3(T-1)]`, or `[B, T-1, H, W, 3]`.
   """
   differences = frames[:, 1:] - frames[:, :-1]
   if recurrence == "single":
@@ -50,9 +50,9 @@ class TDM(nn.Module):
   Attributes:
     width: channels.
     differences: False leaves the middle frame's path alone, which is the stem and layer1 of ResNet-18 (Table 3).
-    recurrence: `scan` shares the differences' stem among them and runs ConvGRU₁ and ConvGRU₂ over them; `single`
-      stacks them in channels as printed, which leaves the recurrence a single step (decision: scan). ConvGRU₃ has one
-      step in both.
+    recurrence: `single` stacks the differences in channels, as §4.3 prints it twice, which leaves the recurrence a
+      single step; `scan`, our variant, shares the stem among them and runs ConvGRU₁ and ConvGRU₂ over them. ConvGRU₃
+      has one step in both.
     remat: what the residual blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters and statistics stay float32.
 
@@ -61,7 +61,7 @@ class TDM(nn.Module):
 
   width: int = 64
   differences: bool = True
-  recurrence: str = "scan"
+  recurrence: str = "single"
   remat: str = ""
   dtype: Dtype = jnp.float32
 
@@ -107,7 +107,7 @@ class SequenceStream(nn.Module):
 
   width: int = 64
   tdm: bool = True
-  recurrence: str = "scan"
+  recurrence: str = "single"
   remat: str = ""
   dtype: Dtype = jnp.float32
 
