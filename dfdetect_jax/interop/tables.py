@@ -4,7 +4,7 @@ import dataclasses
 
 import ml_collections
 
-from dfdetect_jax.interop import ftcn, resnet, vit
+from dfdetect_jax.interop import ftcn, resnet, vit, xception
 from dfdetect_jax.interop.table import Table
 
 
@@ -21,6 +21,8 @@ def tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
     return (ftcn.table(), resnet.ftcn())
   if config.method == "sdr":
     return (_for_branches(ftcn.table()), _for_branches(resnet.ftcn()))
+  if config.method == "baselines" and model.network == "xception":
+    return (xception.table(),)
   if config.method == "baselines":
     return (resnet.i3d() if model.network == "i3d_r50" else resnet.table("torchvision ResNet", "resnet/"),)
   return ()

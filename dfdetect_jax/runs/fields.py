@@ -3,7 +3,7 @@
 A field is *fixed* unless it `may_change` when a run goes on; it is part of a run's *identity* (two runs that agree in
 all of these are one) unless it only says where and how comfortably it runs; `scale` says how large and how long,
 `speed` whether a step's time depends on it. Fields of `model`, `objective` and `clips` are their method's, which checks
-them itself.
+them itself, as `augment.pipeline` does its own.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import ml_collections
 from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.runs.config import base_config
 
-METHODS_OWN = ("model", "objective", "clips")
+METHODS_OWN = ("model", "objective", "clips", "augment")
 
 
 @dataclasses.dataclass(frozen=True)

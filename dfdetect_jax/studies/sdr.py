@@ -1,8 +1,8 @@
 """Tables I-III and Fig. 2 of SDR ("Reduced Spatial Dependency for More General Video-level Deepfake Detection",
 ICASSP 2025).
 
-Measured are the rows of SDR and its variants and of FTCN, which this project has; other methods' rows are quoted.
-Decisions where the paper is silent:
+Measured are the rows of SDR and its variants, of FTCN and of Xception, which this project has; other methods' rows are
+quoted. Decisions where the paper is silent:
 
 - Training is on FF++ HQ (c23, which Section III-B says for Table I); "FF++" in Fig. 2 are its test videos of all four
   manipulations. ACC is at threshold 0.5.
@@ -24,7 +24,7 @@ OTHERS = {videos.name: videos for videos in PROTOCOLS["cross-dataset-c23"].test}
 CDF, DFDC = OTHERS["Celeb-DF-v2"], OTHERS["DFDC"]
 LEFT_OUT = {short: PROTOCOLS[f"leave-out-{m}-c23"] for short, m in zip(("DF", "F2F", "FS", "NT"), FOUR)}
 
-SDR, FTCN = Training("sdr", C23), Training("ftcn", C23)
+SDR, FTCN, XCEPTION = (Training(config, C23) for config in ("sdr", "ftcn", "baselines:xception"))
 
 
 def _left_out(config: str) -> dict:
@@ -50,7 +50,11 @@ TABLE1 = measured(
     """,
     ("auc", "acc") * 5,
   ),
-  {"FTCN": _left_out("ftcn:leave_one_out"), "SDR": _left_out("sdr:table1_leave_one_out")},
+  {
+    "Xception": _left_out("baselines:xception_leave_one_out"),
+    "FTCN": _left_out("ftcn:leave_one_out"),
+    "SDR": _left_out("sdr:table1_leave_one_out"),
+  },
   {f"Avg {metric}": tuple(f"{short} {metric}" for short in LEFT_OUT) for metric in ("AUC", "ACC")},
 )
 
@@ -70,7 +74,7 @@ TABLE2 = measured(
     SDR          | 88.5 | 76.2 | 82.4
     """,
   ),
-  {"FTCN": on(FTCN, CROSS), "SDR": on(SDR, CROSS)},
+  {"Xception": on(XCEPTION, CROSS), "FTCN": on(FTCN, CROSS), "SDR": on(SDR, CROSS)},
   {"Avg": tuple(CROSS)},
 )
 

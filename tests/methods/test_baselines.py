@@ -67,7 +67,7 @@ def test_step(variant, dtype):
 @pytest.mark.parametrize(
   ("variant", "overrides", "words"),
   [
-    ("", {"model.network": "resnet19"}, "resnet18, resnet50, i3d_r50"),
+    ("", {"model.network": "resnet19"}, "resnet18, resnet50, xception, i3d_r50"),
     ("i3d_r50", {"clips.frames": 1}, "clips.frames is 1"),
     ("", {"clips.frames": 0}, "frames is 0"),
   ],
