@@ -24,7 +24,7 @@ NETWORKS = {
   "resnet50": {},
   "resnet18": {"model.network": "resnet18"},
   "xception": {
-    "model.network": "xception", "clips.size": 299, "starts_from": "ImageNet's Xception (Cadene's, timm's legacy_xception)",
+    "model.network": "xception", "clips.size": 299, "starts_from": "ImageNet's Xception (Cadene's or timm's)",
   },
   "i3d_r50": {
     "model.network": "i3d_r50", "clips.frames": 16, "clips.train_clips": 4, "clips.test_clips": 8, "batch_size": 16,
