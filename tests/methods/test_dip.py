@@ -327,23 +327,27 @@ def test_temporal_attention_may_start_as_a_difference():
   np.testing.assert_allclose(out, np.broadcast_to(expected, x.shape), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+  ("start", "changes"),
+  [("difference", {"['qkv']['kernel']", "['out']['kernel']"}), ("identity", {"['fc2']['kernel']"}), ("zero", set())],
+)
 @pytest.mark.parametrize("scan", [False, True])
-def test_start_as_a_difference_changes_temporal_attention_alone(scan):
-  """Guards `Method.start`: only temporal blocks' value and output projections differ, in scanned units too."""
-  plain = methods.build(config(model__scan=scan))
-  other = methods.build(config(model__scan=scan, model__temporal_init="difference"))
-  assert other.model == plain.model
-  before = jax.jit(plain.init)(jax.random.key(0))["params"]
-  after = jax.jit(other.init)(jax.random.key(0))["params"]
-  unit = "units" if scan else "unit1"
+def test_starts_change_temporal_blocks_alone(scan, start, changes):
+  """Guards `Method.start`: which kernels of temporal blocks differ from the modules' start, in scanned units too."""
+  method = methods.build(config(model__scan=scan, model__temporal_init=start))
+  assert method.model == methods.build(config(model__scan=scan)).model
+  before = randomised(shapes(method.model))
+  after = method.start(before) if method.start else before
+  differing = 0
   for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True):
     name = jax.tree_util.keystr(path)
-    changed = "temporal0" in name and "attention" in name and name.endswith("['kernel']")
+    changed = "temporal0" in name and any(name.endswith(kernel) for kernel in changes)
     assert np.array_equal(a, b) != changed, name
-  kernel = after["ste"][unit]["temporal0"]["attention"]["qkv"]["kernel"]
-  np.testing.assert_array_equal(
-    kernel[..., :2, :, :], before["ste"][unit]["temporal0"]["attention"]["qkv"]["kernel"][..., :2, :, :]
-  )
+    differing += changed
+  assert differing == len(changes) * (1 if scan else TINY["units"])
+  if start == "difference":  # queries and keys stay
+    qkv = [tree["ste"]["units" if scan else "unit1"]["temporal0"]["attention"]["qkv"] for tree in (before, after)]
+    np.testing.assert_array_equal(*(x["kernel"][..., :2, :, :] for x in qkv))
 
 
 @pytest.mark.slow

@@ -19,8 +19,8 @@ def config_with(changes):
 
 def test_the_table_has_every_field():
   """Guards against a field of which nobody says what it may be."""
-  own = {name for name in FIELDS if name.split(".")[0] in METHODS_OWN}
-  assert flat(base_config().to_dict()).keys() - set(METHODS_OWN) == FIELDS.keys() - own
+  shared = lambda names: {name for name in names if name.split(".")[0] not in METHODS_OWN}  # noqa: E731
+  assert shared(flat(base_config().to_dict())) == shared(FIELDS)
   check_fields(config_with({}))
 
 

@@ -51,7 +51,8 @@ def test_a_reduced_size_keeps_every_switch(settings):
   assert small.recipe(Training("baselines:i3d_r50", C23)).variant == "i3d_r50_small"
   assert small.recipe(Training("dil:table3_cross", C23, (("eval_every", 288),))).config.eval_every == 0
   paper, reduced = ({s.recipe(t).name for t in TRAININGS} for s in (settings, small))
-  assert len(paper) == len(reduced) > 100
+  # DIP's own setting trains once more in a demo's Table VI, which has a graph of its own.
+  assert len(paper) + 1 == len(reduced) > 100
 
 
 @pytest.mark.filterwarnings("ignore:.*load_module:DeprecationWarning")  # how ml_collections loads a config file
