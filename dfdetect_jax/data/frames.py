@@ -11,9 +11,10 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import decode
 from tensorflow_datasets.proto import tf_example_pb2
 
+from dfdetect_jax.augment.face_mask import five_points
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder
-from dfdetect_jax.schema import TRACKS_FILE, Track, read_metadata
+from dfdetect_jax.schema import LANDMARKS, TRACKS_FILE, Track, read_metadata
 
 _CURE = "Put back the right files, or build the shards again; 'python -m data_pipelines.verify' finds all of them."
 
@@ -87,6 +88,33 @@ class FrameReader:
           f"'{track.video_id}' (label {track.label}): shards were exchanged, or are of another build. {_CURE}"
         )
     return np.stack([self._decode(image, first + i) for i, image in enumerate(images)])
+
+  def read_landmarks(self, first: int, count: int, points: int) -> np.ndarray:
+    """The landmarks of records first … first + count - 1, as `points` points.
+
+    Returns:
+      float32 `[count, points, 2]` in units of the crop's side.
+
+    Raises:
+      Unreadable: a record cannot be read, or has other landmarks.
+    """
+    try:
+      records = [_features(self._source[index]) for index in range(first, first + count)]
+      found = np.array([record[LANDMARKS].float_list.value for record in records], np.float32).reshape(count, -1, 2)
+    except Exception as error:  # the reader's own errors name neither folder nor split
+      raise Unreadable(
+        f"landmarks of records {first} to {first + count - 1} of split '{self.split}' in {self.directory} cannot be "
+        f"read ({error}): check the shards with 'python -m data_pipelines.verify {self.directory}'."
+      ) from error
+    if points == 5 and found.shape[1] == 68:
+      found = np.asarray(five_points(found))
+    if found.shape[1] != points or not np.isfinite(found).all():
+      raise Unreadable(
+        f"records {first} to {first + count - 1} of split '{self.split}' in {self.directory} have {found.shape[1]} "
+        f"landmarks or not finite ones, not {points}: check the shards with 'python -m data_pipelines.verify "
+        f"{self.directory}'."
+      )
+    return found
 
   def _decode(self, encoded: bytes, index: int) -> np.ndarray:
     frame = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)

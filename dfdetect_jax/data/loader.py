@@ -10,6 +10,8 @@ import jax
 import numpy as np
 from absl import flags
 
+from dfdetect_jax.augment.forged_batch import LANDMARKS_OF
+from dfdetect_jax.data.forgeries import FORGED, GIVEN, Forgeries
 from dfdetect_jax.data.frames import FrameReader, Unreadable
 from dfdetect_jax.data.sampling import test_starts, train_starts
 from dfdetect_jax.errors import UserError
@@ -22,10 +24,17 @@ _MOST_THREADS = 16
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-  """A clip to be read: its track, and the first frame of each of its snippets (one, where there are none)."""
+  """A clip to be read.
+
+  Attributes:
+    track: its track.
+    starts: first frame of each of its snippets (one, where there are none).
+    forge: whether the device makes a forgery of it.
+  """
 
   track: Track
   starts: tuple[int, ...]
+  forge: bool = False
 
 
 def long_enough(tracks: Sequence[Track], spec: ClipSpec) -> tuple[list[Track], list[Track]]:
@@ -33,21 +42,29 @@ def long_enough(tracks: Sequence[Track], spec: ClipSpec) -> tuple[list[Track], l
   return [t for t in tracks if t.frames >= spec.frames], [t for t in tracks if t.frames < spec.frames]
 
 
-def examples(tracks: Sequence[Track], spec: ClipSpec, unpaired: str) -> list[tuple[Track, tuple[Track, ...]]]:
+def examples(
+  tracks: Sequence[Track], spec: ClipSpec, unpaired: str, forgeries: Forgeries = GIVEN
+) -> list[tuple[Track, tuple[Track, ...]]]:
   """The examples of one epoch before any random draw: (track, its forgeries), `spec.train_clips` of each.
 
   For `clip` examples every track is one and has no forgeries beside it. For `triplet` examples every real track is one,
-  beside it the tracks of the forgeries made of it (same `pair`, and same compression where they know it).
+  beside it the tracks of the forgeries made of it (same `pair`, and same compression where they know it). Where
+  forgeries are made, the examples of either kind are the real tracks: beside them are given forgeries or, where all
+  are to be made, none.
 
   Args:
-    tracks: training tracks, all long enough.
+    tracks: training tracks, all long enough, as `forgeries.choose` leaves them.
     spec: the method's clips.
     unpaired: a real track without forgeries of its own is taken with `random` ones (all forged tracks), or `drop`ped.
+    forgeries: where they come from.
 
   Raises:
     UserError: there is nothing to train on.
   """
-  if spec.example == "clip":
+  needed = {0} if forgeries.source == "self_made" else {0, 1}
+  if forgeries.source == "self_made":
+    made = [(t, ()) for t in tracks]
+  elif spec.example == "clip" and not forgeries.makes():
     made = [(t, ()) for t in tracks]
   else:
     fakes = [t for t in tracks if t.label == 1]
@@ -61,13 +78,16 @@ def examples(tracks: Sequence[Track], spec: ClipSpec, unpaired: str) -> list[tup
         own = by_pair.get((t.dataset, t.compression, t.pair), [])
         if own or (unpaired == "random" and fakes):
           made.append((t, tuple(own or fakes)))
+        elif forgeries.makes():
+          made.append((t, ()))
   labels = {t.label for t in tracks}
-  if not made or labels != {0, 1}:
+  if not made or labels != needed:
     kinds = " and ".join(sorted("fake" if label else "real" for label in labels)) or "no"
     raise UserError(
       f"nothing to train on: the training split holds {len(tracks)} face tracks of at least {spec.frames} frames, "
       f"{kinds} videos only; this method needs real and fake ones"
-      + (" that share a 'pair'." if spec.example == "triplet" else ".")
+      + (" that share a 'pair'" if spec.example == "triplet" else "")
+      + ". With real videos alone, config.forgeries=self_made makes the forgeries."
     )
   return [e for e in made for _ in range(spec.train_clips)]
 
@@ -78,14 +98,20 @@ class _Draw:
 
   made: Sequence[tuple[Track, tuple[Track, ...]]]
   spec: ClipSpec
+  forgeries: Forgeries = GIVEN
 
   def __call__(self, index: int, rng: np.random.Generator) -> dict[str, Clip]:
     track, forgeries = self.made[index]
-    draw = lambda t: Clip(t, tuple(train_starts(self.spec, t.frames, rng).tolist()))  # noqa: E731
+    source = self.forgeries.source
+    forge = source == "self_made" or (source == "both" and (not forgeries or bool(rng.integers(2))))
+    draw = lambda t: Clip(t, tuple(train_starts(self.spec, t.frames, rng).tolist()), forge)  # noqa: E731
+    clip = draw(track)
+    if self.spec.example == "clip" and source != "both":
+      return {"clip": clip}
+    forged = track if forge else forgeries[int(rng.integers(len(forgeries)))]
     if self.spec.example == "clip":
-      return {"clip": draw(track)}
-    forged = forgeries[int(rng.integers(len(forgeries)))]
-    return {"anchor": draw(track), "positive": draw(track), "negative": draw(forged), "forged": draw(forged)}
+      return {"clip": clip, "given": clip if forge else draw(forged)}
+    return {"anchor": clip, "positive": draw(track), "negative": draw(forged), "forged": draw(forged)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +126,28 @@ class _Read:
   spec: ClipSpec
   rows: np.ndarray
   replace: bool = False
+  forgeries: Forgeries = GIVEN
 
   def clip(self, clip: Clip) -> np.ndarray:
     snippets = [self.reader.read(clip.track.first + start, self.spec.frames, clip.track) for start in clip.starts]
     return np.stack(snippets) if self.spec.snippets else snippets[0]
 
+  def landmarks(self, clip: Clip) -> np.ndarray:
+    points, frames = self.forgeries.landmarks, self.spec.frames
+    if not clip.track.landmarks:  # a given forgery's, which nobody will use
+      return np.zeros((*self.spec.shape(train=True)[:-3], points, 2), np.float32)
+    snippets = [self.reader.read_landmarks(clip.track.first + start, frames, points) for start in clip.starts]
+    return np.stack(snippets) if self.spec.snippets else snippets[0]
+
   def example(self, planned: dict[str, Clip]) -> dict[str, np.ndarray]:
-    arrays = {name: self.clip(clip) for name, clip in planned.items()}
-    if "clip" in planned:
+    read = {id(clip): self.clip(clip) for clip in {id(clip): clip for clip in planned.values()}.values()}
+    arrays = {name: read[id(clip)] for name, clip in planned.items()}  # one clip may have two names
+    if self.forgeries.makes():
+      forged = FORGED[self.spec.example]
+      arrays |= {LANDMARKS_OF + name: self.landmarks(planned[name]) for name in forged}
+      if self.forgeries.source == "both":
+        arrays["forge"] = np.bool_(planned[forged[0]].forge)
+    elif "clip" in planned:
       arrays["label"] = np.int32(planned["clip"].track.label)
     return arrays
 
@@ -174,6 +214,7 @@ def train_batches(
   steps: range,
   sharding: jax.sharding.Sharding,
   unpaired: str = "random",
+  forgeries: Forgeries = GIVEN,
   workers: int = 0,
   prefetch: int = 4,
   on_unreadable: Callable[[str], None] | None = None,
@@ -188,23 +229,24 @@ def train_batches(
     seed: order and draws follow from it.
     steps: the batches to give, a range with step 1.
     sharding: of a global batch along its leading axis.
-    unpaired: see `examples`.
+    unpaired, forgeries: see `examples`.
     workers, prefetch: reading processes and batches read ahead.
     on_unreadable: told of each damaged clip, which another one of the batch replaces; without it, damage raises.
 
   Yields:
-    `clip` uint8 `[B, (U,) T, H, W, 3]` and `label` int32 `[B]`, or the four clips of a triplet.
+    `clip` uint8 `[B, (U,) T, H, W, 3]` and `label` int32 `[B]`, or the four clips of a triplet; where forgeries are to
+    be made, what `augment.forged_batch` makes them of.
   """
-  made = examples(tracks, spec, unpaired)
+  made = examples(tracks, spec, unpaired, forgeries)
   reader = FrameReader(directory, "train", spec.size)
   dataset = (
     grain.MapDataset.range(len(made))
     .seed(seed)
     .shuffle()
     .repeat()
-    .random_map(_Draw(made, spec))
+    .random_map(_Draw(made, spec, forgeries))
     .batch(batch_size, batch_fn=list)
-    .map(_Read(reader, spec, local_rows(sharding, batch_size), on_unreadable is not None))
+    .map(_Read(reader, spec, local_rows(sharding, batch_size), on_unreadable is not None, forgeries))
   )
   # Slicing by step, not a saved iterator state: right for any number of hosts and workers.
   for arrays, damage in _iterate(dataset[steps.start : steps.stop], workers, prefetch):
@@ -222,14 +264,15 @@ def test_batches(
   batch_size: int,
   sharding: jax.sharding.Sharding,
   prefetch: int = 4,
-) -> Iterator[tuple[jax.Array, np.ndarray]]:
+  forgeries: Forgeries = GIVEN,
+) -> Iterator[tuple[jax.Array, ...]]:
   """All test clips of the tracks, each exactly once, in batches of one size.
 
   Yields:
     Clips uint8 `[B, (U,) T, H, W, 3]`, and the number of the track that each belongs to `[B]`, -1 for padding of the
-    last batch.
+    last batch; then the clips' landmarks `[B, (U,) T, P, 2]`, where forgeries are to be made of them.
   """
-  spec = dataclasses.replace(spec, snippets=spec.test_snippets or spec.snippets)
+  spec = dataclasses.replace(spec, snippets=spec.test_snippets or spec.snippets, example="clip")
   plan = [(i, Clip(t, tuple(s))) for i, t in enumerate(tracks) for s in test_starts(spec, t.frames).tolist()]
   owner = np.array([i for i, _ in plan] + [-1] * (-len(plan) % batch_size))
   clips = [{"clip": clip} for _, clip in plan]
@@ -238,11 +281,10 @@ def test_batches(
   dataset = (
     grain.MapDataset.source(clips)
     .batch(batch_size, batch_fn=list)
-    .map(_Read(reader, spec, local_rows(sharding, batch_size)))
+    .map(_Read(reader, spec, local_rows(sharding, batch_size), forgeries=forgeries))
   )
   # In threads, whatever training does: worker processes take seconds to start, and copy every batch.
   for step, (arrays, _) in enumerate(_iterate(dataset, 0, prefetch)):
-    yield (
-      to_device({"clip": arrays["clip"]}, sharding, batch_size)["clip"],
-      owner[step * batch_size : (step + 1) * batch_size],
-    )
+    arrays = {name: array for name, array in arrays.items() if name not in ("label", "forge")}
+    clips, *landmarks = to_device(arrays, sharding, batch_size).values()
+    yield clips, owner[step * batch_size : (step + 1) * batch_size], *landmarks

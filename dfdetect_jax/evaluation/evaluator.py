@@ -8,11 +8,13 @@ import jax
 import numpy as np
 import tqdm
 
+from dfdetect_jax.data.forgeries import GIVEN, Forgeries
 from dfdetect_jax.data.loader import long_enough, test_batches
 from dfdetect_jax.data.sampling import test_starts
 from dfdetect_jax.data.videos import VideoSet, check_ids, select
 from dfdetect_jax.devices import processes
 from dfdetect_jax.devices.mesh import batch_sharding, replicated
+from dfdetect_jax.evaluation.forged_twins import ForgedTwins, twin
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video, score_video
 from dfdetect_jax.methods.method import Method
 from dfdetect_jax.schema import Track, VideoInfo, read_failures, read_tracks
@@ -39,6 +41,7 @@ def score_split(
   videos: Sequence[VideoSet] = (),
   without: Collection[str] = (),
   progress: bool = True,
+  twins: ForgedTwins | None = None,
 ) -> list[VideoScore]:
   """Scores all videos of a split: mean over the clips of each track, then over the tracks.
 
@@ -55,6 +58,7 @@ def score_split(
     videos: sets of which the videos are scored, each once though several hold it; all of the split if there is none.
     without: ids of videos that are left out.
     progress: show a progress bar.
+    twins: scores each real track once more, forged; tracks without landmarks are left out then.
 
   Returns:
     One row per video in the order of the dataset: scored ones first, then those that could not be scored (no face
@@ -73,9 +77,21 @@ def score_split(
     tracks, failures = ([v for v in of if any(s.holds(v) for s in videos)] for of in (tracks, failures))
   tracks, failures = ([v for v in of if v.video_id not in without] for of in (tracks, failures))
   usable, short = long_enough(tracks, spec)
+  forgeries, own = GIVEN, len(usable)
+  if twins is not None:
+    forgeries = Forgeries("self_made", twins.options.landmarks)
+    usable = [t for t in usable if forgeries.can_be_made_of(t)]
+    own, usable = len(usable), usable * 2
   probabilities: list[list[float]] = [[] for _ in usable]
   sharding = batch_sharding(mesh, batch_size, "eval_batch_size")
-  batches = test_batches(directory, usable, split, spec, batch_size=batch_size, sharding=sharding, prefetch=prefetch)
+  options = {"batch_size": batch_size, "sharding": sharding, "prefetch": prefetch}
+  batches = test_batches(directory, usable, split, spec, **options, **({"forgeries": forgeries} if twins else {}))
+
+  def predicted(clips: jax.Array, owner: np.ndarray, *landmarks: jax.Array) -> jax.Array:
+    if twins is None:
+      return predict(variables, clips)
+    return twins(variables, clips, *landmarks, np.maximum(owner, 0) % own, owner >= own)
+
   total = sum(len(test_starts(spec, t.frames)) for t in usable)
   with tqdm.tqdm(total=total, desc=f"scoring {split}", unit="clip", disable=not progress, mininterval=1.0) as bar:
     pending = None
@@ -83,13 +99,14 @@ def score_split(
       if batch is not None and pending is None:
         processes.barrier("first batch to score")
       # One batch is computed while the scores of the one before are fetched.
-      done, pending = pending, None if batch is None else (predict(variables, batch[0]), batch[1])
+      done, pending = pending, None if batch is None else (predicted(*batch), batch[1])
       if done is not None:
         for owner, probability in zip(done[1], np.asarray(done[0], np.float64), strict=True):
           if owner >= 0:
             probabilities[owner].append(float(probability))
             bar.update()
 
+  usable = usable[:own] + [twin(t) for t in usable[own:]]
   by_video: dict[str, list[int]] = {}
   for i, track in enumerate(usable):
     by_video.setdefault(track.video_id, []).append(i)

@@ -1,10 +1,12 @@
 """The fields that every run has. A file in configs/ starts from `base_config()` and fills in its paper's values."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
+from dfdetect_jax.augment.self_blending import SelfBlending
 from dfdetect_jax.errors import UserError, did_you_mean
 
 
@@ -72,6 +74,12 @@ def base_config() -> ml_collections.ConfigDict:
   config.data_timeout = 600.0  # seconds without a batch after which a run stops instead of hanging; 0 = never
   config.max_unreadable = 10  # training clips that may be unreadable (each is replaced and reported) before a run stops
   config.unpaired = "random"  # triplets of a real video without its own forgery: "random" forgery, or "drop" the video
+
+  # Where forged clips come from: "given" by the shards, "self_made" out of the real clips on the device (real videos
+  # are enough; an example is a real clip and its forgery, so a step sees twice `batch_size` clips), or "both".
+  config.forgeries = "given"
+  # What self-made ones are like: the fields of augment.self_blending.SelfBlending, which says what each number scales.
+  config.forging = ml_collections.ConfigDict(dataclasses.asdict(SelfBlending()))
 
   config.log_every = 50  # steps between metric lines
   config.eval_every = 1000  # steps between validations; 0 = only at the end

@@ -113,6 +113,26 @@ FIELDS: Mapping[str, Field] = {
   "data_timeout": _number(0, **_COMFORT),
   "max_unreadable": _whole(0, **_COMFORT),
   "unpaired": _one_of("random", "drop"),
+  "forgeries": _one_of("given", "self_made", "both"),
+  "forging.landmarks": Field("5 or 68", lambda v: v in (5, 68)),
+  "forging.ratios": Field(
+    "a tuple of numbers from 0 to 1",
+    lambda v: isinstance(v, tuple) and bool(v) and all(type(x) in (int, float) and 0 <= x <= 1 for x in v),
+  ),
+  "forging.swap": _number(0, 1),
+  **{
+    f"forging.{name}": _number(0, 3)
+    for name in (
+      "strength",
+      "photometric",
+      "geometric",
+      "elastic",
+      "drift",
+      "fitting_error",
+      "flicker",
+      "post_processing",
+    )
+  },
   "log_every": _whole(1, scale=True, **_COMFORT),
   "eval_every": _whole(0, may_change=True, scale=True, speed=False),
   "eval_batch_size": _whole(1, scale=True, **_COMFORT),

@@ -29,7 +29,11 @@ def step_seconds(recipe: Recipe, steps: int = STEPS) -> float:
   compiled = program.compile_step()
 
   def made_up(shape: jax.ShapeDtypeStruct) -> jax.Array:
-    values = np.random.default_rng(0).integers(2 if len(shape.shape) == 1 else 256, size=shape.shape, dtype=shape.dtype)
+    rng = np.random.default_rng(0)
+    if shape.dtype == np.float32:  # landmarks
+      values = rng.random(shape.shape, np.float32)
+    else:
+      values = rng.integers(2 if len(shape.shape) == 1 else 256, size=shape.shape).astype(shape.dtype)
     return jax.device_put(values, shape.sharding)
 
   batch = {name: made_up(shape) for name, shape in program.batch_shapes().items()}

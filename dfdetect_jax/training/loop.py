@@ -30,7 +30,7 @@ from dfdetect_jax.schema import DATASET_FILE
 from dfdetect_jax.training.metrics_writer import MetricsWriter
 from dfdetect_jax.training.preemption import Preempted, StopSignal
 from dfdetect_jax.training.profile import Trace
-from dfdetect_jax.training.program import Program, make_program
+from dfdetect_jax.training.program import Program, forgeries_of, make_program
 from dfdetect_jax.training.progress import ProgressLine
 from dfdetect_jax.training.step_log import Diverged, StepLog
 from dfdetect_jax.training.throughput import flops_per_step
@@ -142,8 +142,8 @@ def _batches(
   return Deadline(
     train_batches(
       config.data, videos.tracks, program.method.clip_spec, batch_size=config.batch_size, seed=config.seed,
-      steps=range(step, videos.total_steps), sharding=program.rows, unpaired=config.unpaired, workers=config.workers,
-      prefetch=config.prefetch, on_unreadable=log.replaced,
+      steps=range(step, videos.total_steps), sharding=program.rows, unpaired=config.unpaired,
+      forgeries=forgeries_of(config), workers=config.workers, prefetch=config.prefetch, on_unreadable=log.replaced,
     ),
     config.data_timeout,
   )  # fmt: skip

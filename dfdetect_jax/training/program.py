@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import optax
 
 from dfdetect_jax import methods
+from dfdetect_jax.augment.forged_batch import forged_batch
+from dfdetect_jax.augment.self_blending import SelfBlending
+from dfdetect_jax.data.forgeries import Forgeries
 from dfdetect_jax.devices.mesh import batch_sharding, make_mesh, replicated, state_sharding
 from dfdetect_jax.runs.state import TrainState, init_state
 from dfdetect_jax.training.optimizers import make_optimizer
-from dfdetect_jax.training.step import make_train_step
+from dfdetect_jax.training.step import StepFn, make_train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,16 +48,15 @@ class Program:
 
   def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes, dtypes and shardings of a training batch."""
-    spec, size = self.method.clip_spec, self.config.batch_size
-    clip = jax.ShapeDtypeStruct((size, *spec.shape(train=True)), jnp.uint8, sharding=self.rows)
-    if spec.example == "triplet":
-      return dict.fromkeys(("anchor", "positive", "negative", "forged"), clip)
-    return {"clip": clip, "label": jax.ShapeDtypeStruct((size,), jnp.int32, sharding=self.rows)}
+    shapes = forgeries_of(self.config).batch_shapes(self.method.clip_spec, self.config.batch_size)
+    return {n: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.rows) for n, x in shapes.items()}
 
   @property
   def clips_per_step(self) -> int:
     """Clips that a step looks at, over all devices."""
-    return self.config.batch_size * len(self.batch_shapes().keys() - {"label"})
+    if self.method.clip_spec.example == "triplet":
+      return 4 * self.config.batch_size
+    return (2 if forgeries_of(self.config).makes() else 1) * self.config.batch_size
 
   def initial_state(self, variables: Any = None) -> TrainState:
     """The state before the first step, each part made where it belongs.
@@ -66,17 +67,25 @@ class Program:
     init = lambda v: init_state(self.method, self.optimizer, _keys(self.config)[0], v)  # noqa: E731
     return jax.jit(init, out_shardings=self.sharding)(variables)
 
+  def step(self) -> StepFn:
+    """The step as a pure function, the making of forgeries included."""
+    forging = SelfBlending(**self.config.forging)
+    return make_train_step(
+      self.method, self.optimizer, self.config.accumulate, skip_nonfinite=self.config.skip_nonfinite > 0,
+      prepare=(lambda key, batch: forged_batch(key, batch, forging)) if forgeries_of(self.config).makes() else None,
+    )  # fmt: skip
+
   def compile_step(self) -> jax.stages.Compiled:
     """Compiles the step for these devices: (state, batch, key) -> (state, metrics), the old state donated.
 
     Compiled ahead of time, it cannot compile again in the middle of a run: arguments of another shape are an error.
     """
     whole = replicated(self.mesh)
-    step = make_train_step(
-      self.method, self.optimizer, self.config.accumulate, skip_nonfinite=self.config.skip_nonfinite > 0
-    )
     jitted = jax.jit(
-      step, in_shardings=(self.sharding, self.rows, whole), out_shardings=(self.sharding, whole), donate_argnums=0
+      self.step(),
+      in_shardings=(self.sharding, self.rows, whole),
+      out_shardings=(self.sharding, whole),
+      donate_argnums=0,
     )
     return jitted.lower(self.abstract, self.batch_shapes(), self.run_key).compile()
 
@@ -111,6 +120,11 @@ def make_program(
   # Keys cannot be put onto other processes' devices, but each process can make them there.
   run_key = jax.jit(lambda: _keys(config)[1], out_shardings=replicated(mesh))()
   return Program(config, mesh, method, optimizer, schedule, abstract, rows, run_key)
+
+
+def forgeries_of(config: ml_collections.ConfigDict) -> Forgeries:
+  """Where a run's forgeries come from."""
+  return Forgeries(config.forgeries, config.forging.landmarks)
 
 
 def _keys(config: ml_collections.ConfigDict) -> tuple[jax.Array, jax.Array]:

@@ -10,11 +10,16 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import Method
 from dfdetect_jax.runs.state import TrainState
 
+_PREPARE = 0x0F0E  # folded into a step's key: what is prepared takes nothing from the objective's randomness
 StepFn = Callable[[TrainState, dict[str, jax.Array], jax.Array], tuple[TrainState, dict[str, jax.Array]]]
 
 
 def make_train_step(
-  method: Method, optimizer: optax.GradientTransformation, accumulate: int = 1, skip_nonfinite: bool = False
+  method: Method,
+  optimizer: optax.GradientTransformation,
+  accumulate: int = 1,
+  skip_nonfinite: bool = False,
+  prepare: Callable[[jax.Array, dict[str, jax.Array]], dict[str, jax.Array]] | None = None,
 ) -> StepFn:
   """Builds the step as a pure function; the loop compiles it with its shardings.
 
@@ -24,12 +29,15 @@ def make_train_step(
     accumulate: the batch is cut into so many equal parts whose gradients are averaged. Losses that compare examples
       and batch statistics then see one part at a time.
     skip_nonfinite: a step whose loss or gradient is NaN or infinite leaves everything but the step count as it was.
+    prepare: (key, batch of the loader) -> batch of the method's objective, where they differ: forgeries are made so.
 
   Returns:
     (state, batch, key of the run) -> (new state, scalar metrics). Metrics are `loss`, `grad_norm` and the method's own.
   """
 
   def gradient(params, model_state, teacher, batch, rng):
+    if prepare is not None:
+      batch = prepare(jax.random.fold_in(rng, _PREPARE), batch)
     (loss, (metrics, new_state)), grads = jax.value_and_grad(method.loss, has_aux=True)(
       params, model_state, teacher, batch, rng
     )

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 import jax
 import ml_collections
 
+from dfdetect_jax.augment.self_blending import SelfBlending
 from dfdetect_jax.devices.mesh import batch_sharding
 from dfdetect_jax.evaluation.calibration import record_validation
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
+from dfdetect_jax.evaluation.forged_twins import ForgedTwins
 from dfdetect_jax.evaluation.metrics import summarise
 from dfdetect_jax.evaluation.protocols import selection_metric
 from dfdetect_jax.runs.checkpoints import Checkpoints
@@ -35,6 +37,9 @@ class Validation:
     self._metric = selection_metric(config.select_metric)
     batch_sharding(program.mesh, config.eval_batch_size, "eval_batch_size")
     self._predict = make_predictor(program.method, program.mesh)
+    self._twins = None
+    if videos.forges_validation:
+      self._twins = ForgedTwins(program.method, program.mesh, SelfBlending(**config.forging))
 
   def is_time(self, step: int) -> bool:
     """Whether to validate after this step."""
@@ -56,7 +61,7 @@ class Validation:
     scores = score_split(
       self._predict, state.evaluated(method), validated, config.data, "val", mesh=self._program.mesh,
       batch_size=config.eval_batch_size, over_tracks=config.tracks, prefetch=config.prefetch,
-      videos=(self._videos.wanted,), progress=False,
+      videos=(self._videos.wanted,), progress=False, twins=self._twins,
     )  # fmt: skip
     figures = {k: v for k, v in summarise(scores)["overall"]["video"].items() if isinstance(v, float)}
     state, improved = self._judge(state, step, figures)

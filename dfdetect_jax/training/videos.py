@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import ml_collections
 
+from dfdetect_jax.data.forgeries import Forgeries
 from dfdetect_jax.data.loader import examples, long_enough
 from dfdetect_jax.data.videos import VideoSet, check_splits, check_validation, select
 from dfdetect_jax.errors import UserError
@@ -26,6 +27,7 @@ class TrainingVideos:
     total_steps: length of the run.
     validates: whether some track of the val split can be scored.
     warnings: what must be said before training.
+    forges_validation: whether validation makes the forgeries that val lacks.
   """
 
   wanted: VideoSet
@@ -36,6 +38,7 @@ class TrainingVideos:
   total_steps: int
   validates: bool
   warnings: list[str]
+  forges_validation: bool = False
 
 
 def training_videos(config: ml_collections.ConfigDict, spec: ClipSpec) -> TrainingVideos:
@@ -49,14 +52,34 @@ def training_videos(config: ml_collections.ConfigDict, spec: ClipSpec) -> Traini
   stored = read_tracks(config.data)
   everything = [t for t in stored if wanted.holds(t)]
   warnings = check_splits(everything)
-  check_validation(everything, spec.frames)
+  forgeries = Forgeries(config.forgeries, config.forging.landmarks)
+  forges = _forged_validation(everything, spec, forgeries)
+  if forges:
+    warnings.append(
+      f"no fake video in the validation split: fixed self-made forgeries of its {forges} real tracks take their place."
+    )
+  else:
+    check_validation(everything, spec.frames)
   tracks, short = long_enough(select(stored, wanted, "train"), spec)
-  epoch = len(examples(tracks, spec, config.unpaired))
+  tracks, bare = forgeries.choose(tracks)
+  if bare:
+    warnings.append(f"{len(bare)} real training tracks have no landmarks and are left out, such as {bare[0].video_id}.")
+  if forgeries.source == "self_made":  # a run has not seen the forgeries that it passes by
+    everything = [t for t in everything if t.split != "train" or t.label == 0]
+  epoch = len(examples(tracks, spec, config.unpaired, forgeries))
   total_steps = config.total_steps or steps_of(config, epoch)
   if total_steps <= 0:
     raise UserError("the run has no length: set config.total_steps or config.epochs.")
   validates = any(t.split == "val" and t.frames >= spec.frames for t in everything)
-  return TrainingVideos(wanted, everything, tracks, len(short), epoch, total_steps, validates, warnings)
+  return TrainingVideos(wanted, everything, tracks, len(short), epoch, total_steps, validates, warnings, forges > 0)
+
+
+def _forged_validation(everything: Sequence[Track], spec: ClipSpec, forgeries: Forgeries) -> int:
+  """Number of val tracks to be validated on beside forgeries of them: 0 unless the run makes some and val has none."""
+  val = [t for t in everything if t.split == "val" and t.frames >= spec.frames]
+  if not forgeries.makes() or any(t.label == 1 for t in val):
+    return 0
+  return sum(forgeries.can_be_made_of(t) for t in val)
 
 
 def steps_of(config: ml_collections.ConfigDict, epoch: int) -> int:
@@ -66,5 +89,6 @@ def steps_of(config: ml_collections.ConfigDict, epoch: int) -> int:
 
 def steps_on(config: ml_collections.ConfigDict, spec: ClipSpec, tracks: Sequence[Track]) -> int:
   """Length of a run that would be trained on these tracks of the train split."""
-  usable, _ = long_enough(tracks, spec)
-  return config.total_steps or steps_of(config, len(examples(usable, spec, config.unpaired)))
+  forgeries = Forgeries(config.forgeries, config.forging.landmarks)
+  usable, _ = forgeries.choose(long_enough(tracks, spec)[0])
+  return config.total_steps or steps_of(config, len(examples(usable, spec, config.unpaired, forgeries)))

@@ -1,6 +1,7 @@
 """Batches: the same for any number of workers, processes and starting points, and made of the right tracks."""
 
 import collections
+import dataclasses
 
 import cv2
 import jax
@@ -10,6 +11,7 @@ import tensorflow_datasets as tfds
 from jax.sharding import NamedSharding, PartitionSpec
 
 from dfdetect_jax.data import loader
+from dfdetect_jax.data.forgeries import Forgeries
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import ClipSpec
 from dfdetect_jax.schema import read_tracks
@@ -196,3 +198,58 @@ def test_rows_of_a_process_follow_its_devices():
   mesh = jax.make_mesh((4, 2), ("data", "fsdp"))
   sharding = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
   assert loader.local_rows(sharding, 16).tolist() == list(range(16))
+
+
+def forging(toy_dataset, rows, spec, source, tracks=None, steps=range(3)):
+  """Batches of which forgeries are made, and the tracks that they are drawn from."""
+  forgeries = Forgeries(source)
+  tracks, _ = forgeries.choose(tracks or tracks_of(toy_dataset, "train", spec))
+  stream = loader.train_batches(
+    str(toy_dataset), tracks, spec, batch_size=8, seed=3, steps=steps, sharding=rows, forgeries=forgeries
+  )
+  return [{name: np.asarray(array) for name, array in batch.items()} for batch in stream], tracks
+
+
+@pytest.mark.parametrize("source", ["self_made", "both"])
+@pytest.mark.parametrize("spec", [CLIP, TRIPLET], ids=["clip", "triplet"])
+def test_what_forgeries_are_made_of(toy_dataset, rows, frames, spec, source):
+  """Guards self-made forgeries: real clips of the anchor's own track with the landmarks of those very frames; where
+  a forgery is given, one of the same pair, half the time. Shapes are those that the step is compiled for."""
+  found, tracks = forging(toy_dataset, rows, spec, source)
+  shapes = Forgeries(source).batch_shapes(spec, 8)
+  made = 0
+  for batch in found:
+    assert {n: (a.shape, a.dtype) for n, a in batch.items()} == {n: (s.shape, s.dtype) for n, s in shapes.items()}
+    for row in range(8):
+      starts = {n: where(a[row], frames["train"]) for n, a in batch.items() if a.ndim == 5}
+      owners = {name: owner(start, tracks) for name, start in starts.items()}
+      real = owners["clip" if spec is CLIP else "anchor"]
+      forge = source == "self_made" or batch["forge"][row]
+      made += forge
+      assert real.label == 0
+      for name in ("given",) if spec is CLIP else ("negative", "forged"):
+        if name in owners:
+          assert (owners[name] == real) if forge else (owners[name].label == 1 and owners[name].pair == real.pair)
+      for name in ("clip",) if spec is CLIP else ("negative", "forged"):
+        if forge:
+          k = starts[name] - owners[name].first + np.arange(4)
+          five = np.array([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.4, 0.7], [0.6, 0.7]])
+          wanted = five + 0.002 * k[:, None, None] + 0.01 * int(real.pair.removeprefix("train"))
+          np.testing.assert_allclose(batch[f"landmarks of {name}"][row], wanted, atol=1e-6)
+  assert made == 24 if source == "self_made" else 4 < made < 20
+  late = forging(toy_dataset, rows, spec, source, steps=range(2, 3))[0]
+  jax.tree.map(np.testing.assert_array_equal, found[2], late[0])
+
+
+def test_self_made_forgeries_need_reals_with_landmarks(toy_dataset):
+  """Guards a paragraph for each want: no real video, none with landmarks, other landmarks; and what is left out."""
+  tracks = tracks_of(toy_dataset, "train")
+  bare = [dataclasses.replace(t, landmarks=0) if t.pair != "train0" else t for t in tracks]
+  used, left_out = Forgeries("self_made").choose(bare)
+  assert {t.pair for t in used} == {"train0"} and {t.label for t in used} == {0} and len(left_out) == 7
+  with pytest.raises(UserError, match="makes forgeries of real videos, and the training split has none"):
+    Forgeries("self_made").choose([t for t in tracks if t.label])
+  with pytest.raises(UserError, match="needs 68 landmarks with each frame; the 9 real tracks .* have 5"):
+    Forgeries("both", landmarks=68).choose(tracks)
+  with pytest.raises(UserError, match="config.forgeries=self_made makes the forgeries"):
+    loader.examples([t for t in tracks if not t.label], CLIP, "random")
