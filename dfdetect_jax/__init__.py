@@ -9,7 +9,10 @@
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from dfdetect_jax import signals
 
 if TYPE_CHECKING:
   from dfdetect_jax.prediction.detector import Detector, load
@@ -25,6 +28,9 @@ _HOMES = {
   "load_config": "dfdetect_jax.runs.config_files",
   "train_and_evaluate": "dfdetect_jax.training.loop",
 }
+
+if sys.argv[:1] == ["-m"]:  # `python -m` imports the package of a program first, and then what the program needs
+  signals.until_main()
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,8 @@ import difflib
 import sys
 from collections.abc import Iterable, Iterator
 
+from dfdetect_jax.signals import stopping
+
 
 class UserError(Exception):
   """Something the user gave is wrong. The message says what, where, and what to do about it."""
@@ -26,13 +28,15 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 def exit_on_user_error(program: str) -> Iterator[None]:
   """Turns a `UserError` inside the block into one paragraph on stderr and exit status 2.
 
-  Every entry point wraps its main in it; any other exception keeps its traceback, because that is our mistake.
+  Every entry point wraps its main in it; any other exception keeps its traceback, because that is our mistake. Ctrl-C
+  and SIGTERM end it in one sentence too, with status 130 and 75 (see `signals`).
 
   Args:
     program: name of the entry point, printed before the message.
   """
-  try:
-    yield
-  except UserError as error:
-    print(f"{program}: error: {error}", file=sys.stderr)
-    sys.exit(2)
+  with stopping(program):
+    try:
+      yield
+    except UserError as error:
+      print(f"{program}: error: {error}", file=sys.stderr)
+      sys.exit(2)

@@ -15,6 +15,12 @@ def run(*command: str, accepted: tuple[int, ...] = (0,)) -> None:
   """
   shown = shlex.join(["python", "-m", *command])
   print(f"\n$ {shown}", flush=True)
-  status = subprocess.run([sys.executable, "-m", *command], check=False).returncode
+  with subprocess.Popen([sys.executable, "-m", *command]) as child:
+    try:
+      status = child.wait()
+    except BaseException:  # told to stop: so is the child, which may have something to save
+      child.terminate()
+      child.wait()
+      raise
   if status not in accepted:
     raise UserError(f"'{shown}' ended with status {status}; what it printed above says why.")

@@ -73,9 +73,6 @@ def main(argv: list[str] | None = None) -> int:
       return args.function(args)
     except BrokenPipeError:  # of `list | head`
       return 0
-    except KeyboardInterrupt:
-      print("interrupted; the same command goes on", file=sys.stderr)
-      return 130
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ which table of the paper it is, what it needs and what to expect (`python -m dfd
 field can be set with --config.FIELD=VALUE. The same command goes on with a run that was stopped, from the latest
 checkpoint in its workdir.
 
-Exit status: 0 finished, 2 something given is wrong, 75 told to stop (state saved, start me again).
+Exit status: 0 finished, 2 something given is wrong, 75 told to stop (state saved, start me again), 130 Ctrl-C (state
+saved; a second one ends at once).
 """
 
 import ast

@@ -4,13 +4,17 @@
     dfdetect_jax.train --config=configs/dip.py:test --workdir=runs/two --data=shards/mine --config.batch_size=8
 
 What a cluster does, small: the processes find each other, share each batch and write one run. It shows that things are
-right, not that they are fast: simulated devices share this machine's cores. SIGTERM and Ctrl-C are passed on; when one
-process ends with an error, the others are given a minute and then killed.
+right, not that they are fast: simulated devices share this machine's cores. SIGTERM and Ctrl-C are passed on (a second
+Ctrl-C kills); when one process ends with an error, the others are given a minute and then killed; when this program is
+killed, they are told to stop.
 
 Exit status: that of the first process that failed, 0 if none did. --dry-run prints the commands.
 """
 
 import argparse
+import contextlib
+import ctypes
+import functools
 import os
 import shlex
 import signal
@@ -45,13 +49,22 @@ def run(program: list[str], processes: int, devices: int) -> int:
   with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     port = probe.getsockname()[1]
+  me = os.getpid()
   # Each in a group of its own, so that its data workers can be ended with it.
   jobs = [
-    subprocess.Popen(command, env=os.environ | environment(devices), start_new_session=True)
+    subprocess.Popen(
+      command, env=os.environ | environment(devices), start_new_session=True, preexec_fn=functools.partial(_tie, me)
+    )
     for command in commands(program, processes, port)
   ]
+  interrupts = []
+
+  def stop(number: int, _) -> None:
+    interrupts.append(number)
+    _send(jobs, signal.SIGKILL if interrupts.count(signal.SIGINT) > 1 else signal.SIGTERM)
+
   for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, lambda *_: _send(jobs, signal.SIGTERM))
+    signal.signal(number, stop)
   status, deadline = 0, None
   while any(job.poll() is None for job in jobs):
     failed = [job.returncode for job in jobs if job.returncode]
@@ -61,6 +74,15 @@ def run(program: list[str], processes: int, devices: int) -> int:
       _send(jobs, signal.SIGKILL)
     time.sleep(0.1)
   return status or next((job.returncode for job in jobs if job.returncode), 0)
+
+
+def _tie(parent: int) -> None:
+  """In a new process: the kernel tells it to stop when the launcher is gone, however that ended."""
+  set_death_signal = 1  # PR_SET_PDEATHSIG of Linux
+  with contextlib.suppress(AttributeError, OSError):  # other systems have no such call
+    ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
+  if os.getppid() != parent:
+    os._exit(1)
 
 
 def _send(jobs: list[subprocess.Popen], number: int) -> None:

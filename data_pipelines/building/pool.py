@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from data_pipelines.building.unit import Job, UnitNote, build_unit
+from dfdetect_jax import signals
 from dfdetect_jax.errors import UserError
 
 CRASHES_FORGIVEN = 1  # per video: somebody may have killed the worker for another reason
@@ -38,11 +39,14 @@ def pin_to_one_cpu_thread() -> None:
   cv2.setNumThreads(1)
 
 
-def _worker(connection: multiprocessing.connection.Connection, job: Job, work: Callable[..., UnitNote]) -> None:
+def _worker(
+  connection: multiprocessing.connection.Connection, parent: int, job: Job, work: Callable[..., UnitNote]
+) -> None:
   """A worker's life: sends ("ready", None), then takes (unit, skip) and sends ("starts", index), ("frames", n) and
   ("done", note), one unit after the other; or ("error", …).
   """
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+  signals.watch_parent(parent)
   pin_to_one_cpu_thread()
   from data_pipelines.faces.detectors import detector as detectors
 
@@ -131,8 +135,9 @@ class Pool:
 
   def _start(self) -> _Slot:
     ours, theirs = self._context.Pipe()
-    process = self._context.Process(target=_worker, args=(theirs, self._job, self._work), daemon=True)
-    process.start()
+    process = self._context.Process(target=_worker, args=(theirs, os.getpid(), self._job, self._work), daemon=True)
+    with signals.without_interrupts():
+      process.start()
     theirs.close()
     slot = _Slot(process, ours)
     self._give(slot)

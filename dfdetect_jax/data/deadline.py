@@ -2,6 +2,7 @@
 
 import multiprocessing
 import queue
+import signal
 import threading
 from collections.abc import Generator
 from typing import Any
@@ -27,6 +28,8 @@ class Deadline:
     self._thread.start()
 
   def _fill(self) -> None:
+    # The reading processes, which start from this thread, inherit that they do not hear of Ctrl-C.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
       for batch in self._batches:
         if not self._put(batch):
@@ -70,3 +73,5 @@ class Deadline:
     """Stops reading; does not wait for a reader that hangs."""
     self._closed.set()
     self._thread.join(timeout=10)
+    while not self._queue.empty():  # what was read and nobody takes holds memory that is shared with the workers
+      self._queue.get_nowait()

@@ -1,8 +1,12 @@
 """Batches of clips, each a pure function of its global index: any number of hosts or workers gives the same ones."""
 
+import atexit
 import dataclasses
+import functools
 import gc
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import grain
@@ -10,6 +14,7 @@ import jax
 import numpy as np
 from absl import flags
 
+from dfdetect_jax import signals
 from dfdetect_jax.augment.forged_batch import LANDMARKS_OF
 from dfdetect_jax.data.forgeries import FORGED, GIVEN, Forgeries
 from dfdetect_jax.data.frames import FrameReader, Unreadable
@@ -181,6 +186,13 @@ def to_device(arrays: dict[str, np.ndarray], sharding: jax.sharding.Sharding, ba
   }
 
 
+def _begin_worker(parent: int, *_: int) -> None:
+  """What a reading process does first."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+  signals.watch_parent(parent)
+  signals.name_shared_memory(parent)
+
+
 def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator:
   """Reads ahead in order, in threads (no workers; one for each core that this process may use) or in worker processes.
 
@@ -191,7 +203,12 @@ def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator
       flags.FLAGS.mark_as_parsed()  # grain reads a flag of its own, also in programs that parse none
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
     buffer = max(1, prefetch // workers)
-    dataset = dataset.to_iter_dataset(options).mp_prefetch(grain.MultiprocessingOptions(workers, buffer))
+    if swept := signals.sweep_shared_memory():
+      print(f"{swept} pieces of shared memory that a killed run had left were removed.", file=sys.stderr, flush=True)
+    atexit.unregister(signals.drop_shared_memory)
+    atexit.register(signals.drop_shared_memory)
+    begin = functools.partial(_begin_worker, os.getpid())
+    dataset = dataset.to_iter_dataset(options).mp_prefetch(grain.MultiprocessingOptions(workers, buffer), begin)
   else:
     threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     dataset = dataset.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=max(threads, prefetch)))

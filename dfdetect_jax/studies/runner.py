@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 import tqdm
 
 from dfdetect_jax.folders import write_json
+from dfdetect_jax.signals import STATUS
 from dfdetect_jax.studies.plan import FINISHED_FILE, SCORES, Run
 from dfdetect_jax.training.preemption import EXIT_PREEMPTED
 
@@ -37,21 +38,23 @@ class Failed(Exception):
 
 
 class Children:
-  """Starts processes one at a time, and passes SIGTERM on to the one that runs."""
+  """Starts processes one at a time, and passes SIGTERM and Ctrl-C on to the one that runs."""
 
   def __init__(self):
     self.stopped = False
+    self.status = EXIT_PREEMPTED
     self._child: subprocess.Popen | None = None
 
   def __enter__(self):
-    self._previous = signal.signal(signal.SIGTERM, self._stop)
+    self._previous = {number: signal.signal(number, self._stop) for number in STATUS}
     return self
 
   def __exit__(self, *_):
-    signal.signal(signal.SIGTERM, self._previous)
+    for number, handler in self._previous.items():
+      signal.signal(number, handler)
 
-  def _stop(self, *_):
-    self.stopped = True
+  def _stop(self, number, _):
+    self.stopped, self.status = True, STATUS[signal.Signals(number)]
     if self._child is not None and self._child.poll() is None:
       self._child.terminate()
 
@@ -68,7 +71,7 @@ class Children:
       SystemExit: it was told to stop (status 75).
     """
     if self.stopped:
-      sys.exit(EXIT_PREEMPTED)
+      sys.exit(self.status)
     environment = {k: v for k, v in os.environ.items() if k not in _CLUSTER}
     environment |= {"PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1"}
     last: collections.deque[str] = collections.deque(maxlen=3)
@@ -87,7 +90,8 @@ class Children:
           seen(line)
     status = self._child.returncode
     if self.stopped or status == EXIT_PREEMPTED:
-      sys.exit(EXIT_PREEMPTED)
+      print("told to stop: what the run has done is saved; the same command goes on.", file=sys.stderr, flush=True)
+      sys.exit(self.status)
     if status:
       raise Failed(f"status {status}: {' | '.join(last) or 'it printed nothing'}")
 

@@ -58,7 +58,7 @@ def train_and_evaluate(
   Raises:
     UserError: something in the config, data or workdir is wrong.
     Diverged: the loss became NaN or infinite.
-    Preempted: SIGTERM arrived; the state was saved.
+    Preempted: SIGTERM or Ctrl-C arrived; the state was saved.
   """
   check_fields(config)
   lead = jax.process_index() == 0
@@ -115,7 +115,7 @@ def train_and_evaluate(
         if stopped and not last:
           checkpoints.wait()
           say(f"told to stop: saved step {step}; the same command goes on from there.", flush=True)
-          raise Preempted
+          raise Preempted(stop.status)
   finally:
     batch = None  # on a CPU it may lie in memory that is shared with the workers
     batches.close()
