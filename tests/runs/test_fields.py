@@ -57,7 +57,7 @@ def test_what_a_change_means():
   }  # fmt: skip
   assert {n.split(".")[0] for n in FIELDS if not is_identity(n)} == {
     "seed", "data", "videos", "workers", "prefetch", "data_timeout", "max_unreadable", "log_every", "mesh", "remat",
-    "eval_batch_size", "checkpoint_every", "checkpoint_keep",
+    "eval_batch_size", "checkpoint_every", "checkpoint_keep", "starts_from",
   }  # fmt: skip
   assert {n for n in FIELDS if is_scale(n)} == {
     "model.size", "model.width", "clips.size", "batch_size", "eval_batch_size", "total_steps", "epochs", "log_every",
