@@ -18,6 +18,8 @@ class Dataset:
     manipulations: its forgeries that have names of their own; empty where fakes are of unnamed or mixed kinds.
     footage_of: name of the dataset whose real videos (and people) it forges, "" = its own.
     shares_people: the authors' own split has people on both sides; only videos are kept apart.
+    tested: the forgeries that cross-dataset tests are of, where the dataset has the same ones in several variants;
+      empty = all.
   """
 
   name: str
@@ -25,6 +27,7 @@ class Dataset:
   manipulations: tuple[str, ...] = ()
   footage_of: str = ""
   shares_people: bool = False
+  tested: tuple[str, ...] = ()
 
 
 DATASETS = {
@@ -36,7 +39,7 @@ DATASETS = {
     Dataset(name="celeb_df_v2", title="Celeb-DF-v2", shares_people=True),
     Dataset(name="dfdc", title="DFDC", shares_people=True),
     Dataset(name="dfdc_preview", title="DFDC-Preview", manipulations=("method_A", "method_B"), shares_people=True),
-    Dataset(name="deeper_forensics", title="DeeperForensics-1.0", footage_of="faceforensics"),
+    Dataset(name="deeper_forensics", title="DeeperForensics-1.0", footage_of="faceforensics", tested=("end_to_end",)),
     Dataset(name="wild_deepfake", title="WildDeepfake"),
     Dataset(name="synthetic", title="generated videos", manipulations=FOUR),
   )

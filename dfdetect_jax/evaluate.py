@@ -64,9 +64,9 @@ def main(argv: list[str] | None = None) -> None:
     if protocol is None:
       [data] = args.data
       output = as_folder(args.output or workdir / f"{args.split}_{as_folder(data).name}")
-      scores = score(as_folder(data), args.split, output)
+      scores, told = score(as_folder(data), args.split, output)
       if jax.process_index() == 0:
-        summary = _summary(scores, scores, args)
+        summary = _summary(scores, scores, args) | scoring.listed(told, scores)
         scoring.write_metrics(
           output, summary | {"warnings": warnings, "run": about | {"data": data, "split": args.split}}
         )
@@ -84,10 +84,11 @@ def main(argv: list[str] | None = None) -> None:
     names = scoring.folder_names(list(folders))
     summaries = {}
     for folder, sets in folders.items():
-      scores = score(folder, "test", output / names[folder], videos=sets, notes=notes)
+      scores, told = score(folder, "test", output / names[folder], videos=sets, notes=notes)
       if jax.process_index() == 0:
         for videos in sets:
-          summary = _summary([s for s in scores if videos.holds(s)], scores, args)
+          of_set = [s for s in scores if videos.holds(s)]
+          summary = _summary(of_set, scores, args) | scoring.listed(told, of_set, videos)
           scoring.keep_with_run(workdir, run, "test", videos.name, scores, summary, say)
           summaries[videos.name] = summary | {"scores": f"{names[folder]}/scores.csv"}
     if jax.process_index() == 0:
@@ -116,8 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     "--stand-in", action="append", default=[], metavar="NAME=OTHER", help="take dataset OTHER for the protocol's NAME"
   )
   add("--output", help="folder for what is written (default: WORKDIR/SPLIT_DATASET or WORKDIR/PROTOCOL)")
-  add("--leaks", default="refuse", choices=LEAKS, help="videos that the run has seen: stop (refuse, default) or leave "
-      "them out (drop)")  # fmt: skip
+  add("--leaks", default="refuse", choices=LEAKS, help="videos that the run has seen: stop (refuse, default), leave "
+      "them out (drop), or score them and mark the figures as contaminated (keep)")  # fmt: skip
   add("--step", default="best", help="best (by validation; default), latest, or a kept step")
   add("--weights", choices=("teacher", "student"), help="default: what the config says")
   add("--tracks", choices=("max", "mean"), help="combines several faces (default: what the config says)")

@@ -58,6 +58,8 @@ def _add_options(p: argparse.ArgumentParser) -> None:
   p.add_argument("--init", action="append", default=[], metavar="METHOD=DIR", help="converted weights to start from")
   p.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a config field of every training")
   p.add_argument("--steps", type=int, metavar="N", help="training steps (default: the configs'; a demo: 150)")
+  p.add_argument("--leaks", choices=("drop", "keep"), help="test videos that a run has seen: left out (drop, default) "
+      "or scored, and their cells marked as contaminated (keep)")  # fmt: skip
   demo = p.add_argument_group("demo")
   demo.add_argument("--demo", action="store_true", help="generated data, reduced size: no figure is a claim")
   demo.add_argument("--variant", choices=("small", "test"), help="size of the networks (default: small)")

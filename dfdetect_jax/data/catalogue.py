@@ -28,8 +28,13 @@ class DatasetFolder:
     return read_metadata(self.path).get("choices", {}).get("distortion", "")
 
   def holds(self, videos: VideoSet, split: str) -> bool:
-    """Whether some video of the set lies here: of its dataset, compression and distortion, in that split."""
-    return videos.folder == self.distortion and any(t.split == split and videos.holds(t) for t in self.tracks)
+    """Whether some video of the set lies here: of its dataset, compression and distortion, in that split.
+
+    Where the set names forgeries, one of them: real videos alone are of every set (DeeperForensics' of each variant).
+    """
+    return videos.folder == self.distortion and any(
+      t.split == split and videos.holds(t) and (t.label or not videos.manipulations) for t in self.tracks
+    )
 
 
 class Catalogue:

@@ -69,7 +69,8 @@ def score_split(
       batch does not fit the devices.
   """
   spec = method.clip_spec
-  tracks, failures = read_tracks(directory, split), read_failures(directory, split)
+  tracks = read_tracks(directory, split)
+  failures = [failure for failure in read_failures(directory, split) if not failure.absent]
   check_ids(tracks)
   for wanted in videos:
     select(tracks, wanted, split)  # says what is missing

@@ -141,6 +141,10 @@ def described(content: Mapping[str, Any]) -> list[tuple[str, str]]:
   rows.append(("scored on", f"split {content['split']} of {data['path']} ({_shards(data)})"))
   if content["left_out"]:
     rows.append(("left out", f"{len(content['left_out'])} videos that the run has seen"))
+  if content.get("contaminated"):
+    rows.append(("CONTAMINATED", f"{len(content['contaminated'])} videos that the run has seen are scored"))
+  if content.get("absent"):
+    rows.append(("not there", f"{len(content['absent'])} videos that the dataset's lists name"))
   rows.append(("scored with", f"{_code(content['code'])}, {_devices(content['devices'])}"))
   return rows
 

@@ -1,5 +1,6 @@
 """Scores dataset folders with a trained run: one split of one folder, or every test set of a protocol."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,9 +20,46 @@ from dfdetect_jax.folders import write_json
 from dfdetect_jax.runs.provenance import PROVENANCE_FILE, data_fingerprint
 from dfdetect_jax.runs.restore import Run
 from dfdetect_jax.runs.trained_videos import TRAINED_FILE, leaks_from_training, trained_videos
-from dfdetect_jax.schema import read_tracks
+from dfdetect_jax.schema import Failure, VideoInfo, read_failures, read_tracks
 
 WARNING = "WARNING: "
+
+
+@dataclasses.dataclass(frozen=True)
+class Circumstances:
+  """What a figure on the scored videos must say beside itself.
+
+  Attributes:
+    left_out: ids of the videos that were not scored, because the run has seen them.
+    contaminated: ids of those that were scored although it has.
+    absent: videos that the dataset's lists name and the disk lacked when the shards were built.
+    named: all videos that the lists name, these included.
+  """
+
+  left_out: set[str]
+  contaminated: set[str]
+  absent: list[Failure]
+  named: list[VideoInfo]
+
+
+def listed(about: Circumstances, scores: Sequence[VideoScore], videos: VideoSet | None = None) -> dict:
+  """What `metrics.json` says of the videos that figures are of.
+
+  Args:
+    about: the circumstances.
+    scores: rows that the figures are of.
+    videos: set that these are of; None: all.
+
+  Returns:
+    `listed`: how many videos are `named` by the dataset's lists, how many of them were `there`, and how many have a
+    score (or failed); `contaminated`: how many of these the run has seen.
+  """
+  named = sum(videos is None or videos.holds(video) for video in about.named)
+  absent = sum(videos is None or videos.holds(failure) for failure in about.absent)
+  return {
+    "listed": {"named": named, "there": named - absent, "scored": len(scores)},
+    "contaminated": sum(score.video_id in about.contaminated for score in scores),
+  }
 
 
 def score_unseen(
@@ -36,7 +74,7 @@ def score_unseen(
   batch_size: int | None = None,
   over_tracks: str | None = None,
   say: Callable[[str], None] = print,
-) -> tuple[list[VideoScore], set[str]]:
+) -> tuple[list[VideoScore], Circumstances]:
   """Scores a split of a dataset folder, after looking for what the run has seen of it.
 
   Args:
@@ -46,31 +84,41 @@ def score_unseen(
     data: dataset folder.
     split: train, val or test.
     videos: sets whose videos are scored, each once; all videos if there is none.
-    leaks: what happens to videos that the run has seen: "refuse" to go on, or "drop" them.
+    leaks: what happens to videos that the run has seen: "refuse" to go on, "drop" them, or "keep" and mark them.
     batch_size, over_tracks: None: what the config says.
     say: told of warnings.
 
   Returns:
-    The scores, and the ids of the videos that were left out.
+    The scores, and what they cannot be told without.
 
   Raises:
     UserError: see `score_split` and `leaks_from_training`.
   """
-  left_out: set[str] = set()
+  seen: set[str] = set()
   trained = trained_videos(workdir, run.config)
   if trained is None:
     say(f"WARNING: leaks from training cannot be looked for: {workdir} has no {TRAINED_FILE}, and its shards are gone.")
   else:
     tracks = [t for t in read_tracks(data, split) if not videos or any(v.holds(t) for v in videos)]
-    left_out, told = leaks_from_training(trained, tracks, split, leaks)
+    seen, told = leaks_from_training(trained, tracks, split, leaks)
     for warning in told:
       say(f"WARNING: {data}: {warning}")
+  left_out, contaminated = (set(), seen) if leaks == "keep" else (seen, set())
+  of_split = [*read_tracks(data, split), *read_failures(data, split)]
+  named = {video.video_id: video for video in of_split if not videos or any(v.holds(video) for v in videos)}
+  absent = [video for video in named.values() if isinstance(video, Failure) and video.absent]
+  if absent:
+    real = sum(failure.label == 0 for failure in absent)
+    say(
+      f"WARNING: {data}: figures are of {len(named) - len(absent)} of {len(named)} listed {split} videos; "
+      f"{len(absent)} ({real} real, {len(absent) - real} fake) were not there when the shards were built."
+    )
   scores = score_split(
     predict, run.variables, run.method, str(data), split, mesh=run.mesh,
     batch_size=batch_size or run.config.eval_batch_size, over_tracks=over_tracks or run.config.tracks,
     prefetch=run.config.prefetch, videos=videos, without=left_out, progress=jax.process_index() == 0,
   )  # fmt: skip
-  return scores, left_out
+  return scores, Circumstances(left_out, contaminated, absent, list(named.values()))
 
 
 def score_folder(
@@ -84,7 +132,7 @@ def score_folder(
   notes: Sequence[str] = (),
   say: Callable[[str], None] = print,
   **options: Any,
-) -> list[VideoScore]:
+) -> tuple[list[VideoScore], Circumstances]:
   """Scores a split of a dataset folder, and writes `scores.csv` with `provenance.json` beside it.
 
   Args:
@@ -103,17 +151,23 @@ def score_folder(
     warnings.append(text.removeprefix(WARNING))
     say(text)
 
-  scores, left_out = score_unseen(run, predict, workdir, data, split, say=tell, **options)
+  scores, about = score_unseen(run, predict, workdir, data, split, say=tell, **options)
   if jax.process_index() == 0:  # every process knows all scores; one writes them
     try:
       output.mkdir(parents=True, exist_ok=True)
       write_scores(output / "scores.csv", scores)
       fingerprint = data_fingerprint(data)
-      content = score_provenance(output / "scores.csv", run, workdir, fingerprint, split, left_out, warnings)
+      content = score_provenance(output / "scores.csv", run, workdir, fingerprint, split, about.left_out, warnings)
+      content |= {"contaminated": sorted(about.contaminated), "absent": [_named(failure) for failure in about.absent]}
       write_json(output / PROVENANCE_FILE, sealed(content))
     except OSError as error:
       raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
-  return scores
+  return scores, about
+
+
+def _named(failure: Failure) -> dict[str, Any]:
+  """What tells which sets a video would be of."""
+  return {name: getattr(failure, name) for name in ("video_id", "label", "dataset", "manipulation", "compression")}
 
 
 def write_metrics(output: pathlib.Path, content: dict) -> None:

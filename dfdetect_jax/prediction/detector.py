@@ -109,17 +109,15 @@ class Detector:
     Args:
       data: dataset folder made by data_pipelines.build.
       split: train, val or test.
-      leaks: videos that the run has seen: "refuse" to go on, or "drop" them.
+      leaks: videos that the run has seen: "refuse" to go on, "drop" them, or "keep" them.
 
     Raises:
       UserError: the folder or split does not exist, or the run has seen some of its videos.
     """
     from dfdetect_jax.evaluation import metrics, scoring, statistics
 
-    scores, left_out = scoring.score_unseen(
-      self.run, self._predict, self.folder, pathlib.Path(data), split, leaks=leaks
-    )
-    return Evaluation(scores, metrics.summarise(scores, "half", None, statistics.bootstrap_intervals), left_out)
+    scores, about = scoring.score_unseen(self.run, self._predict, self.folder, pathlib.Path(data), split, leaks=leaks)
+    return Evaluation(scores, metrics.summarise(scores, "half", None, statistics.bootstrap_intervals), about.left_out)
 
   @functools.cached_property
   def _predict(self):

@@ -19,7 +19,7 @@ from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.schema import SPLITS, Track, VideoInfo, read_tracks
 
 TRAINED_FILE = "train_videos.csv"
-LEAKS = ("refuse", "drop")
+LEAKS = ("refuse", "drop", "keep")
 _CURE = "remove it; leaks are then looked for in the shards"
 
 
@@ -115,10 +115,10 @@ def leaks_from_training(
     trained: what the run has seen. The validation split is compared with what was trained on, test with all.
     tracks: of the videos to be scored.
     split: that these are of.
-    policy: "refuse" to go on, or "drop" the videos.
+    policy: "refuse" to go on, "drop" the videos, or "keep" them, which spoils every figure that they are in.
 
   Returns:
-    Ids of the videos to leave out, and what must be told.
+    Ids of the videos that were seen, to be left out or marked, and what must be told.
 
   Raises:
     UserError: there are leaks and the policy is to refuse.
@@ -139,8 +139,11 @@ def leaks_from_training(
   if policy == "refuse":
     raise UserError(
       f"the run has seen {count}: {kinds}. A figure on them says nothing about new videos. --leaks=drop leaves them "
-      "out and says so; training on videos that share nothing with the test is better."
+      "out and says so, --leaks=keep scores them and marks every figure as contaminated; training on videos that share "
+      "nothing with the test is better."
     )
+  if policy == "keep":
+    return dropped, [*told, f"CONTAMINATED: {count} are scored although the run has seen them (--leaks=keep): {kinds}."]
   if dropped == all_ids:
     raise UserError(f"the run has seen all videos of '{split}': {kinds}. There is nothing left to judge it by.")
   return dropped, [*told, f"{count} were left out, because the run has seen them: {kinds}."]

@@ -17,7 +17,9 @@ import tqdm
 
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.evaluation import metrics, statistics
+from dfdetect_jax.evaluation.provenance import read_provenance
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
+from dfdetect_jax.schema import VideoInfo
 from dfdetect_jax.studies.plan import CLEAN, SCORES
 from dfdetect_jax.studies.recipe import Recipe
 from dfdetect_jax.studies.settings import Settings
@@ -47,6 +49,8 @@ class Figure:
     sd: over seeds (n - 1), None with fewer than two.
     interval: 95 %, None where it is undefined.
     origins: of every part and seed that counts.
+    remarks: what the figure cannot be read without: videos that the lists name and the disk lacked, videos that the
+      run has seen.
     reason: why there is no figure: "not run", "1 of 3 parts", "undefined: …"; "" if there is one.
   """
 
@@ -58,6 +62,7 @@ class Figure:
   interval: tuple[float, float] | None
   origins: tuple[Origin, ...]
   reason: str = ""
+  remarks: tuple[str, ...] = ()
 
   @property
   def difference(self) -> float | None:
@@ -112,13 +117,28 @@ def _figure(cell: Cell, settings: Settings) -> Figure:
   ]
   interval = None if None in samples else _interval([figures[cell.metric] for figures in samples])
   interval = interval and (scale * interval[0], scale * interval[1])
-  return Figure(cell, seeds, wanted, float(np.mean(per_seed)), sd, interval, origins)
+  remarks = _remarks({(path, videos) for paths in complete.values() for path, (_, videos) in zip(paths, parts)})
+  return Figure(cell, seeds, wanted, float(np.mean(per_seed)), sd, interval, origins, remarks=remarks)
+
+
+def _remarks(tests: set[tuple[pathlib.Path, VideoSet]]) -> tuple[str, ...]:
+  """What the provenance of the score files says of the videos of some sets in them; the worst of seeds and parts."""
+  contaminated, absent, of = 0, 0, 0
+  for path, videos in tests:
+    content, rows = read_provenance(path) or {}, _of(path, videos)
+    seen = {*content.get("contaminated", ())}
+    contaminated = max(contaminated, sum(row.video_id in seen for row in rows))
+    lacking = sum(videos.holds(VideoInfo(**video)) for video in content.get("absent", ()))
+    absent, of = max((absent, of), (lacking, len(rows) + lacking))
+  remarks = [f"CONTAMINATED: the run has seen {contaminated} of the videos"] if contaminated else []
+  return (*remarks, *([f"{of - absent} of {of} listed videos"] if absent else []))
 
 
 def _find(run: pathlib.Path, videos: VideoSet) -> pathlib.Path | None:
   """The score file of a run that holds a set's videos."""
   for path in sorted((run / SCORES / (videos.folder or CLEAN)).glob("*/scores.csv")):
-    if _of(path, videos):
+    # Real videos alone are of every set (DeeperForensics' of each variant).
+    if any(video.label or not videos.manipulations for video in _of(path, videos)):
       return path
   return None
 

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
   settings.save()
   from dfdetect_jax.studies.runner import execute
 
-  return execute(runs)
+  return execute(runs, leaks=settings.leaks)
 
 
 def collect(args: argparse.Namespace) -> int:

@@ -63,7 +63,7 @@ def table(figures: Sequence[Figure], output: pathlib.Path) -> str:
     values = [cell.printed, figure.mean, figure.sd, low, high, figure.difference]
     writer.writerow(
       [cell.row, cell.column, cell.metric, *("" if v is None else round(v, 6) for v in values)]
-      + [len(figure.seeds), figure.wanted, figure.reason or "measured"]
+      + [len(figure.seeds), figure.wanted, figure.reason or "; ".join(("measured", *figure.remarks))]
       + [";".join(dict.fromkeys(_relative(lead(o), output) for o in figure.origins)) for lead in ORIGINS.values()]
     )
   return out.getvalue()
@@ -154,7 +154,7 @@ def _shown(figure: Figure, digits: int) -> Cell:
     lines.append(f"{len(figure.seeds)} of {figure.wanted} seeds")
   if figure.difference is not None:
     lines.append(f"{paper}, {figure.difference:+.2f}".replace("-", "−"))
-  return Cell(f"{figure.mean:.2f}", "\n".join(lines))
+  return Cell(f"{figure.mean:.2f}", "\n".join([*lines, *figure.remarks]))
 
 
 def _method(settings: Settings, figures: Sequence[Figure]) -> list[str]:

@@ -96,12 +96,13 @@ class Children:
       raise Failed(f"status {status}: {' | '.join(last) or 'it printed nothing'}")
 
 
-def execute(runs: Sequence[Run], program: Callable[[str], list[str]] = program) -> int:
+def execute(runs: Sequence[Run], program: Callable[[str], list[str]] = program, leaks: str = "drop") -> int:
   """Makes all runs that are not done, printing a line for each.
 
   Args:
     runs: see `plan.make_plan`.
     program: command of the programs `train` and `evaluate`.
+    leaks: what happens to test videos that a run has seen, "drop" or "keep".
 
   Returns:
     Exit status: 0, or 1 if a run failed.
@@ -124,7 +125,7 @@ def execute(runs: Sequence[Run], program: Callable[[str], list[str]] = program) 
       try:
         with _locked(run.folder) as free:
           if free:
-            _make(run, head, children, program)
+            _make(run, head, children, program, leaks)
           told = f"done in {_clock(time.monotonic() - began)}" if free else "another process is at work on it"
       except Failed as error:
         failed.append(run)
@@ -137,7 +138,7 @@ def execute(runs: Sequence[Run], program: Callable[[str], list[str]] = program) 
   return 1 if failed else 0
 
 
-def _make(run: Run, head: str, children: Children, program: Callable[[str], list[str]]) -> None:
+def _make(run: Run, head: str, children: Children, program: Callable[[str], list[str]], leaks: str) -> None:
   """Trains, then scores each test folder."""
   log = run.folder / LOG_FILE
   if not run.trained:
@@ -153,7 +154,7 @@ def _make(run: Run, head: str, children: Children, program: Callable[[str], list
     write_json(run.folder / FINISHED_FILE, {"finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
   for place in tqdm.tqdm(run.unscored, desc=f"{head} scoring", unit="folder", leave=False):
     # Test sets of other datasets may hold videos of the training set (DeeperForensics' reals are FaceForensics++'s).
-    evaluate = [*program("evaluate"), f"--workdir={run.folder}", f"--data={run.tests[place].path}", "--leaks=drop"]
+    evaluate = [*program("evaluate"), f"--workdir={run.folder}", f"--data={run.tests[place].path}", f"--leaks={leaks}"]
     children.run([*evaluate, f"--output={run.folder / SCORES / place}"], log, lambda line: None)
 
 

@@ -17,7 +17,7 @@ from dfdetect_jax.studies.study import Cell, Training
 
 FILE = "study.json"
 # What the trainings of a working folder have in common; another value would be another set of runs.
-FIXED = ("demo", "size", "steps", "identities", "frames", "init", "changes")
+FIXED = ("demo", "size", "steps", "identities", "frames", "init", "changes", "leaks")
 _CURE = "remove it and give the options again"
 OPTION = {"size": "variant", "changes": "set"}
 
@@ -36,6 +36,7 @@ class Settings:
     identities, frames: of the demo's generated sets.
     init: weights to start from, by method.
     changes: further config fields, for every training.
+    leaks: what happens to test videos that a run has seen: "drop" or "keep", see `runs.trained_videos`.
   """
 
   workdir: pathlib.Path
@@ -48,6 +49,7 @@ class Settings:
   frames: int = 48
   init: dict[str, str] = dataclasses.field(default_factory=dict)
   changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+  leaks: str = "drop"
 
   def recipe(self, training: Training) -> Recipe:
     """The training as these settings make it."""
@@ -140,6 +142,8 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
       if isinstance(value, int) and value < 1:
         raise UserError(f"--{option}={value} must be at least 1.")
       given[name] = value
+  if args.leaks:
+    given["leaks"] = args.leaks
   if args.demo:
     given["demo"] = True
   for text in args.init:

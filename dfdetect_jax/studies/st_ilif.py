@@ -19,7 +19,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from dfdetect_jax.data.videos import VideoSet
-from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, PROTOCOLS
+from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, LEAKING_TARGETS, PROTOCOLS
 from dfdetect_jax.studies.measured import Part, measured, on
 from dfdetect_jax.studies.study import Cell, Study, Training, quoted
 
@@ -47,10 +47,14 @@ ACCURACIES = (
 )
 DF_RAND_NOTES = (
   "std/rand is read as the forgeries of DeeperForensics-1.0 at random levels of distortion alone.",
-  "Its real videos are FF++'s c23 ones, which are not distorted unless --reals named distorted ones when the shards "
-  "were built: distortion alone may then tell real from fake.",
+  "Its real videos are FF++'s c23 ones, each distorted as the forgery of it is (data_pipelines.build does so unless "
+  "--clean-reals was given: distortion alone then tells real from fake).",
+  LEAKING_TARGETS,
 )
-DFDC_NOTE = "The paper draws 2,000 real and 5,843 forged videos of DFDC and does not say which; all of test is taken."
+DFDC_NOTE = (
+  "The paper draws 2,000 real and 5,843 forged videos of DFDC and does not say which; all of test is taken. Shards of "
+  "data_pipelines.build --source=dfdc --draw=2000 are such a draw, from the training parts."
+)
 
 
 def _each(config: str) -> dict[str, Part]:

@@ -36,6 +36,7 @@ def submission(
   command = ["python", "-m", "dfdetect_jax.study", "run", *names, f"--workdir={settings.workdir}"]
   command += [f"--data={path}" for path in settings.data] + [f"--seeds={','.join(map(str, settings.seeds))}"]
   command += [f"--steps={settings.steps}"] if settings.steps else []
+  command += [f"--leaks={settings.leaks}"] if settings.leaks != "drop" else []
   command += [f"--init={method}={folder}" for method, folder in settings.init.items()]
   command += [f"--set={field}={value}" for field, value in settings.changes.items()]
   return jobs.fill(

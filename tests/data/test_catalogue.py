@@ -71,3 +71,9 @@ def test_what_is_not_there_or_ambiguous_is_told(folders):
     catalogue.find(VideoSet("x", "faceforensics"), "test")
   with pytest.raises(UserError, match="not a finished face-track dataset"):
     Catalogue([folders / "nothing"])
+
+
+def test_real_videos_alone_do_not_make_a_folder_hold_a_set(folders):
+  """Guards DeeperForensics, whose variants share their real videos and lie in a folder each."""
+  with pytest.raises(UserError, match="no dataset folder holds"):
+    Catalogue([folders]).find(VideoSet("x", "celeb_df_v2", ("FaceSwap",)), "test")

@@ -242,6 +242,19 @@ def test_planted_leaks_are_refused_or_dropped(toy_run, ffpp, leaking, tmp_path, 
   left_out = read_provenance(tmp_path / "out/scores.csv")["left_out"]
   assert len(rows) == 7 and len(left_out) == 2 and {row.video_id for row in rows}.isdisjoint(left_out)
 
+  evaluate.main([*arguments[:2], f"--output={tmp_path / 'kept'}", "--leaks=keep"])
+  assert "CONTAMINATED: 2 of 9 videos of 'test' are scored although the run has seen them" in capsys.readouterr().out
+  kept = read_provenance(tmp_path / "kept/scores.csv")
+  assert (kept["left_out"], kept["contaminated"]) == ([], left_out) and len(
+    read_scores(tmp_path / "kept/scores.csv")
+  ) == 9
+  figures = json.loads((tmp_path / "kept/metrics.json").read_text())
+  assert figures["contaminated"] == 2 and any(text.count("CONTAMINATED: 2 of 9") for text in figures["warnings"])
+  page = to_markdown(report.report([tmp_path / "kept/scores.csv"])[0])
+  assert "> **" in page and "CONTAMINATED: 2 of 9 videos" in page
+  figures = json.loads((tmp_path / "out/metrics.json").read_text())
+  assert figures["listed"] == {"named": 9, "there": 9, "scored": 7} and figures["contaminated"] == 0
+
   # Without the list the shards tell; with neither, nobody can, and that is said.
   (workdir / "train_videos.csv").unlink()
   assert "the run has seen 2 of 9 videos" in refused(capsys, *arguments)
@@ -318,3 +331,39 @@ def field_names(config, prefix=""):
   for name, value in config.items():
     names += field_names(value, f"{prefix}{name}.") if hasattr(value, "items") else [f"{prefix}{name}"]
   return names
+
+
+def test_listed_videos_that_the_disk_lacked_are_told_everywhere(toy_run, ffpp, tmp_path, capsys):
+  """Guards a partial test set: it is no failure of the detector, and no figure on it passes for one on the whole."""
+  data = tmp_path / "ffpp"
+  shutil.copytree(ffpp, data)
+  known = dict(split="test", dataset="faceforensics", compression="c23")
+  absent = [
+    schema.Failure(
+      path=f"{name}.mp4", reason="no such file", video_id=f"faceforensics/{name}", label=label, absent=True,
+      manipulation=manipulation, **known,
+    )
+    for name, label, manipulation in (("a", 0, "original"), ("b", 1, "Face2Face"), ("c", 1, "Deepfakes"))
+  ]  # fmt: skip
+  failed = schema.Failure(
+    path="d.mp4", reason="no face", video_id="faceforensics/d", label=1, manipulation="FaceSwap", **known
+  )
+  schema.write_failures(data, [*absent, failed, schema.Failure(path="list.txt", reason="names 3 videos, not 4")])
+  assert schema.read_failures(data, "test") == [*absent, failed]
+  evaluate.main([f"--workdir={toy_run}", f"--data={data}", f"--output={tmp_path / 'out'}"])
+  told = "figures are of 10 of 13 listed test videos; 3 (1 real, 2 fake) were not there when the shards were built"
+  assert told in capsys.readouterr().out
+  figures = json.loads((tmp_path / "out/metrics.json").read_text())
+  assert figures["listed"] == {"named": 13, "there": 10, "scored": 10}
+  assert any(told in text for text in figures["warnings"])
+  assert {v["video_id"] for v in figures["failed"]["videos"]} >= {"faceforensics/d"}
+  scored = {score.video_id for score in read_scores(tmp_path / "out/scores.csv")}
+  assert "faceforensics/d" in scored and scored.isdisjoint(failure.video_id for failure in absent)
+  page = to_markdown(report.report([tmp_path / "out/scores.csv"])[0])
+  assert told in page and "| not there | 3 videos that the dataset's lists name |" in page
+  evaluate.main(
+    [f"--workdir={toy_run}", f"--data={data}", f"--output={tmp_path / 'sets'}", "--protocol=intra-dataset-c23"]
+  )
+  sets = json.loads((tmp_path / "sets/metrics.json").read_text())["sets"]
+  of = {name: (values["listed"]["named"] - values["listed"]["there"]) for name, values in sets.items()}
+  assert of == {"FF++ c23": 3, "Deepfakes": 2, "Face2Face": 2, "FaceSwap": 1, "NeuralTextures": 1}

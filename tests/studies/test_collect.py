@@ -233,3 +233,28 @@ def test_known_leaks_stand_on_the_page(tmp_path):
     origins.append(Origin(None, seed, tmp_path, scores))
   figure = Figure(Cell("row", "column", None), (0, 1), 2, 99.0, None, None, tuple(origins))
   assert page._warnings([figure, figure]) == ["2 score files: people stand in both"]
+
+
+def test_cells_say_what_was_not_there_and_what_was_seen(measured, tmp_path):
+  """Guards partial and contaminated test sets: the cells that they are in are marked, in the page and in the table."""
+  study, settings, figures, rows = measured
+  origin = next(o for f in figures.values() for o in f.origins if o.scores.parent.name == "toy-c23" and o.seed == 0)
+  real = next(row for row in rows["toy", 0] if not row.label)
+  fake = next(row for row in rows["toy", 0] if row.manipulation == "DF")
+  absent = [
+    {"video_id": f"toy/{n}", "label": 1, "dataset": "toy", "manipulation": "DF", "compression": "c23"} for n in range(3)
+  ]
+  content = {
+    "format": FORMAT, "scores": {"file": "scores.csv", "sha256": sha256(origin.scores)}, "run": None, "left_out": [],
+    "absent": absent, "contaminated": [real.video_id, fake.video_id],
+  }  # fmt: skip
+  origin.scores.with_name("provenance.json").write_text(json.dumps(content))
+  again = {(f.cell.row, f.cell.column): f for f in collect(study, settings)}
+  marked = {place: figure.remarks for place, figure in again.items() if figure.remarks}
+  places = {place for place, f in again.items() if any(o.scores == origin.scores for o in f.origins)}
+  assert places and marked.keys() == places
+  for remarks in marked.values():
+    assert any(text.startswith("CONTAMINATED: the run has seen ") for text in remarks), remarks
+    assert any(text.endswith("listed videos") for text in remarks), remarks
+  text = page.table(list(again.values()), tmp_path)
+  assert text.count("measured; CONTAMINATED: the run has seen") == len(marked)
