@@ -15,10 +15,11 @@ measured is in the README.
 
 Variants (`--config=configs/baselines.py:NAME`): `resnet50` (the default), `resnet18`, `xception`,
 `xception_leave_one_out` (validates after epochs of three manipulations), `i3d_r50`, and of each `NAME_small` (64 px,
-minutes on a CPU) and `NAME_test` (seconds); `small` and `test` are those of ResNet-18.
+minutes on a CPU) and `NAME_test` (seconds); `small` and `test` are those of ResNet-18. `reals`, `small_reals` and
+`test_reals` learn from real videos alone.
 """
 
-from dfdetect_jax.runs.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, reals_variants, variant
 
 NETWORKS = {
   "resnet50": {},
@@ -54,6 +55,8 @@ for size, middle in (("small", 2), ("test", 1)):
 VARIANTS["i3d_r50_small"] |= {"clips.frames": 8, "batch_size": 8}
 VARIANTS["i3d_r50_test"] |= {"clips.frames": 4}
 VARIANTS["small"], VARIANTS["test"] = VARIANTS["resnet18_small"], VARIANTS["resnet18_test"]
+
+VARIANTS |= reals_variants(VARIANTS, batch_size=32)
 
 
 def get_config(arg: str | None = None):

@@ -13,12 +13,13 @@ after three of them without a new best. Not yet reproduced here: nobody may ship
 README.
 
 Variants (`--config=configs/dil.py:NAME`): `small` (64 px, minutes on a CPU), `test` (seconds), and the rows of the
-paper's tables: `table1_ffpp`, `table2_*`, `table3_cross` (trained on all four manipulations of FF++ LQ; AUC 98.19 % on
-FF++ DF, 77.65 % on Celeb-DF, 68.43 % on DFDC), `table4_*` (Intra-SIM, Inter-SIM), `table5_*` (BP, CA, LK), `table6_*`
-(stages); the last three are measured on FF++ LQ.
+paper's tables: `table1_ffpp`, `table2_*`, `table3_cross` (trained on all four manipulations of FF++ LQ; AUC 98.19 %
+on FF++ DF, 77.65 % on Celeb-DF, 68.43 % on DFDC), `table4_*` (Intra-SIM, Inter-SIM), `table5_*` (BP, CA, LK),
+`table6_*` (stages); the last three are measured on FF++ LQ. `reals`, `small_reals` and `test_reals` learn from real
+videos alone.
 """
 
-from dfdetect_jax.runs.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, reals_variants, variant
 
 VARIANTS = {
   # Tables 1 and 2 train the paper's setting on each dataset; only the time between validations, an epoch, differs.
@@ -53,6 +54,8 @@ VARIANTS = {
     "optimizer.learning_rate": 1e-3, "workers": 0, "init": "random",
   },
 }  # fmt: skip
+
+VARIANTS |= reals_variants(VARIANTS, batch_size=10)
 
 
 def get_config(arg: str | None = None):

@@ -10,10 +10,11 @@ Celeb-DF-v2 AUC 88.36 % (Table II). The number of steps is unstated; 50,000 step
 Not yet reproduced here: nobody may ship FF++. What was measured is in the README.
 
 Variants (`--config=configs/dip.py:NAME`): `small` (64 px, minutes on a CPU), `test` (seconds), `s`, `ti` (smaller
-ViTs), and the rows of the paper's tables: `table4_*`, `table5_vivit`, `table6_*`, `table7_*`, `table8_*`.
+ViTs), and the rows of the paper's tables: `table4_*`, `table5_vivit`, `table6_*`, `table7_*`, `table8_*`. `reals`,
+`small_reals` and `test_reals` learn from real videos alone.
 """
 
-from dfdetect_jax.runs.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, reals_variants, variant
 
 # At 64 px there are four nodes a direction, all of which k_n = 7 joins: after 20 steps D would be 0 and IDM nothing.
 # Validates once, at the end: among a handful of validation videos, choosing between steps would be choosing noise.
@@ -69,6 +70,8 @@ VARIANTS = {
   "small": SMALL,
   "test": TEST,
 }  # fmt: skip
+
+VARIANTS |= reals_variants(VARIANTS, batch_size=0)
 
 
 def get_config(arg: str | None = None):

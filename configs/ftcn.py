@@ -16,10 +16,11 @@ A training step recomputes activations, because the stem's map alone is 392 MiB 
 here: nobody may ship FF++. What was measured is in the README.
 
 Variants (`--config=configs/ftcn.py:NAME`): `small` (64 px, minutes on a CPU), `test` (seconds), and `leave_one_out`
-(trained on three manipulations of FF++: give it the shards without the fourth).
+(trained on three manipulations of FF++: give it the shards without the fourth). `reals`, `small_reals` and
+`test_reals` learn from real videos alone.
 """
 
-from dfdetect_jax.runs.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, reals_variants, variant
 
 VARIANTS = {
   # Three manipulations: an epoch is one clip of 720 real and 3 x 720 fake videos, and ten of them warm up.
@@ -38,6 +39,8 @@ VARIANTS = {
     "workers": 0,
   },
 }  # fmt: skip
+
+VARIANTS |= reals_variants(VARIANTS, batch_size=16)
 
 
 def get_config(arg: str | None = None):

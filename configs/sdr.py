@@ -14,12 +14,13 @@ Our decisions: the learning rate (1e-4, lost in the text), as many epochs as FTC
 bfloat16 and recomputed activations (four stem maps are 1.5 GiB per clip in float32), and the values marked so in
 `dfdetect_jax/methods/sdr`. Not yet reproduced here: nobody may ship FF++. What was measured is in the README.
 
-Variants (`--config=configs/sdr.py:NAME`): `shared` (one set of weights for all branches), `small` (64 px, minutes on a
-CPU), `test` (seconds), and the rows of the paper's tables: `table1_leave_one_out` (trained on three manipulations: give
-it the shards without the fourth), `table2` (all four), `table3_*` (what is named is there), `fig2_*` (branches).
+Variants (`--config=configs/sdr.py:NAME`): `shared` (one set of weights for all branches), `small` (64 px, minutes on
+a CPU), `test` (seconds), and the rows of the paper's tables: `table1_leave_one_out` (trained on three manipulations:
+give it the shards without the fourth), `table2` (all four), `table3_*` (what is named is there), `fig2_*` (branches).
+`reals`, `small_reals` and `test_reals` learn from real videos alone.
 """
 
-from dfdetect_jax.runs.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, reals_variants, variant
 
 VARIANTS = {
   "shared": {"model.shared": True},
@@ -44,6 +45,8 @@ VARIANTS = {
     "init": "random",
   },
 }  # fmt: skip
+
+VARIANTS |= reals_variants(VARIANTS, batch_size=16)
 
 
 def get_config(arg: str | None = None):

@@ -9,14 +9,15 @@ Our decisions: an epoch takes 54 clips of each video, as many as fit into 270 fr
 test (`clips.test_stride`); random initialisation. Not yet reproduced here: nobody may ship FF++. What was measured is
 in the README.
 
-Variants (`--config=configs/st_ilif.py:NAME`): `small` (64 px, minutes on a CPU), `test` (seconds), and the rows of the
-paper's tables: `table2_*` (what the phase-aware stream sees), `table3_*` (TDM), `table4_*` (CAFIM, AFFM), `table5_ffpp`
-(one manipulation, c23 or c40 as the data are), `table6_*` (T of the sequence stream), `table7_*` and `table8_*` (T of
-both streams); `scan` has our recurrence in place of the printed one, and so has a row of each table. Tables 2-4 and 6
-call multiples of 1/700 AUC; they are accuracies in all likelihood.
+Variants (`--config=configs/st_ilif.py:NAME`): `small` (64 px, minutes on a CPU), `test` (seconds), and the rows of
+the paper's tables: `table2_*` (what the phase-aware stream sees), `table3_*` (TDM), `table4_*` (CAFIM, AFFM),
+`table5_ffpp` (one manipulation, c23 or c40 as the data are), `table6_*` (T of the sequence stream), `table7_*` and
+`table8_*` (T of both streams); `scan` has our recurrence in place of the printed one, and so has a row of each table.
+Tables 2-4 and 6 call multiples of 1/700 AUC; they are accuracies in all likelihood. `reals`, `small_reals` and
+`test_reals` learn from real videos alone.
 """
 
-from dfdetect_jax.runs.config import base_config, variant
+from dfdetect_jax.runs.config import base_config, reals_variants, variant
 
 # T -> what follows from it: an epoch takes as many clips as lie side by side in the first 270 frames of each of 720
 # real and 4 x 720 fake videos, and validation looks at windows side by side.
@@ -55,6 +56,8 @@ VARIANTS = {
     "optimizer.learning_rate": 1e-3, "workers": 0,
   },
 }  # fmt: skip
+
+VARIANTS |= reals_variants(VARIANTS, batch_size=32)
 
 
 def get_config(arg: str | None = None):

@@ -115,6 +115,24 @@ def override(config: ml_collections.ConfigDict, overrides: Mapping[str, Any]) ->
   return config
 
 
+def reals_variants(variants: Mapping[str, Mapping[str, Any]], batch_size: int) -> dict[str, dict[str, Any]]:
+  """The variants `reals`, `small_reals` and `test_reals`: the paper's setting and two of its variants, on real videos
+  alone.
+
+  Args:
+    variants: those of a config, `small` and `test` among them.
+    batch_size: of the paper's setting, of which half are real clips then and the other half their forgeries; 0 for
+      triplets, whose number stays.
+  """
+  made = {}
+  for name in ("", "small", "test"):
+    fields = {**variants.get(name, {}), "forgeries": "self_made"}
+    if batch_size:
+      fields["batch_size"] = max(1, fields.get("batch_size", batch_size) // 2)
+    made[f"{name}_reals".removeprefix("_")] = fields
+  return made
+
+
 def variant(
   config: ml_collections.ConfigDict, name: str | None, variants: Mapping[str, Mapping[str, Any]]
 ) -> ml_collections.ConfigDict:
