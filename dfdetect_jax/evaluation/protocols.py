@@ -70,6 +70,9 @@ def _protocols() -> dict[str, Protocol]:
       across = "SDR Table I, DIP Table III"
       protocols.append(Protocol(f"leave-out-{left_out.name}-{quality}", train, (left_out,), across))
   clean = VideoSet("FF++ c23", FFPP, FOUR, ("c23",))
+  reals = VideoSet("FF++ c23, real videos", FFPP, ("original",), ("c23",))
+  each = tuple(VideoSet(m, FFPP, (m,), ("c23",)) for m in FOUR)
+  protocols.append(Protocol("reals-only", reals, (clean, *each, *cross), "this project: config.forgeries=self_made"))
 
   def distorted(name: str, distortion: str, level: int) -> VideoSet:
     return dataclasses.replace(clean, name=name, distortion=distortion, level=level)

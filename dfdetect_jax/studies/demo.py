@@ -29,7 +29,7 @@ SIZE = 64
 def stand_in(videos: VideoSet) -> VideoSet:
   """The generated videos that a demo takes for a set."""
   if videos.dataset == FFPP:
-    known = tuple(m for m in videos.manipulations if m in FOUR)
+    known = tuple(m for m in videos.manipulations if m in (*FOUR, "original"))
     return dataclasses.replace(videos, dataset=SYNTHETIC, manipulations=known)
   return dataclasses.replace(videos, dataset=f"{SYNTHETIC}_{videos.dataset}", manipulations=(), compressions=())
 

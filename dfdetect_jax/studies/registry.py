@@ -1,10 +1,10 @@
 """All studies by name."""
 
 from dfdetect_jax.errors import UserError, did_you_mean
-from dfdetect_jax.studies import dil, dip, sdr, st_ilif
+from dfdetect_jax.studies import dil, dip, reals, sdr, st_ilif
 from dfdetect_jax.studies.study import Study
 
-STUDIES = {study.name: study for paper in (st_ilif, sdr, dip, dil) for study in paper.STUDIES}
+STUDIES = {study.name: study for paper in (st_ilif, sdr, dip, dil, reals) for study in paper.STUDIES}
 
 
 def get_study(name: str) -> Study:

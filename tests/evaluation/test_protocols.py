@@ -1,6 +1,7 @@
 """Protocols select what the papers say, and planted leaks are caught."""
 
 import dataclasses
+import pathlib
 
 import pytest
 
@@ -152,3 +153,18 @@ def test_merged_ids_are_caught():
     videos.check_ids(merged)
   with pytest.raises(UserError, match="listed twice"):
     videos.check_ids([tracks[0], tracks[0]])
+
+
+def test_reals_only_trains_on_no_forgery():
+  """Guards the protocol of real videos: one forgery in train or val makes its figures those of another one."""
+  tracks, protocol = _dataset(), protocols.get_protocol("reals-only")
+  for split in ("train", "val"):
+    assert {(t.manipulation, t.compression) for t in videos.select(tracks, protocol.train, split)} == {
+      ("original", "c23")
+    }
+  assert [s.name for s in protocol.test[:5]] == ["FF++ c23", *FOUR]
+  trained = [t for t in tracks if t.split in ("train", "val") and t.label == 0 and t.compression == "c23"]
+  assert protocols.check_training(protocol, trained, pathlib.Path("nowhere")) == []
+  seen = [*trained, _track("val", "Deepfakes", "010_012")]
+  with pytest.raises(UserError, match="has seen 1 other videos .faceforensics/Deepfakes/c23"):
+    protocols.check_training(protocol, seen, pathlib.Path("nowhere"))
