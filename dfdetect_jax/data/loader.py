@@ -221,6 +221,16 @@ def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator
     gc.collect()  # grain's iterator is in a cycle with its last element, which lies in shared memory
 
 
+def _order(made: Sequence[tuple[Track, tuple[Track, ...]]], seed: int, balanced: bool) -> grain.MapDataset:
+  """Numbers of the examples in the order in which they come, without end: passes over all of them (over each class)."""
+
+  if not balanced:
+    return grain.MapDataset.range(len(made)).seed(seed).shuffle().repeat()
+  classes = [[i for i, (track, _) in enumerate(made) if track.label == label] for label in (0, 1)]
+  passes = [grain.MapDataset.source(numbers).seed(seed).shuffle().repeat() for numbers in classes]
+  return grain.MapDataset.mix(passes).seed(seed)
+
+
 def train_batches(
   directory: str,
   tracks: Sequence[Track],
@@ -232,6 +242,7 @@ def train_batches(
   sharding: jax.sharding.Sharding,
   unpaired: str = "random",
   forgeries: Forgeries = GIVEN,
+  balanced: bool = False,
   workers: int = 0,
   prefetch: int = 4,
   on_unreadable: Callable[[str], None] | None = None,
@@ -247,6 +258,8 @@ def train_batches(
     steps: the batches to give, a range with step 1.
     sharding: of a global batch along its leading axis.
     unpaired, forgeries: see `examples`.
+    balanced: real and fake clips take turns, so that half of every batch is of either class; the rarer one comes round
+      sooner. Triplets, and examples whose forgeries are made, are so by themselves.
     workers, prefetch: reading processes and batches read ahead.
     on_unreadable: told of each damaged clip, which another one of the batch replaces; without it, damage raises.
 
@@ -257,10 +270,7 @@ def train_batches(
   made = examples(tracks, spec, unpaired, forgeries)
   reader = FrameReader(directory, "train", spec.size)
   dataset = (
-    grain.MapDataset.range(len(made))
-    .seed(seed)
-    .shuffle()
-    .repeat()
+    _order(made, seed, balanced and spec.example == "clip" and not forgeries.makes())
     .random_map(_Draw(made, spec, forgeries))
     .batch(batch_size, batch_fn=list)
     .map(_Read(reader, spec, local_rows(sharding, batch_size), on_unreadable is not None, forgeries))

@@ -73,6 +73,7 @@ def base_config() -> ml_collections.ConfigDict:
   config.prefetch = 4  # batches read ahead
   config.data_timeout = 600.0  # seconds without a batch after which a run stops instead of hanging; 0 = never
   config.max_unreadable = 10  # training clips that may be unreadable (each is replaced and reported) before a run stops
+  config.balanced = False  # True: half of each batch is real and half fake, however many there are of either
   config.unpaired = "random"  # triplets of a real video without its own forgery: "random" forgery, or "drop" the video
 
   # Where forged clips come from: "given" by the shards, "self_made" out of the real clips on the device (real videos

@@ -112,6 +112,7 @@ FIELDS: Mapping[str, Field] = {
   "prefetch": _whole(1, **_COMFORT),
   "data_timeout": _number(0, **_COMFORT),
   "max_unreadable": _whole(0, **_COMFORT),
+  "balanced": Field("True or False", lambda v: isinstance(v, bool)),
   "unpaired": _one_of("random", "drop"),
   "forgeries": _one_of("given", "self_made", "both"),
   "forging.landmarks": Field("5 or 68", lambda v: v in (5, 68)),

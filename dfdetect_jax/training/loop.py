@@ -143,7 +143,8 @@ def _batches(
     train_batches(
       config.data, videos.tracks, program.method.clip_spec, batch_size=config.batch_size, seed=config.seed,
       steps=range(step, videos.total_steps), sharding=program.rows, unpaired=config.unpaired,
-      forgeries=forgeries_of(config), workers=config.workers, prefetch=config.prefetch, on_unreadable=log.replaced,
+      forgeries=forgeries_of(config), balanced=config.balanced, workers=config.workers, prefetch=config.prefetch,
+      on_unreadable=log.replaced,
     ),
     config.data_timeout,
   )  # fmt: skip

@@ -132,6 +132,27 @@ def test_an_epoch_holds_every_example_as_often_as_asked(toy_dataset, rows, frame
   assert counts == {t.first: 4 for t in tracks}
 
 
+def test_classes_may_be_balanced(toy_dataset, rows):
+  """Guards `balanced`: half of every batch is of either class, each passes through all its own before any comes again,
+  and batches stay functions of their step."""
+  tracks = [t for i, t in enumerate(tracks_of(toy_dataset, "train")) if t.label or i < 8]
+  assert [sum(t.label == label for t in tracks) for label in (0, 1)] == [4, 9]
+  made = loader.examples(tracks, CLIP, "random")
+  order = loader._order(made, 3, True)
+  drawn = [order[i] for i in range(4 * len(tracks))]
+  assert [tracks[i].label for i in drawn] == [0, 1] * (2 * len(tracks))
+  for label in (0, 1):
+    own = drawn[label::2]
+    members = {i for i, t in enumerate(tracks) if t.label == label}
+    passes = [own[k : k + len(members)] for k in range(0, len(own) - len(members), len(members))]
+    assert all(set(one) == members for one in passes) and len(passes) > 1
+    assert passes[0] != passes[1] or len(members) < 3
+  first, second = batches(toy_dataset, rows, CLIP, range(2), balanced=True)
+  assert first["label"].tolist() == second["label"].tolist() == [0, 1] * 4
+  [again] = batches(toy_dataset, rows, CLIP, range(1, 2), balanced=True)
+  np.testing.assert_array_equal(again["clip"], second["clip"])
+
+
 def test_snippets_come_stacked(toy_dataset, rows, frames):
   """Guards the U axis: U snippets of T frames of one track, in the order of time."""
   spec = ClipSpec(frames=4, size=64, snippets=3)

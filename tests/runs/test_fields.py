@@ -53,7 +53,7 @@ def test_what_a_change_means():
   """Guards the three lists that were kept by hand: what may change, what is no identity, what is scale."""
   assert {n for n in FIELDS if may_change(n)} == {
     "total_steps", "epochs", "data", "workers", "prefetch", "data_timeout", "max_unreadable", "log_every", "eval_every",
-    "eval_batch_size", "checkpoint_every", "checkpoint_keep", "mesh.data", "mesh.fsdp", "remat",
+    "eval_batch_size", "checkpoint_every", "checkpoint_keep", "mesh.data", "mesh.fsdp", "remat", "starts_from",
   }  # fmt: skip
   assert {n.split(".")[0] for n in FIELDS if not is_identity(n)} == {
     "seed", "data", "videos", "workers", "prefetch", "data_timeout", "max_unreadable", "log_every", "mesh", "remat",
