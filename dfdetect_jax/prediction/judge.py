@@ -270,7 +270,7 @@ def _choose(found: Sequence[FaceTrack], frames: int, most: int) -> tuple[list[Fa
   notes = list(dict.fromkeys(note for track in found for note in getattr(track, "notes", ())))
   short, more = len(found) - len(usable), usable[most:] if most else []
   if short:
-    notes.append(f"{short} face tracks are shorter than a clip ({frames} frames) and were not scored.")
+    notes.append(f"{short} of {len(found)} face tracks are shorter than a clip ({frames} frames) and were not scored.")
   if more:
     notes.append(f"{len(more)} of {len(usable)} face tracks were left out: --max-tracks={most} takes the longest.")
   chosen = usable[: most or None]

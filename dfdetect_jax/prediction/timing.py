@@ -12,6 +12,7 @@ from dfdetect_jax.prediction.progress import Progress
 from dfdetect_jax.prediction.verdict import Gap
 
 ASSUMED_RATE = 25.0  # frames per second of a stream without timestamps, as players assume
+LONGEST_FRAME = 0.5  # seconds that the last frame of a track is believed to be shown
 SHORTEST_GAP = 0.1  # seconds
 
 
@@ -33,7 +34,11 @@ class Clock:
 
   def of(self, track: FaceTrack) -> np.ndarray:
     """When each of a track's n frames is shown, and last when the last one ends, in seconds, float64 `[n + 1]`."""
-    return self._times[track.first_frame : track.first_frame + track.frames + 1]
+    times = self._times[track.first_frame : track.first_frame + track.frames + 1].copy()
+    step = times[-2] - times[-3] if len(times) > 2 else times[-1] - times[-2]
+    if times[-1] - times[-2] > max(LONGEST_FRAME, 4 * step):  # what follows is missing: the frame was not shown so long
+      times[-1] = times[-2] + step
+    return times
 
   @property
   def seconds(self) -> float:

@@ -21,12 +21,10 @@ SNIPPETS = ClipSpec(frames=2, size=16, snippets=2, test_snippets=3, test_clips=1
 def face(first, frames, x, size=16):
   box = np.array([x, 10.0, x + 20, 30]) + np.arange(frames)[:, None] * [0.5, 0, 0.5, 0]
   transforms = crop.square_transforms(box, 1.3, size)
-  known = dict(path="v", number=0, first_frame=first, fps=25.0, boxes=box, transforms=transforms, size=size,
-               video_frames=60)  # fmt: skip
-  rest = {f.name: () for f in dataclasses.fields(FaceTrack) if f.name not in known}
-  if "times" in rest:
-    rest["times"] = (first + np.arange(frames)) / 25
-  return FaceTrack(**known, **rest)
+  fields = {f.name for f in dataclasses.fields(FaceTrack)}
+  known = dict(path="v", number=0, first_frame=first, boxes=box, transforms=transforms, size=size, video_frames=60)
+  known |= {"times": (first + np.arange(frames)) / 25} if "times" in fields else {"fps": 25.0}
+  return FaceTrack(**known)
 
 
 def video(frames, seed=0):

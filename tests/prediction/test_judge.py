@@ -74,7 +74,7 @@ def test_what_is_not_scored_is_told(toy_judge, film):
   verdict = judge(toy_judge(), path)
   [gap] = verdict.not_scored
   assert (gap.start_second, gap.end_second) == (1.0, 2.0) and "a face, but for 0.12 s at most" in gap.reason
-  assert any("1 face tracks are shorter than a clip (4 frames)" in note for note in verdict.notes)
+  assert any("1 of 3 face tracks are shorter than a clip (4 frames)" in note for note in verdict.notes)
   assert verdict.seconds == 3.0 and verdict.video_frames == 75
   with_ = toy_judge()
   fewer = judge(dataclasses.replace(with_, faces=dataclasses.replace(with_.faces, max_tracks=1)), path)
