@@ -21,6 +21,7 @@ import argparse
 import sys
 
 from dfdetect_jax.errors import exit_on_user_error
+from dfdetect_jax.figures.heat import HeatMaps
 from dfdetect_jax.prediction.program import FAKE, NOT_JUDGED, REAL, run_program
 
 __all__ = ["FAKE", "NOT_JUDGED", "REAL", "main"]
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> None:
   add("--plot", default="", metavar="DIR", help="a picture of each video: its faces and their scores over time")
   add("--overlay", default="", metavar="F.mp4", help="the video with boxes and scores in it, sound kept; of several "
       "videos a folder")  # fmt: skip
+  add("--heat", action=argparse.BooleanOptionalAction, default=True, help="draw on the page where the model looks")
   add("--stride", type=int, default=0, metavar="N", help="also score a clip every N frames")
   add("--clips", type=int, default=0, metavar="N", help="also score N clips spread over each face track")
   add("--threshold", type=float, metavar="P", help="fake above this score, no undecided band (default: as validated)")
@@ -53,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
   add("--detector-model", default="", metavar="FILE", help="its model, where it needs one")
   args = parser.parse_args(argv)
   with exit_on_user_error("predict"):
-    sys.exit(run_program(args))
+    sys.exit(run_program(args, HeatMaps))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ MANY_FACES = 6  # with more of them only one, to bound the memory
 STRIP = 96  # pixels; side of the frames of a strip
 KEY_FRAME = 480  # pixels; longest side
 
-# Of a clip [T, S, S, 3] (or [U, T, …]): where it looks in its middle frame, `[h, w]` float32, 0 = nowhere.
-Explainer = Callable[[np.ndarray], np.ndarray]
+# Picture [H, W, 3], clip [T, S, S, 3] (or [U, T, …]), transform from crop to picture, side of the crop → the picture
+# with the heat of the clip's middle frame on it (`figures.heat.HeatMaps`).
+Heat = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,12 +52,11 @@ class Evidence:
   """Watches a video being judged (see `judge.Watcher`) and keeps its most telling clips.
 
   Args:
-    explain: draws where the model looks, None: no heat maps.
-    paint: puts such a heat `[h, w]` on a picture through a transform from crop to picture.
+    heat: draws where the model looks, None: no heat maps.
   """
 
-  def __init__(self, explain: Explainer | None = None, paint: Callable[..., np.ndarray] | None = None):
-    self._explain, self._paint = explain, paint
+  def __init__(self, heat: Heat | None = None):
+    self._heat = heat
 
   def begin(self, tracks: Sequence[FaceTrack], requests: Sequence[Request], spec: ClipSpec) -> None:
     """See `judge.Watcher`."""
@@ -125,9 +125,10 @@ class Evidence:
       height, width = self._full
       box = tuple(float(v) for v in (x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height))
       key_frame = data_uri(picture)
-      if self._explain and self._paint:
-        transform = track.transforms[inside] * (picture.shape[0] / height)
-        heat = data_uri(self._paint(picture, self._explain(clip), transform, track.size))
+      if self._heat:
+        # Rows of the transform are scaled apart: the picture's sides are rounded to pixels.
+        shrunk = np.array([[picture.shape[1] / width], [picture.shape[0] / height]])
+        heat = data_uri(self._heat(picture, clip, track.transforms[inside] * shrunk, track.size))
     return ShownClip(
       first_frame=track.first_frame + min(request.starts),
       last_frame=track.first_frame + max(request.starts) + spec.frames - 1,

@@ -2,27 +2,29 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dfdetect_jax.prediction.about import about
 from dfdetect_jax.prediction.clips import Dense
-from dfdetect_jax.prediction.evidence import Evidence
+from dfdetect_jax.prediction.evidence import Evidence, Heat
 from dfdetect_jax.prediction.judge import Judge, judge, prepare
 from dfdetect_jax.prediction.listing import find_videos
 from dfdetect_jax.prediction.outputs import Outputs, Wanted
 from dfdetect_jax.prediction.progress import Told
 from dfdetect_jax.prediction.readable import readable
 from dfdetect_jax.prediction.verdict import VideoVerdict, shown
+from dfdetect_jax.signals import Stopped
 
-REAL, FAKE, NOT_JUDGED, STOPPED = 0, 10, 3, 130
+REAL, FAKE, NOT_JUDGED = 0, 10, 3
 DENSE_CLIPS = 48  # of a face, where a page or an annotated video shows all of it
 
 
-def run_program(args: argparse.Namespace) -> int:
+def run_program(args: argparse.Namespace, heat_maps: Callable[[Judge], Heat]) -> int:
   """Judges what the arguments ask for.
 
   Args:
     args: of `dfdetect_jax.predict`.
+    heat_maps: makes what draws heat maps for pages; a room above this one has it.
 
   Returns:
     The exit status.
@@ -42,24 +44,24 @@ def run_program(args: argparse.Namespace) -> int:
   outputs = Outputs(wanted, paths, judge_facts)
   for line in [*told, f"trained on {judge_facts.trained_on}", f"threshold: {judge_facts.decision.origin}"]:
     print(line, file=sys.stderr)
+  heat = heat_maps(with_) if args.report and args.heat else None
   done: list[VideoVerdict] = []
   try:
-    for verdict, files in _judged(with_, paths, outputs):
+    for verdict, files in _judged(with_, paths, outputs, heat):
       done.append(verdict)
       _say(readable(verdict, clips=len(paths) == 1))
       for file in files:
         _say(f"  written: {shown(file)}")
     for file in outputs.shared():
       _say(f"written: {shown(file)}")
-  except KeyboardInterrupt:
-    kept = " What is done is written." if any(vars(wanted).values()) else ""
-    print(f"\npredict: stopped after {len(done)} of {len(paths)} videos.{kept}", file=sys.stderr)
-    return STOPPED
+  except (KeyboardInterrupt, Stopped):
+    print(f"\n{len(done)} of {len(paths)} videos are judged; what was to be written of them is.", file=sys.stderr)
+    raise
   verdicts = {verdict.verdict for verdict in done}
   return FAKE if "fake" in verdicts else REAL if verdicts == {"real"} else NOT_JUDGED
 
 
-def _judged(with_: Judge, paths: list[str], outputs: Outputs) -> Iterator[tuple[VideoVerdict, list]]:
+def _judged(with_: Judge, paths: list[str], outputs: Outputs, heat: Heat | None) -> Iterator[tuple[VideoVerdict, list]]:
   """Judges the videos one after another, and writes what is wanted of each."""
   for number, path in enumerate(paths):
     if len(paths) > 1:
@@ -70,7 +72,7 @@ def _judged(with_: Judge, paths: list[str], outputs: Outputs) -> Iterator[tuple[
       outputs.add(verdict)
       yield verdict, []
       continue
-    evidence = Evidence()
+    evidence = Evidence(heat)
     verdict = judge(with_, path, Told(), evidence)
     files = []
     if verdict.status == "ok":

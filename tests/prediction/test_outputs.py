@@ -47,16 +47,18 @@ def predict(toy_judge, monkeypatch, tmp_path):
   """`predict("--json=…", videos)` runs the program with the toy judge; returns the exit status."""
   import argparse
 
-  def run(*videos, workdir=tmp_path / "run", judge=None, **options):
+  def run(*videos, heat=None, workdir=tmp_path / "run", judge=None, **options):
     workdir.mkdir(exist_ok=True)
     made = judge or toy_judge(workdir=str(workdir))
     monkeypatch.setattr(program, "prepare", lambda *args, dense, **rest: dataclasses.replace(made, dense=dense))
     known = dict(
       list=[], report="", json="", csv="", plot="", overlay="", stride=0, clips=0, threshold=None, tracks=None,
       max_tracks=0, step="best", weights=None, detector=None, detector_model="", workdir=str(workdir),
+      heat=heat is not None,
     )  # fmt: skip
     known |= {name: str(value) if not isinstance(value, int) else value for name, value in options.items()}
-    return program.run_program(argparse.Namespace(videos=[str(v) for v in videos], **known))
+    arguments = argparse.Namespace(videos=[str(v) for v in videos], **known)
+    return program.run_program(arguments, lambda with_: heat)
 
   return run
 
@@ -116,6 +118,22 @@ def test_evidence_is_the_highest_clips_of_each_face(toy_judge, film):
     np.testing.assert_allclose([x, y, w, h], [track.clips[0].box[0] / 160, 30 / 96, 40 / 160, 40 / 96], atol=0.02)
 
 
+def test_heat_is_drawn_where_the_crop_lies(predict, film, tmp_path):
+  """Guards the seam to explanations: the transform takes the crop's middle to the face's, in the reduced picture."""
+  seen = []
+
+  def heat(picture, clip, transform, crop_size):
+    seen.append((picture.shape, clip.shape, transform @ [crop_size / 2, crop_size / 2, 1]))
+    return 255 - picture
+
+  path = film("v.mp4", 30, [(0, 0, 30, 100)])
+  predict(path, heat=heat, report=tmp_path / "o.html")
+  assert seen and all(picture == (96, 160, 3) and clip == (4, 16, 16, 3) for picture, clip, _ in seen)
+  np.testing.assert_allclose([middle for *_, middle in seen], [[120, 50]] * len(seen), atol=1)
+  page = Page((tmp_path / "o.html").read_text())
+  assert len(page.of("img", **{"class": "heat"})) == len(seen) and any("data-heat" in b for b in page.of("button"))
+
+
 def test_an_index_is_written_as_results_come_and_gone_on_with(predict, film, tmp_path, monkeypatch, capsys):
   """Guards long calls: Ctrl-C keeps what is done, the next call judges the rest, and again what has changed."""
   paths = [film(f"v{n}.mp4", 20, [(0, 0, 20, 20 + 30 * n)]) for n in range(3)]
@@ -131,8 +149,9 @@ def test_an_index_is_written_as_results_come_and_gone_on_with(predict, film, tmp
     return real(with_, path, *rest)
 
   monkeypatch.setattr(program, "judge", stopping)
-  assert predict(*asked, **outputs) == program.STOPPED
-  assert "stopped after 2 of 4" in capsys.readouterr().err
+  with pytest.raises(KeyboardInterrupt):
+    predict(*asked, **outputs)
+  assert "2 of 4 videos are judged" in capsys.readouterr().err
   assert len(json.loads((tmp_path / "all.json").read_text())["videos"]) == 2
   assert "2 are still to be judged" in (tmp_path / "report" / "index.html").read_text()
 
