@@ -249,7 +249,16 @@ def build(
 
   Returns:
     Exit status: 1 if no video gave a track.
+
+  Raises:
+    UserError: something given is wrong, or another build is at work in the output folder.
   """
+  with finish.claimed(args.output, args.part):
+    return _build(args, settings, listing, tracks_folder, run)
+
+
+def _build(args: argparse.Namespace, settings: Settings, listing: Listing, tracks_folder: str, run: Callable) -> int:
+  """`build` in an output folder where nobody else builds the same part."""
   if not listing.videos:
     raise UserError(f"the source '{settings.source}' finds no video:\n{summary_of_listing(listing)}")
   root = source_root(args)
@@ -271,9 +280,11 @@ def build(
   undone = finish.undone_of(args.output, own)
   job = Job(str(args.output), settings, root, {video.video_id: video.path for video in listing.videos}, tracks_folder)
   started = time.monotonic()
-  frames = run(job, own, undone, args)
+  try:
+    frames = run(job, own, undone, args)
+  finally:
+    finish.clear_partial(args.output, own)
   seconds = time.monotonic() - started
-  finish.clear_partial(args.output, own)
   if frames:
     print(f"{frames} face frames in {seconds:.0f} s: {frames / seconds:.1f} frames/s", file=sys.stderr)
   if args.part:

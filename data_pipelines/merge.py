@@ -31,9 +31,10 @@ def main(argv: list[str] | None = None) -> int:
   with exit_on_user_error("data_pipelines.merge"):
     if (args.output / DATASET_FILE).is_file():
       raise UserError(f"{args.output} is a finished dataset already.")
-    for part in args.parts:
-      adopt(args.output, part)
-    tracks, failures = finish.finish(args.output)
+    with finish.claimed(args.output):
+      for part in args.parts:
+        adopt(args.output, part)
+      tracks, failures = finish.finish(args.output)
     print(summary_of_build(args.output, tracks, failures))
     return 0 if tracks else 1
 

@@ -109,6 +109,18 @@ def write_whole(path: pathlib.Path | epath.Path, text: str) -> None:
     raise
 
 
+def check_writable(folder: pathlib.Path | epath.Path) -> None:
+  """Makes a folder and tries to write a file into it, before any work is done for it.
+
+  Raises:
+    OSError: it cannot be written.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  probe = folder / f".probe.{os.getpid()}.partial"
+  probe.write_bytes(b"?")
+  probe.unlink()
+
+
 def write_json(path: pathlib.Path | epath.Path, content: dict) -> None:
   """Writes a JSON file as `write_whole` does; `files.read_json` reads it."""
   write_whole(path, json.dumps(content, indent=2) + "\n")

@@ -33,6 +33,7 @@ _PROFILE = flags.DEFINE_string("profile", None, "FIRST:LAST: trace these steps t
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, where no cluster is detected.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the job, where no cluster is detected.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, where no cluster is detected.")
+_OTHER_DATA = flags.DEFINE_bool("other_data", False, "Go on with a run though its shards are others than before.")
 _DATA = flags.DEFINE_string("data", None, "Dataset folder made by data_pipelines.build (sets config.data).")
 
 
@@ -98,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
   with exit_on_user_error("train"):
     if {"--help", "-h", "-help"} & set(sys.argv if argv is None else argv):
       print(f"{__doc__}\nFlags:\n  --config=FILE[:VARIANT]\n  --config.FIELD=VALUE")
-      for flag in (_WORKDIR, _DATA, _DRY_RUN, _PROFILE, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID):
+      for flag in (_WORKDIR, _DATA, _OTHER_DATA, _DRY_RUN, _PROFILE, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID):
         print(f"  --{flag.name.replace('_', '-')}: {flags.FLAGS[flag.name].help}")
       return
     config, profile = _parse(sys.argv if argv is None else argv), _profiled()
@@ -113,7 +114,7 @@ def main(argv: list[str] | None = None) -> None:
       return
     from dfdetect_jax.training.loop import train_and_evaluate
 
-    train_and_evaluate(config, _WORKDIR.value, profile)
+    train_and_evaluate(config, _WORKDIR.value, profile, _OTHER_DATA.value)
 
 
 if __name__ == "__main__":

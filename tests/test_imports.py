@@ -7,14 +7,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A room may import itself and those before it.
 FLOORS = {
   "dfdetect_jax": (
-    "signals", "errors", "files", "folders", "datasets", "schema", "layers", "augment", "methods", "devices", "data",
-    "runs", "interop", "evaluation", "training", "prediction", "figures", "programs", "studies",
+    "signals", "errors", "files", "folders", "locks", "datasets", "schema", "layers", "augment", "methods", "devices",
+    "data", "runs", "interop", "evaluation", "training", "prediction", "figures", "programs", "studies",
   ),
   "data_pipelines": ("video", "faces", "sources", "synthetic", "building"),
 }  # fmt: skip
 # What each package may know of the other: the schema of shards, and for judging a video how faces are found in it.
 ACROSS = {
-  "data_pipelines": {"signals", "errors", "files", "folders", "datasets", "schema", "programs"},
+  "data_pipelines": {"signals", "errors", "files", "folders", "locks", "datasets", "schema", "programs"},
   "prediction": {"video", "faces"},
   "figures": {"video", "faces"},
   "studies": {"sources"},  # a demo's study lists the videos that it made

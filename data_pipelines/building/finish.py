@@ -1,14 +1,17 @@
 """The last step of a build: the notes of all units become one dataset folder."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import pathlib
 import shutil
 import sys
+from collections.abc import Iterator
 
 from data_pipelines.building import plan, retry, shards
 from data_pipelines.building.plan import WORK_FOLDER, Unit
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
+from dfdetect_jax import locks
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import DamagedFile, sealed
 from dfdetect_jax.folders import write_json
@@ -23,6 +26,23 @@ from dfdetect_jax.schema import (
   write_failures,
   write_tracks,
 )  # fmt: skip
+
+
+@contextlib.contextmanager
+def claimed(directory: pathlib.Path, part: str = "") -> Iterator[None]:
+  """Holds an output folder, or a part I/N of the build in it, for one build.
+
+  Raises:
+    UserError: another build is at work on it, or the folder cannot be written.
+  """
+  name = f"part-{part.replace('/', '-of-')}.lock" if part.replace("/", "").isdecimal() else "build.lock"
+  what = f"--output={directory}" + (f", part {part}," if part else "")
+  with contextlib.ExitStack() as stack:
+    try:
+      stack.enter_context(locks.held(directory / WORK_FOLDER / name, "a build", what))
+    except OSError as error:
+      raise UserError(f"--output={directory} cannot be written: {error.strerror or error}.") from error
+    yield
 
 
 def is_done(directory: pathlib.Path, unit: Unit, checksum: bool = False) -> bool:

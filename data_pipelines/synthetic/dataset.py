@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ from data_pipelines.synthetic.forgeries import MANIPULATIONS
 from data_pipelines.synthetic.noise import generator
 from data_pipelines.synthetic.rendering import frame_size, render
 from data_pipelines.synthetic.video_writer import CRF, MASK_CRF, VideoWriter
+from dfdetect_jax import locks
 from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.folders import write_whole
 
@@ -148,7 +150,25 @@ def make_dataset(
   if workers < 0:
     raise UserError(f"--workers={workers}: give the number of processes, or 0 for one per core.")
   root = pathlib.Path(output)
-  _claim(root, settings)
+  try:
+    _claim(root, settings)
+    with locks.held(root / "synthesis.lock", "a synthesis", f"--output={root}"):
+      return _make(root, settings, compressions, manipulations, workers, progress)
+  except OSError as error:
+    if not isinstance(error, PermissionError) and error.errno not in (errno.EROFS, errno.ENOSPC, errno.ENOTDIR):
+      raise
+    raise UserError(f"--output={root} cannot be written ({error.strerror}): choose another folder.") from error
+
+
+def _make(
+  root: pathlib.Path,
+  settings: Settings,
+  compressions: tuple[str, ...],
+  manipulations: tuple[str, ...],
+  workers: int,
+  progress: bool,
+) -> Made:
+  """`make_dataset` in a root that nobody else writes."""
   splits = draw_pairs(settings)
   (root / "splits").mkdir(exist_ok=True)
   for split, pairs in splits.items():

@@ -86,6 +86,19 @@ def gather(value: int) -> list[int]:
   return multihost_utils.process_allgather(np.int32(value)).tolist()
 
 
+def agree(error: UserError | None) -> None:
+  """Raises on all processes what one of them found wrong; all must come here together.
+
+  Raises:
+    UserError: this process's own, or that of another, which says it itself.
+  """
+  failed = [process for process, wrong in enumerate(gather(int(error is not None))) if wrong]
+  if error is not None:
+    raise error
+  if failed:
+    raise UserError(f"process {failed[0]} of the job cannot go on, and says why.")
+
+
 @contextlib.contextmanager
 def fail_together(*agreed: type[BaseException]) -> Iterator[None]:
   """A block in which an error of one process ends that process at once, so that the others notice and end too.

@@ -14,7 +14,7 @@ from etils import epath
 from dfdetect_jax.devices import processes
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import DamagedFile
-from dfdetect_jax.folders import as_absolute, move
+from dfdetect_jax.folders import as_absolute, check_writable, move
 from dfdetect_jax.runs import checksums
 from dfdetect_jax.runs.state import Progress, TrainState, path_name
 
@@ -133,6 +133,8 @@ class Checkpoints:
   def __init__(self, workdir: str | pathlib.Path, keep: int, every: int = 1):
     self.workdir = as_absolute(workdir)
     self._every = every
+    for name in (CHECKPOINTS, BEST):
+      _check_writable(self.workdir / name)
     self._latest = _manager(self.workdir / CHECKPOINTS, keep)
     self._best = _manager(self.workdir / BEST, 1)
     self._full = False
@@ -264,6 +266,24 @@ class Checkpoints:
     with self._written():  # of what failed in two threads, `wait` raises one and this the other
       self._latest.close()
       self._best.close()
+
+
+def _check_writable(folder: pathlib.Path | epath.Path) -> None:
+  """Orbax would wait for minutes before it tells.
+
+  Raises:
+    UserError: the folder cannot be written; all processes raise.
+  """
+  error = None
+  if jax.process_index() == 0:
+    try:
+      check_writable(folder)
+    except OSError as failure:
+      error = UserError(
+        f"checkpoints cannot be written to {folder} ({failure.strerror or failure}): make it writable, or choose "
+        "another --workdir."
+      )
+  processes.agree(error)
 
 
 def _no_space(error: BaseException | None, folder: pathlib.Path | epath.Path) -> bool:

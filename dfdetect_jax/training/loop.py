@@ -19,14 +19,13 @@ from dfdetect_jax import methods
 from dfdetect_jax.data.deadline import Deadline
 from dfdetect_jax.data.loader import train_batches
 from dfdetect_jax.devices import processes
-from dfdetect_jax.errors import UserError
-from dfdetect_jax.folders import as_folder, write_whole
-from dfdetect_jax.runs import provenance, run_config
+from dfdetect_jax.folders import as_folder
+from dfdetect_jax.runs import provenance
+from dfdetect_jax.runs import workdir as run_folder
 from dfdetect_jax.runs.checkpoints import Checkpoints
 from dfdetect_jax.runs.fields import check_fields
 from dfdetect_jax.runs.state import TrainState
 from dfdetect_jax.runs.trained_videos import write_trained_videos
-from dfdetect_jax.schema import DATASET_FILE
 from dfdetect_jax.training.metrics_writer import MetricsWriter
 from dfdetect_jax.training.preemption import Preempted, StopSignal
 from dfdetect_jax.training.profile import Trace
@@ -42,7 +41,10 @@ __all__ = ["Diverged", "Preempted", "train_and_evaluate"]
 
 
 def train_and_evaluate(
-  config: ml_collections.ConfigDict, workdir: str | pathlib.Path, profile: tuple[int, int] | None = None
+  config: ml_collections.ConfigDict,
+  workdir: str | pathlib.Path,
+  profile: tuple[int, int] | None = None,
+  other_data: bool = False,
 ) -> TrainState:
   """Trains a method, going on from the workdir's latest checkpoint if there is one.
 
@@ -51,6 +53,7 @@ def train_and_evaluate(
     workdir: folder of the run: config.json, provenance.json, train_videos.csv, metrics.jsonl, tensorboard/,
       checkpoints/, best/.
     profile: first and last step of which a trace is written to `workdir/profile`.
+    other_data: go on with a run though its shards are others than before.
 
   Returns:
     The state after the last step.
@@ -61,8 +64,16 @@ def train_and_evaluate(
     Preempted: SIGTERM or Ctrl-C arrived; the state was saved.
   """
   check_fields(config)
-  lead = jax.process_index() == 0
   workdir = as_folder(workdir)
+  with run_folder.claimed(workdir):
+    return _train(config, workdir, profile, other_data)
+
+
+def _train(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path, profile: tuple[int, int] | None, other_data: bool
+) -> TrainState:
+  """`train_and_evaluate` in a workdir that nobody else trains in."""
+  lead = jax.process_index() == 0
   say = print if lead else lambda *_, **__: None
 
   # What is learned from, then what is computed: both are known, and checked, before anything is written.
@@ -73,12 +84,15 @@ def train_and_evaluate(
   program = make_program(config, videos.total_steps, method=method)
   validation = Validation(config, program, videos)
   inherited = inherited_videos(config, workdir, videos.everything, say)
-  _claim_workdir(workdir, config, videos, inherited, lead)
+  run_folder.check(workdir, config, other_data)
 
   # State, and the step: compiled once.
   checkpoints = Checkpoints(workdir, config.checkpoint_keep, config.checkpoint_every)
   state, resumed = _first_state(config, program, checkpoints, workdir, say)
   step = start = int(state.step)
+  run_folder.write_papers(workdir, config, step, videos.total_steps)
+  if lead:
+    write_trained_videos(workdir, videos.everything, inherited)  # what no test of this run may hold
   session = provenance.Session(workdir, config, step)
   say(_described(config, program, videos, step if resumed else None), flush=True)
   train_step = program.compile_step()
@@ -164,23 +178,3 @@ def _described(
     + f", {videos.epoch} examples an epoch; "
     + (f"{total} steps." if resumed_at is None else f"goes on at step {resumed_at} of {total}.")
   )
-
-
-def _claim_workdir(
-  workdir: pathlib.Path, config: ml_collections.ConfigDict, videos: TrainingVideos, inherited: list, lead: bool
-) -> None:
-  """Makes the workdir, or checks that the run in it is this one; writes what every later reader goes by."""
-  if (workdir / run_config.CONFIG_FILE).exists():
-    run_config.check_same_run(workdir, config)
-  if not lead:
-    return
-  cut = (as_folder(config.data) / DATASET_FILE).read_text()
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    run_config.save_config(workdir, config)
-    write_whole(workdir / DATASET_FILE, cut)  # how faces were found and cut: prediction must do the same
-  except OSError as error:
-    raise UserError(
-      f"the workdir {workdir} cannot be written ({error.strerror or error}): choose another --workdir."
-    ) from error
-  write_trained_videos(workdir, videos.everything, inherited)  # what no test of this run may hold

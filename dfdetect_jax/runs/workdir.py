@@ -1,0 +1,97 @@
+"""The folder of a run: one training at a time, the same run, the same data, papers that tell of what is there."""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+import jax
+import ml_collections
+
+from dfdetect_jax import locks
+from dfdetect_jax.devices import processes
+from dfdetect_jax.errors import UserError
+from dfdetect_jax.folders import as_folder, write_whole
+from dfdetect_jax.runs import provenance, run_config
+from dfdetect_jax.schema import DATASET_FILE
+
+LOCK_FILE = "training.lock"
+
+
+@contextlib.contextmanager
+def claimed(workdir: pathlib.Path) -> Iterator[None]:
+  """Holds a workdir for one training, of however many processes.
+
+  Raises:
+    UserError: another training is at work in it, or it cannot be written; all processes raise.
+  """
+  with contextlib.ExitStack() as stack:
+    error = None
+    if jax.process_index() == 0:
+      try:
+        stack.enter_context(locks.held(workdir / LOCK_FILE, "training", f"the workdir {workdir}"))
+      except UserError as refused:
+        error = refused
+      except OSError as failure:
+        error = cannot_be_written(workdir, failure)
+    processes.agree(error)
+    yield
+
+
+def cannot_be_written(workdir: pathlib.Path, error: OSError) -> UserError:
+  """The sentence for a workdir on a disk that is full, read-only or somebody else's."""
+  return UserError(f"the workdir {workdir} cannot be written ({error.strerror or error}): choose another --workdir.")
+
+
+def check(workdir: pathlib.Path, config: ml_collections.ConfigDict, other_data: bool) -> None:
+  """Compares the run that a workdir holds, if it does, with the one that is asked for.
+
+  Args:
+    workdir: of the run.
+    config: that is asked for.
+    other_data: the user wants to go on with other shards than before.
+
+  Raises:
+    UserError: it is another run, or the same on other data.
+  """
+  if not (workdir / run_config.CONFIG_FILE).exists():
+    return
+  run_config.check_same_run(workdir, config)
+  path = workdir / provenance.PROVENANCE_FILE
+  sessions = provenance.read_json(path).get("sessions", []) if path.is_file() else []
+  if not sessions or other_data:
+    return
+  before, now = sessions[-1]["data"], provenance.data_fingerprint(config.data)
+  if before.get("sha256") != now["sha256"]:
+    raise UserError(
+      f"{workdir} holds a run that was trained on other shards: {before.get('path')} (sha256 "
+      f"{str(before.get('sha256'))[:12]}), now {now['path']} (sha256 {now['sha256'][:12]}). Give those to go on with "
+      "it, another --workdir for a new run, or --other-data to go on with these; provenance.json then tells so."
+    )
+
+
+def write_papers(workdir: pathlib.Path, config: ml_collections.ConfigDict, step: int, total_steps: int) -> None:
+  """Writes what every later reader of the run goes by: its config, and how its faces were found and cut.
+
+  Args:
+    workdir: of the run.
+    config: of the run.
+    step: that it goes on at.
+    total_steps: that it shall have.
+
+  Raises:
+    UserError: the run has gone further already, or the folder cannot be written.
+  """
+  if step > total_steps:
+    raise UserError(
+      f"{workdir} holds a run of {step} steps; this command asks for {total_steps}, and its papers would tell of a "
+      f"shorter run than it is. Give --config.total_steps={step} or more, or another --workdir."
+    )
+  if jax.process_index() != 0:
+    return
+  cut = (as_folder(config.data) / DATASET_FILE).read_text()
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    run_config.save_config(workdir, config)
+    write_whole(workdir / DATASET_FILE, cut)  # prediction must cut faces in the same way
+  except OSError as error:
+    raise cannot_be_written(workdir, error) from error
