@@ -60,7 +60,7 @@ def held(path: pathlib.Path, program: str, what: str) -> Iterator[None]:
     yield
     return
   me = _me(program)
-  made = not path.parent.exists()
+  made = [folder for folder in path.parents if not folder.exists()]
   path.parent.mkdir(parents=True, exist_ok=True)
   _take(path, me, what)
   done = threading.Event()
@@ -78,8 +78,8 @@ def held(path: pathlib.Path, program: str, what: str) -> Iterator[None]:
     with contextlib.suppress(OSError, DamagedFile):
       if _read(path) == me:
         path.unlink()
-      if made:
-        path.parent.rmdir()  # nothing came of it
+      for folder in made:  # as long as nothing came of it
+        folder.rmdir()
 
 
 def _take(path: pathlib.Path, me: Holder, what: str) -> None:
