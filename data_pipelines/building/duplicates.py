@@ -39,7 +39,10 @@ def settle(listing: Listing, policy: str, root: str) -> Listing:
     return listing
   first = groups[0]
   two = " and ".join(f"{relative_path(v.path, root)} ({_said(v)})" for v in _differing(first))
-  told = f"{len(groups)} files stand in the list more than once, under other labels or in other splits, such as {two}"
+  told = (
+    f"the same content stands in the list more than once, under other labels or in other splits ({len(groups)} cases), "
+    f"such as {two}"
+  )
   if policy == "refuse":
     raise UserError(
       f"{told}. A detector cannot learn from what is real and fake at once, nor be judged by what it was trained on. "

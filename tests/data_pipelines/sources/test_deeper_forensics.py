@@ -6,6 +6,7 @@ import pytest
 
 from data_pipelines import build
 from data_pipelines.sources import registry
+from data_pipelines.video import distortions
 from dfdetect_jax.errors import UserError
 
 
@@ -73,3 +74,36 @@ def test_deeper_forensics_lists_that_contradict_are_refused(tmp_path, miniature)
   (root / "lists/splits/val.txt").unlink()
   with pytest.raises(UserError, match="val.txt is missing"):
     listing("deeper_forensics", root)
+
+
+def test_deeper_forensics_distorted_variants_stand_alone(tmp_path, miniature):
+  """Guards a figure that changes with build flags: variants are not pooled, reals are distorted alike."""
+  root = miniature("deeper_forensics", tmp_path)
+  both = ("end_to_end", "end_to_end_random_level")
+  with pytest.raises(UserError, match="Build each set alone.*--clean-reals"):
+    listing("deeper_forensics", root, manipulations=both)
+  clean = listing("deeper_forensics", root, manipulations=both, clean_reals=True)
+  assert {v.manipulation for v in clean.videos} == {"original", *both} and not any(v.distortion for v in clean.videos)
+  assert any("the real videos are not" in note for note in clean.notes)
+  with pytest.raises(UserError, match="Did you mean 'end_to_end_random_level'"):
+    listing("deeper_forensics", root, manipulations=("end_to_end_random_levels",))
+
+
+@pytest.mark.parametrize("name, types, levels", [("end_to_end_level_5", 1, {5}), ("end_to_end_random_level", 1, None)])
+def test_without_the_authors_list_distortions_are_drawn_in_their_way(tmp_path, miniature, name, types, levels):
+  """Guards the draw: as many distortions and as strong as the set's are, the same at every call, and said."""
+  root = miniature("deeper_forensics", tmp_path)
+  found = listing("deeper_forensics", root, manipulations=(name,))
+  drawn = {v.pair: v.distortion for v in found.videos if not v.label}
+  assert len(drawn) == 6
+  for text in drawn.values():
+    cells = [cell.rsplit("-", 1) for cell in text.split("+")]
+    assert len(cells) == types and {kind for kind, _ in cells} <= {*distortions.DISTORTIONS} - {"frame_dropping"}
+    assert {int(level) for _, level in cells} <= (levels or {1, 2, 3, 4, 5})
+  assert "0 as manipulated_videos_" in found.notes[0] and "6 by a draw of their own" in found.notes[0]
+  assert [v.distortion for v in listing("deeper_forensics", root, manipulations=(name,)).videos] == [
+    v.distortion for v in found.videos
+  ]
+  write(root / f"lists/manipulated_videos_distortions_meta/manipulated_videos_{name}_meta.txt", "a/004_M103.mp4 GB:6\n")
+  with pytest.raises(UserError, match="line 1: 'a/004_M103.mp4 GB:6' is not"):
+    listing("deeper_forensics", root, manipulations=(name,))

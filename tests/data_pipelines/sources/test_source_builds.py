@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines import build, verify
+from data_pipelines import build, perturb, verify
+from data_pipelines.faces import crop
 from data_pipelines.sources import registry
+from data_pipelines.video import decode, distortions
 from dfdetect_jax import schema
 
 
@@ -92,6 +94,40 @@ def test_other_layouts_of_videos(tmp_path, miniature, write_video, moving_frames
     (v.video_id, v.label, v.pair, v.identity) for v in videos if v.split == "test"
   }
   assert {t.frames for t in tracks} == {8}
+
+
+def test_reals_of_a_distorted_variant_are_distorted_before_they_are_cropped(
+  tmp_path, miniature, write_video, moving_frames
+):
+  """Guards std/rand: a real video's full frames go through what its forgery did, boxes are the clean one's."""
+  root = miniature("deeper_forensics", tmp_path / "df")
+  fill(root, write_video, moving_frames)
+  meta = root / "lists/manipulated_videos_distortions_meta/manipulated_videos_end_to_end_random_level_meta.txt"
+  meta.parent.mkdir()
+  meta.write_text("end_to_end_random_level/004_M103.mp4 GB:5 CC:2\nend_to_end_random_level/005_W006.mp4 CS:1\n")
+  options = registry.SourceOptions(manipulations=("end_to_end_random_level",))
+  videos = registry.load("deeper_forensics").list_videos(root, options).videos
+  detections = boxes_file(tmp_path / "boxes.json", {v.video_id: [LEFT] for v in videos})
+  arguments = [
+    "--source=deeper_forensics", f"--root={root}", "--manipulations=end_to_end_random_level", "--split=test",
+    "--detector=precomputed", f"--detections={detections}", "--max-frames=8",
+  ]  # fmt: skip
+  tracks = {t.video_id: t for t in run(tmp_path / "out", *arguments)}
+  real = tracks["deeper_forensics/original/c23/004"]
+  assert real.extra == {"distortion": "blur-5+contrast-2"}
+  assert all(not t.extra for t in tracks.values() if t.label)
+  import tensorflow_datasets as tfds
+
+  source = tfds.builder_from_directory(str(tmp_path / "out")).as_data_source("test")
+  frames = [f.image for f in decode.read_frames(root / "original_sequences/youtube/c23/videos/004.mp4")][:8]
+  blurred = distortions.distort(frames, "blur", 5, real.video_id, real.fps)
+  changed = distortions.distort(blurred, "contrast", 2, real.video_id, real.fps)
+  transforms = crop.square_transforms(np.tile(np.array(LEFT, float), (8, 1)), 1.3, 32)
+  samples = crop.samples_per_pixel(transforms)
+  for n, (frame, transform) in enumerate(zip(changed, transforms, strict=True)):
+    np.testing.assert_array_equal(source[real.first + n]["image"], crop.cut(frame, transform, 32, samples))
+  with pytest.raises(SystemExit):
+    perturb.main([*arguments, f"--output={tmp_path / 'twice'}"])
 
 
 def test_wild_deepfake_archives_of_crops(tmp_path):
