@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from data_pipelines.video import display
 from data_pipelines.video.completeness import Evidence
@@ -144,6 +145,8 @@ class _Reader:
     self._evidence = Evidence(container, stream, path)
     self._waiting = self._from_key_frame = from_key_frame
     self._error: Exception | None = None
+    self._first: int | None = None  # timestamp of what should be the first frame
+    self._pending: set[int] = set()  # timestamps of what the decoder was given and has not given back
     self._lost, self._lost_from, self._gaps, self._sound = 0, 0.0, 0, 0
     # AVI has no presentation times: the nth picture is shown in the slot of the nth chunk that is not empty.
     self._slots: collections.deque[int] | None = collections.deque() if container.format.name == "avi" else None
@@ -190,6 +193,7 @@ class _Reader:
     if time <= last:
       if last - time > 1:
         self._about.note(f"timestamps start again at {last:.2f} s: what follows is counted on from there")
+        self._about.cuts.append(len(times))
         self._start -= last + (step if self._rate else 0.04) - time
         time = float(at * self._stream.time_base) - self._start
       else:  # out of order by a few frames: the order of the pictures is the decoder's
@@ -230,12 +234,16 @@ class _Reader:
           raise av.error.InvalidDataError(0, "damaged")
         if self._slots is not None:
           self._slots.append(packet.dts)
+        if not self._sound and packet.pts is not None and not packet.is_discard:
+          self._first = packet.pts if self._first is None else min(self._first, packet.pts)
+        if packet.pts is not None and not packet.is_discard:
+          self._pending.add(packet.pts)
         frames = context.decode(packet)
       except av.error.FFmpegError as error:
         self._error = error
-        # What came before it is sound and may still be in the decoder; what comes after it builds upon it.
-        yield from self._told(self._drained(but=packet.pts))
+        yield from self._told(self._before_damage(packet))
         context.flush_buffers()
+        self._pending.clear()
         if self._slots is not None:
           self._slots.clear()
         self._lose(packet)
@@ -262,12 +270,18 @@ class _Reader:
       self._error = error
       self._about.note(f"cannot be read to its end: {_short(error)}")
 
-  def _drained(self, but: int | None = None) -> list[av.VideoFrame]:
+  def _before_damage(self, packet: av.Packet) -> list[av.VideoFrame]:
+    """What the decoder still holds and is shown before the damaged packet, and before what it lost with it."""
+    held = self._drained()
+    missing = self._pending - {frame.pts for frame in held} | {packet.pts}
+    end = float("inf") if None in missing else min(missing)
+    return [frame for frame in held if frame.pts is None or frame.pts < end]
+
+  def _drained(self) -> list[av.VideoFrame]:
     try:
-      frames = self._stream.codec_context.decode(None)
+      return self._stream.codec_context.decode(None)
     except av.error.FFmpegError:
       return []
-    return [frame for frame in frames if but is None or frame.pts != but]
 
   def _told(self, frames: list[av.VideoFrame]) -> Iterator[av.VideoFrame | None]:
     """The frames that are sound, with a gap and a note before the first one after something was lost."""
@@ -287,10 +301,15 @@ class _Reader:
         else:
           self._gaps += 1
           if self._gaps <= GAPS_TOLD:
-            self._about.note(f"damaged at {self._lost_from:.2f} s: {self._lost} packets are left out, up to {at:.2f} s")
+            until = f", up to {at:.2f} s" if at > self._lost_from else ""
+            self._about.note(f"damaged at {self._lost_from:.2f} s: {self._lost} packets are left out{until}")
           yield None
         self._lost = 0
+      elif not self._sound and self._rate and self._seconds(frame.pts) - self._seconds(self._first) > 1.5 / self._rate:
+        seconds = self._seconds(frame.pts) - self._seconds(self._first)
+        self._about.note(f"the first {seconds:.2f} s give no picture (no key frame before them) and are left out")
       self._sound += 1
+      self._pending = {pts for pts in self._pending if frame.pts is not None and pts > frame.pts}
       yield frame
 
   def _lose(self, what: av.Packet | av.VideoFrame) -> None:
@@ -307,6 +326,7 @@ class _Canvas:
 
   def __init__(self, longest: int, about: About, stream: av.VideoStream):
     self._longest, self._about, self._stream = longest, about, stream
+    self._scaler = VideoReformatter()
     self._kind: tuple | None = None
     self._turn, self._size, self._canvas = display.Turn(), (0, 0), (0, 0)
 
@@ -316,7 +336,7 @@ class _Canvas:
     kind = (frame.width, frame.height, display.turn_of(frame), pixel)
     if kind != self._kind:
       self._change(kind, frame)
-    return display.draw(frame, self._turn, self._size, self._canvas)
+    return display.draw(self._scaler, frame, self._turn, self._size, self._canvas)
 
   def _change(self, kind: tuple, frame: av.VideoFrame) -> None:
     about = self._about

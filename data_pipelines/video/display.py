@@ -5,11 +5,10 @@ import fractions
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 # Pixels of another shape are drawn square by enlarging, so that nothing is lost; beyond this ratio a header errs.
 WIDEST_PIXEL = 8
-# Transfer functions of ITU-R BT.2100 by their number in ITU-T H.273.
-HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +77,13 @@ def fitted(width: int, height: int, canvas: tuple[int, int]) -> tuple[int, int]:
   return canvas if abs(size[0] - canvas[0]) <= 1 and abs(size[1] - canvas[1]) <= 1 else size
 
 
-def draw(frame: av.VideoFrame, turn: Turn, size: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
+def draw(
+  scaler: VideoReformatter, frame: av.VideoFrame, turn: Turn, size: tuple[int, int], canvas: tuple[int, int]
+) -> np.ndarray:
   """Draws a frame.
 
   Args:
+    scaler: one for all frames of a video: its tables are made once.
     frame: as decoded.
     turn: how it is turned.
     size: its width and height on the canvas, turned.
@@ -93,7 +95,7 @@ def draw(frame: av.VideoFrame, turn: Turn, size: tuple[int, int], canvas: tuple[
   width, height = size[::-1] if turn.transposed else size
   smaller, larger = width < frame.width or height < frame.height, width > frame.width or height > frame.height
   way = "BICUBIC" if larger else "AREA" if smaller else "BILINEAR"
-  image = turn.of(frame.reformat(width=width, height=height, format="rgb24", interpolation=way).to_ndarray())
+  image = turn.of(scaler.reformat(frame, width, height, "rgb24", interpolation=way).to_ndarray())
   if size == canvas:
     return np.ascontiguousarray(image)
   out = np.zeros((canvas[1], canvas[0], 3), np.uint8)

@@ -1,57 +1,52 @@
 """Filters between decoder and picture: two interlaced fields become one picture, high dynamic range fits a screen."""
 
-import collections
+import functools
+import threading
 from collections.abc import Iterator
 
 import av
 import av.filter
 
-from data_pipelines.video.display import HIGH_DYNAMIC_RANGE
-
-DEINTERLACED = "interlaced: deinterlaced (bwdif, one picture a frame)"
+# Transfer functions of ITU-R BT.2100 by their number in ITU-T H.273.
+HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}
 
 
 class Repair:
-  """One in, one out, in order; frames that need nothing pass untouched until the first one that does.
+  """One in, one out, in order; frames that need nothing pass untouched until the first interlaced one.
 
   Attributes:
-    notes: what was done, one sentence each.
+    notes: what was done, one clause each.
   """
 
   def __init__(self):
     self.notes: list[str] = []
     self._graph: av.filter.Graph | None = None
-    self._kind: tuple = ()
-    self._interlaced = False
-    self._waiting: collections.deque[av.VideoFrame] = collections.deque()  # pushed and not yet come out
+    self._kind: tuple | None = None
+    self._waiting: list[av.VideoFrame] = []  # given to the filter and not yet come out
 
   def feed(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
     """Takes a frame and yields those that are ready, none or several."""
-    # From the first interlaced frame on: the filter looks a frame ahead, and lets progressive ones pass.
-    self._interlaced = self._interlaced or frame.interlaced_frame
-    hdr = HIGH_DYNAMIC_RANGE.get(frame.color_trc, "")
-    if not self._interlaced and not hdr:
-      yield from self.flush()
-      yield frame
+    if self._kind is None and not frame.interlaced_frame:
+      yield self._mapped(frame)
       return
-    kind = (frame.width, frame.height, frame.format.name, self._interlaced, frame.color_trc, frame.colorspace)
-    if kind != self._kind:
+    # From the first interlaced frame on: the filter looks a frame ahead, and lets progressive ones pass.
+    self._note("interlaced: deinterlaced (bwdif, one picture a frame)")
+    kind = (frame.width, frame.height, frame.format.name)
+    if self._graph is None or kind != self._kind:
       yield from self.flush()
-      self._graph, self._kind = _graph(frame, self._interlaced, bool(hdr)), kind
-      self._note(DEINTERLACED if self._interlaced else "")
-      self._note(f"high dynamic range ({hdr}): tone-mapped to BT.709" if hdr else "")
+      self._kind = kind
+      self._graph = _chain(*kind, ("bwdif", "mode=send_frame:parity=auto:deint=interlaced"))
     self._waiting.append(frame)
     self._graph.push(frame)
     yield from self._ready()
 
   def flush(self) -> Iterator[av.VideoFrame]:
-    """Yields what the filter still holds: before a gap, over which nothing may be mixed, and at the end."""
+    """Yields what is still held: before a gap, over which nothing may be mixed, and at the end."""
     if self._graph is not None:
       self._graph.push(None)
       yield from self._ready()
-    yield from self._waiting  # a lone frame has no neighbour to be filtered with
-    self._waiting.clear()
-    self._graph, self._kind = None, ()
+    yield from map(self._mapped, self._waiting)  # a lone frame has no neighbour to be filtered with
+    self._waiting, self._graph = [], None
 
   def _ready(self) -> Iterator[av.VideoFrame]:
     while True:
@@ -59,25 +54,46 @@ class Repair:
         frame = self._graph.pull()
       except (av.error.BlockingIOError, av.error.EOFError):
         return
-      self._waiting.popleft()
-      yield frame
+      del self._waiting[0]
+      yield self._mapped(frame)
+
+  def _mapped(self, frame: av.VideoFrame) -> av.VideoFrame:
+    name = HIGH_DYNAMIC_RANGE.get(frame.color_trc)
+    if name is None:
+      return frame
+    self._note(f"high dynamic range ({name}): tone-mapped to BT.709")
+    return tone_mapped(frame)
 
   def _note(self, text: str) -> None:
-    if text and text not in self.notes:
+    if text not in self.notes:
       self.notes.append(text)
 
 
-def _graph(frame: av.VideoFrame, interlaced: bool, hdr: bool) -> av.filter.Graph:
+_one_at_a_time = threading.Lock()
+
+
+def tone_mapped(frame: av.VideoFrame) -> av.VideoFrame:
+  """A frame of high dynamic range as a screen shows it (BT.709), RGB."""
+  colours = frame.color_trc, frame.color_primaries, frame.colorspace, frame.color_range
+  with _one_at_a_time:
+    graph = _tone_mapping(frame.width, frame.height, frame.format.name, *colours)
+    graph.push(frame)
+    return graph.pull()
+
+
+@functools.lru_cache(maxsize=2)
+def _tone_mapping(width: int, height: int, pixels: str, *colours: int) -> av.filter.Graph:
+  """The filter for frames of one kind: its table takes seconds to compute, so it is kept for other passes and videos."""
+  del colours  # known to the filter by the frames
+  # "perceptual" maps the whole range of light; the default cuts off what a screen cannot show.
+  how = "out_transfer=bt709:out_primaries=bt709:out_color_matrix=bt709:intent=perceptual"
+  return _chain(width, height, pixels, ("scale", how), ("format", "rgb24"))
+
+
+def _chain(width: int, height: int, pixels: str, *filters: tuple[str, str]) -> av.filter.Graph:
   graph = av.filter.Graph()
-  base = frame.time_base or 1
-  links = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base)]
-  if interlaced:
-    links.append(graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced"))
-  if hdr:
-    # "perceptual" maps the whole range of light; the default cuts off what a screen cannot show.
-    how = "out_transfer=bt709:out_primaries=bt709:out_color_matrix=bt709:intent=perceptual"
-    links += [graph.add("scale", how), graph.add("format", "rgb24")]
-  links.append(graph.add("buffersink"))
+  source = graph.add_buffer(width=width, height=height, format=av.VideoFormat(pixels), time_base=1)
+  links = [source, *(graph.add(*spec) for spec in filters), graph.add("buffersink")]
   for a, b in zip(links, links[1:]):
     a.link_to(b)
   graph.configure()
