@@ -83,7 +83,7 @@ def tone_mapped(frame: av.VideoFrame) -> av.VideoFrame:
 
 @functools.lru_cache(maxsize=2)
 def _tone_mapping(width: int, height: int, pixels: str, *colours: int) -> av.filter.Graph:
-  """The filter for frames of one kind: its table takes seconds to compute, so it is kept for other passes and videos."""
+  """The filter for frames of one kind: its table takes seconds to compute, hence kept for other videos."""
   del colours  # known to the filter by the frames
   # "perceptual" maps the whole range of light; the default cuts off what a screen cannot show.
   how = "out_transfer=bt709:out_primaries=bt709:out_color_matrix=bt709:intent=perceptual"
