@@ -4,10 +4,10 @@
   python -m dfdetect_jax.train --config=configs/dip.py --workdir=runs/dip --data=shards/ffpp_c23 \\
     --config.init=weights/vit_b16
 
-Paper: four RTX 3090, AdamW 4e-6, batch 16; FF++ c23 AUC 99.46 % / ACC 99.10 %, c40 95.16 % / 92.33 % (Table I),
-Celeb-DF-v2 AUC 88.36 % (Table II). The number of steps is unstated; 50,000 steps of 16 triplets (139 passes over FF++'s
-720 training videos at 8 clips each) is our decision, as are the values marked so in `dfdetect_jax/methods/dip`.
-Not yet reproduced here: nobody may ship FF++. What was measured is in the README.
+Paper: four RTX 3090 (24 GB: fits, with recomputed activations), AdamW 4e-6, batch 16; FF++ c23 AUC 99.46 % / ACC 99.10
+%, c40 95.16 % / 92.33 % (Table I), Celeb-DF-v2 AUC 88.36 % (Table II). The number of steps is unstated; 50,000 steps of
+16 triplets (139 passes over FF++'s 720 training videos at 8 clips each) is our decision, as are the values marked so in
+`dfdetect_jax/methods/dip`. Not yet reproduced here: nobody may ship FF++. What was measured is in the README.
 
 Variants (`--config=configs/dip.py:NAME`): `small` (64 px, minutes on a CPU), `test` (seconds), `s`, `ti` (smaller
 ViTs), and the rows of the paper's tables: `table4_*`, `table5_vivit`, `table6_*`, `table7_*`, `table8_*`. `reals`,
@@ -115,8 +115,9 @@ def get_config(arg: str | None = None):
   config.clips.train_clips = 8
   config.clips.test_clips = 8
 
-  # A triplet keeps 7.2 GiB of activations by their shapes; remat="dots_with_no_batch_dims_saveable" leaves 2.0 of them,
-  # "nothing_saveable" 0.3. XLA's own account on CPUs (--dry_run) shows no gain: try it on the accelerator at hand.
+  # By shapes a triplet keeps 7.2 GiB of activations, which four devices of 24 GB cannot hold. This leaves 2.0 of them
+  # (15.3 GiB on each of four devices, with the state), "nothing_saveable" 0.3 (7.7 GiB).
+  config.remat = "dots_with_no_batch_dims_saveable"
   config.batch_size = 16
   config.total_steps = 50_000
   config.optimizer.name = "adamw"

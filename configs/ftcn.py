@@ -11,9 +11,9 @@ of them warm-up from 0.01 to where the cosine is by then, 0.0976 (both as SlowFa
 
 They expect their authors' crop: shards built with --align=ftcn. Training starts from random weights (decision);
 --config.init=DIR starts from these, or from torchvision's ResNet-50, inflated.
-Our decisions: an epoch takes one clip of each of the 720 real and 4 x 720 fake videos, clips are flipped at random.
-A training step recomputes activations, because the stem's map alone is 392 MiB per clip in float32. Not yet reproduced
-here: nobody may ship FF++. What was measured is in the README.
+Our decisions: an epoch takes one clip of each of the 720 real and 4 x 720 fake videos, clips are flipped at random. A
+training step recomputes activations, because the stem's map alone is 392 MiB per clip in float32: batch 16 fits into
+two devices of 24 GB, or one of 48. Not yet reproduced here: nobody may ship FF++. What was measured is in the README.
 
 Variants (`--config=configs/ftcn.py:NAME`): `small` (64 px, minutes on a CPU), `test` (seconds), and `leave_one_out`
 (trained on three manipulations of FF++: give it the shards without the fourth). `reals`, `small_reals` and
@@ -58,7 +58,7 @@ def get_config(arg: str | None = None):
   config.clips.train_clips = 1
   config.clips.test_clips = 8
 
-  config.remat = "nothing_saveable"  # 0.5 GiB a clip; "dots_saveable" 1.9, "" 5.7
+  config.remat = "nothing_saveable"  # keeps 0.5 GiB a clip, and 1.8 while the stem is recomputed; "" 5.7
   config.batch_size = 16
   config.epochs = 100.0
   config.eval_every = 225  # an epoch: one clip of 720 real and 4 x 720 fake videos

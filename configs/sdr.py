@@ -6,13 +6,13 @@
 
 Paper: Adam, batch 16, FTCN's settings else; hardware unstated. AUC / ACC with one manipulation of FF++ HQ (c23) left
 out of training (Table I): DF 99.7 / 97.5, FS 99.7 / 97.9, F2F 99.6 / 98.6, NT 99.4 / 98.7 %. AUC after all of FF++
-(Table II): Celeb-DF-v2 88.5 %, DFDC 76.2 %.
-"The 3D R50 is used as backbone and the weights of attention heads are randomly initialized": which R50 is unstated;
-ours is ImageNet's, its 1×1 convolutions inflated. ftcn_tt.pth has seen FF++ and expects its authors' crop
-(--align=ftcn).
+(Table II): Celeb-DF-v2 88.5 %, DFDC 76.2 %. "The 3D R50 is used as backbone and the weights of attention heads are
+randomly initialized": which R50 is unstated; ours is ImageNet's, its 1×1 convolutions inflated. ftcn_tt.pth has seen
+FF++ and expects its authors' crop (--align=ftcn).
 Our decisions: the learning rate (1e-4, lost in the text), as many epochs as FTCN, one clip of each video in an epoch,
-bfloat16 and recomputed activations (four stem maps are 1.5 GiB per clip in float32), and the values marked so in
-`dfdetect_jax/methods/sdr`. Not yet reproduced here: nobody may ship FF++. What was measured is in the README.
+bfloat16 and recomputed activations (four stem maps are 1.5 GiB per clip in float32; batch 16 fits into eight devices of
+16 GB, or four of 32), and the values marked so in `dfdetect_jax/methods/sdr`. Not yet reproduced here: nobody may ship
+FF++. What was measured is in the README.
 
 Variants (`--config=configs/sdr.py:NAME`): `shared` (one set of weights for all branches), `small` (64 px, minutes on
 a CPU), `test` (seconds), and the rows of the paper's tables: `table1_leave_one_out` (trained on three manipulations:
@@ -75,7 +75,7 @@ def get_config(arg: str | None = None):
   config.clips.test_clips = 8
 
   config.dtype = "bfloat16"
-  config.remat = "nothing_saveable"  # 1.1 GiB a clip; "dots_saveable" 4.2, "" 17.6
+  config.remat = "nothing_saveable"  # keeps 1.1 GiB a clip, and 5.2 while stems are recomputed; "" 17.6
   config.batch_size = 16
   config.epochs = 100.0
   config.eval_every = 225  # an epoch: one clip of 720 real and 4 x 720 fake videos

@@ -20,6 +20,8 @@ class Dataset:
     shares_people: the authors' own split has people on both sides; only videos are kept apart.
     tested: the forgeries that cross-dataset tests are of, where the dataset has the same ones in several variants;
       empty = all.
+    counts: (split or "train+val", real videos, fake ones) as the authors publish them; of FF++ the fakes of each
+      manipulation, of which `manipulations` are then the default four.
   """
 
   name: str
@@ -28,19 +30,36 @@ class Dataset:
   footage_of: str = ""
   shares_people: bool = False
   tested: tuple[str, ...] = ()
+  counts: tuple[tuple[str, int, int], ...] = ()
+
+  def count(self, split: str, manipulations: tuple[str, ...] = ()) -> tuple[int, int] | None:
+    """Real and fake videos of a split as published, None where that is not known."""
+    published = {name: (real, fake) for name, real, fake in self.counts}.get(split)
+    if published is None or self.name != "faceforensics":
+      return published if not manipulations or published is None else None
+    return published[0], published[1] * len(manipulations or FOUR)
 
 
 DATASETS = {
   dataset.name: dataset
   for dataset in (
-    Dataset(name="faceforensics", title="FF++", manipulations=(*FOUR, "FaceShifter")),
+    Dataset(
+      name="faceforensics",
+      title="FF++",
+      manipulations=(*FOUR, "FaceShifter"),
+      counts=(("train", 720, 720), ("val", 140, 140), ("test", 140, 140)),
+    ),
     Dataset(name="dfd", title="DFD", manipulations=("DeepFakeDetection",)),
-    Dataset(name="celeb_df_v1", title="Celeb-DF-v1", shares_people=True),
-    Dataset(name="celeb_df_v2", title="Celeb-DF-v2", shares_people=True),
-    Dataset(name="dfdc", title="DFDC", shares_people=True),
+    Dataset(
+      name="celeb_df_v1", title="Celeb-DF-v1", shares_people=True, counts=(("train+val", 370, 733), ("test", 38, 62))
+    ),
+    Dataset(
+      name="celeb_df_v2", title="Celeb-DF-v2", shares_people=True, counts=(("train+val", 712, 5299), ("test", 178, 340))
+    ),
+    Dataset(name="dfdc", title="DFDC", shares_people=True, counts=(("val", 2000, 2000), ("test", 2500, 2500))),
     Dataset(name="dfdc_preview", title="DFDC-Preview", manipulations=("method_A", "method_B"), shares_people=True),
     Dataset(name="deeper_forensics", title="DeeperForensics-1.0", footage_of="faceforensics", tested=("end_to_end",)),
-    Dataset(name="wild_deepfake", title="WildDeepfake"),
+    Dataset(name="wild_deepfake", title="WildDeepfake", counts=(("train+val", 3409, 3099), ("test", 396, 410))),
     Dataset(name="synthetic", title="generated videos", manipulations=FOUR),
   )
 }

@@ -1,8 +1,9 @@
 """The tables and figures of the papers as studies: what to run, running it, and the page of results.
 
   python -m dfdetect_jax.study list
-  python -m dfdetect_jax.study plan dip_table7 --workdir=studies --data=shards
-  python -m dfdetect_jax.study run dip_table7 --workdir=studies --data=shards [--submit=slurm > job.sh]
+  python -m dfdetect_jax.study plan dip_table7 --workdir=studies --data=shards --init=dip=weights/vit_b16
+  python -m dfdetect_jax.study check dip_table7 --workdir=studies --devices=8 --memory=24
+  python -m dfdetect_jax.study run dip_table7 --workdir=studies [--submit=slurm > job.sh]
   python -m dfdetect_jax.study collect dip_table7 --workdir=studies
 
   python -m dfdetect_jax.study run dip_table7 --demo --workdir=demo_studies
@@ -28,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
   """The command line."""
   raw = argparse.RawDescriptionHelpFormatter
   p = argparse.ArgumentParser(PROGRAM, description=__doc__, formatter_class=raw, allow_abbrev=False)
-  sub = p.add_subparsers(dest="command", required=True, metavar="list|plan|run|collect")
+  sub = p.add_subparsers(dest="command", required=True, metavar="list|plan|check|run|collect")
   for name, function in commands.COMMANDS.items():
     doc = inspect.getdoc(function)
     own = sub.add_parser(name, help=doc.splitlines()[0], description=doc, formatter_class=raw, allow_abbrev=False)
@@ -37,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
       _add_options(own)
     if name == "plan":
       own.add_argument("--measure", action="store_true", help="time a few steps of each config on the devices here")
+    if name == "check":
+      own.add_argument("--devices", type=int, default=1, metavar="N", help="that a training gets (default: 1)")
+      own.add_argument("--memory", type=float, metavar="GIB", help="of each device; without it what is needed is told")
     if name == "run":
       own.add_argument("--task", type=int, metavar="I", help="make only the run that `plan` numbers so")
       own.add_argument("--submit", choices=("slurm", "kubernetes"), help="print an array job instead of running")
@@ -50,12 +54,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_options(p: argparse.ArgumentParser) -> None:
-  """What plan, run and collect share; the working folder keeps it."""
+  """What plan, check, run and collect share; the working folder keeps it."""
   p.add_argument("names", nargs="+", metavar="NAME", help="studies, see `list`; `all` is all of them")
   p.add_argument("--workdir", default="studies", metavar="DIR", help="of all runs and pages (default: studies)")
   p.add_argument("--data", action="append", metavar="DIR", help="dataset folders or folders of them; may be repeated")
   p.add_argument("--seeds", metavar="A,B", help="of each training (default: 0,1,2; a demo: 0)")
-  p.add_argument("--init", action="append", default=[], metavar="METHOD=DIR", help="converted weights to start from")
+  p.add_argument(
+    "--init",
+    action="append",
+    default=[],
+    metavar="NETWORK=DIR",
+    help="weights that a network starts from (dip, dil, resnet50, …); may be repeated",
+  )
+  p.add_argument("--from-scratch", action="store_true", help="random weights where a paper's are not given")
   p.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a config field of every training")
   p.add_argument("--steps", type=int, metavar="N", help="training steps (default: the configs'; a demo: 150)")
   p.add_argument("--leaks", choices=("drop", "keep"), help="test videos that a run has seen: left out (drop, default) "

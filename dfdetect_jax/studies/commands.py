@@ -45,7 +45,27 @@ def plan(args: argparse.Namespace) -> int:
   else:
     speeds = measure.read(settings.workdir)
   print(forecast.describe(runs, studies, speeds, "  (`run --demo` makes the stand-ins)" if settings.demo else ""))
+  _refuse_random(runs)
   return 0
+
+
+def check(args: argparse.Namespace) -> int:
+  """Says whether studies can reproduce their tables here, before the first step.
+
+  For every training and every test: the sets found and their videos per split against the counts that the authors
+  publish, weights given, whole and mapped onto every variant, leaks, memory per device, time. No device is used: memory
+  is added up from shapes, for --devices of --memory GiB each.
+
+  Exit status: 0 ready, 3 something is missing (all of it is listed), 2 something given is wrong.
+  """
+  if args.devices < 1:
+    raise UserError(f"--devices={args.devices} must be at least 1.")
+  studies, settings = _studies(args.names), choices.load(args)
+  found = _checked(_runs(studies, settings), settings, args.devices, args.memory)
+  print(found)
+  from dfdetect_jax.studies import check as checking
+
+  return checking.NOT_READY if found.missing else checking.READY
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     demo.make(sorted(sets, key=str), settings.workdir / "demo", settings.identities, settings.frames)
   runs = _runs(studies, settings)
   if args.submit:
+    _refuse_random(runs)
     from dfdetect_jax.studies.submit import submission
 
     print(submission(args.submit, args.names, settings, runs, args.gpus, args.hours, args.image), end="")
@@ -74,6 +95,11 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.task < len(runs):
       raise UserError(f"--task={args.task}: the plan has the runs 0 to {len(runs) - 1}.")
     runs = runs[args.task : args.task + 1]
+  if not settings.demo:
+    found = _checked([run for run in runs if not run.done], settings, devices=0, gib=None)
+    print(found, flush=True)
+    if found.fatal:
+      raise UserError(f"this cannot start: {' '.join(found.fatal)}")
   settings.save()
   from dfdetect_jax.studies.runner import execute
 
@@ -101,7 +127,24 @@ def collect(args: argparse.Namespace) -> int:
   return 0
 
 
-COMMANDS = {"list": list_studies, "plan": plan, "run": run, "collect": collect}
+COMMANDS = {"list": list_studies, "plan": plan, "check": check, "run": run, "collect": collect}
+
+
+def _checked(runs: Sequence[Run], settings: Settings, devices: int, gib: float | None):
+  """The check, without a device: those here are for the trainings, each of which is a process of its own."""
+  import jax
+
+  jax.config.update("jax_platforms", "cpu")
+  from dfdetect_jax.studies import check as checking
+  from dfdetect_jax.studies import measure
+
+  return checking.check(runs, devices, gib, measure.read(settings.workdir), published=not settings.demo)
+
+
+def _refuse_random(runs: Sequence[Run]) -> None:
+  """Refuses runs whose papers start from weights that are not given."""
+  if told := dict.fromkeys(run.recipe.unweighted for run in runs if run.recipe.unweighted and not run.trained):
+    raise UserError(" ".join(told))
 
 
 def _studies(names: Sequence[str]) -> list[Study]:

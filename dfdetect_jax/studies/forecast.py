@@ -96,7 +96,9 @@ def describe(runs: Sequence[Run], studies: Sequence[Study], measured: dict[str, 
   trainings = {run.recipe.name: run for run in runs}
   seeds = len({run.seed for run in runs})
   states = [state_of(run, speeds[run.name].step, lengths(run)) for run in runs]
-  counts = ", ".join(f"{n} {name}" for name in ("done", "partly", "to do", "no data") if (n := _count(states, name)))
+  counts = ", ".join(
+    f"{n} {name}" for name in ("done", "partly", "to do", "no weights", "no data") if (n := _count(states, name))
+  )
   lines += ["", f"{len(runs)} runs ({len(trainings)} trainings x {seeds} seed{'s' * (seeds > 1)}): {counts}", ""]
   width = max((len(run.name) for run in runs), default=0)
   lines.append(f"{'task':>4}  {'run':{width}}  {'steps':>8}  {'left':>10}  {'state':18}  cells")
@@ -130,9 +132,11 @@ def describe(runs: Sequence[Run], studies: Sequence[Study], measured: dict[str, 
 
 
 def state_of(run: Run, step: int, total: int | None) -> str:
-  """`done`, `partly …`, `to do` or `no data`."""
+  """`done`, `partly …`, `to do`, `no weights` or `no data`."""
   if run.data is None and not run.trained:
     return "no data"
+  if run.recipe.unweighted and not run.trained:
+    return "no weights"
   if run.trained:
     scored = len(run.tests) - len(run.unscored)
     return "done" if not run.unscored else f"partly ({scored}/{len(run.tests)} scored)"

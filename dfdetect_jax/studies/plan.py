@@ -25,6 +25,7 @@ class Run:
     folder: workdir of the run.
     data: dataset folder trained on; None where there is none.
     tests: dataset folders to score, by their place below `folder/scores`.
+    sets: test sets that cells are of, with the folder of each.
     cells: how many cells of each study need the run.
     missing: why something cannot be done, a paragraph each.
   """
@@ -36,6 +37,7 @@ class Run:
   tests: dict[str, DatasetFolder]
   cells: dict[str, int]
   missing: tuple[str, ...]
+  sets: dict[VideoSet, DatasetFolder] = dataclasses.field(default_factory=dict)
 
   @property
   def name(self) -> str:
@@ -91,6 +93,7 @@ def make_plan(studies: Sequence[Study], settings: Settings, catalogue: Catalogue
   for seed in settings.seeds:
     for recipe, sets, cells in needs.values():
       data = find(recipe.videos, "train")
+      held: dict[VideoSet, DatasetFolder] = {}
       tests, missing = {}, [data] if isinstance(data, str) else []
       for videos in sets:
         folder = find(videos, "test")
@@ -100,10 +103,11 @@ def make_plan(studies: Sequence[Study], settings: Settings, catalogue: Catalogue
           if folder.path not in places:
             places[folder.path] = place_of(folder)
           tests[places[folder.path]] = folder
+          held[videos] = folder
       runs.append(
         Run(
           recipe, seed, settings.run_folder(recipe, seed), None if isinstance(data, str) else data, tests, cells,
-          tuple(dict.fromkeys(missing)),
+          tuple(dict.fromkeys(missing)), held,
         )
       )  # fmt: skip
   return runs

@@ -15,6 +15,7 @@ import ml_collections
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.interop.start import RANDOM, missing_weights
 from dfdetect_jax.runs.config import override
 from dfdetect_jax.runs.config_files import config_module, find_config
 from dfdetect_jax.runs.fields import check_fields, is_identity, is_scale, is_speed
@@ -44,6 +45,23 @@ class Recipe:
   config: ml_collections.ConfigDict = dataclasses.field(compare=False, repr=False)
 
   @property
+  def network(self) -> str:
+    """What `--init` calls it."""
+    return network_of(self.config)
+
+  @property
+  def unweighted(self) -> str:
+    """Why the training cannot start: the paper's weights are not given; "" if it can."""
+    if not missing_weights(self.config):
+      return ""
+    method, variant = self.config.method, f" --variant={self.variant}" if self.network != self.config.method else ""
+    return (
+      f"{self.network} starts from {self.config.starts_from}: give --init={self.network}=DIR (made by python -m "
+      f"dfdetect_jax.interop.convert --method={method}{variant} --from=FILE --to=DIR), or --from-scratch for random "
+      "weights, which is not what the paper does."
+    )
+
+  @property
   def shown(self) -> str:
     """`configs/dip.py:table7_idm`, and what is changed."""
     file = self.file if self.file.endswith(".py") else f"configs/{self.file}.py"
@@ -70,6 +88,7 @@ def resolve(
   size: str = "",
   changes: Mapping[str, Any] | None = None,
   init: Mapping[str, str] | None = None,
+  from_scratch: bool = False,
 ) -> Recipe:
   """Resolves a training of a study.
 
@@ -78,7 +97,8 @@ def resolve(
     videos: what it is trained on (a demo's stand-in for `training.videos`).
     size: "" for the table's setting; else a variant (small, test) that gives the size, under the table's own switches.
     changes: further fields, set last.
-    init: weights to start from, by method.
+    init: weights to start from, by network (see `network_of`).
+    from_scratch: random weights for what is given none, although its paper starts from some.
 
   Raises:
     UserError: no such variant or field.
@@ -95,10 +115,12 @@ def resolve(
     switches = ({} if variant != size else variants[own] if own else {}) | overrides
     overrides = {name: value for name, value in switches.items() if not is_scale(name)}
   config = module.get_config(variant or None).copy_and_resolve_references().unlock()
-  if init and config.method in init:
-    overrides["init"] = str(init[config.method])
   overrides |= changes or {}
   override(config, overrides)
+  given = (init or {}).get(network_of(config)) or (RANDOM if from_scratch and missing_weights(config) else "")
+  if given and "init" not in overrides:
+    overrides["init"] = str(given)
+    override(config, {"init": str(given)})
   check_fields(config)
   if size and config.optimizer.warmup_steps > config.total_steps // 4:  # a short run warms up in a quarter of it
     overrides["optimizer.warmup_steps"] = config.total_steps // 4
@@ -115,6 +137,11 @@ def resolve(
   name = "-".join(part for part in (method, _readable(videos), switches, _hash([identity, wanted])) if part)
   speed = _hash([_part(identity, is_speed), config.remat])
   return Recipe(file, variant, tuple(overrides.items()), videos, name, speed, config)
+
+
+def network_of(config: ml_collections.ConfigDict) -> str:
+  """What `--init` of a study calls a config's network: its method, or where one has several their own name."""
+  return config.model.get("network") or config.method.rpartition(".")[2]
 
 
 def _readable(videos: VideoSet) -> str:

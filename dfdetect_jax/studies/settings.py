@@ -8,11 +8,12 @@ import pathlib
 from typing import Any
 
 from dfdetect_jax.data.videos import VideoSet
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.files import damaged, read_json
 from dfdetect_jax.folders import on_disk
+from dfdetect_jax.runs.config_files import load_config
 from dfdetect_jax.studies import demo
-from dfdetect_jax.studies.recipe import Recipe, parse_change, resolve
+from dfdetect_jax.studies.recipe import Recipe, network_of, parse_change, resolve
 from dfdetect_jax.studies.study import Cell, Training
 
 FILE = "study.json"
@@ -34,7 +35,8 @@ class Settings:
     size: "" for the tables' settings, else the variant that gives a reduced size.
     steps: training steps, 0 as the configs say.
     identities, frames: of the demo's generated sets.
-    init: weights to start from, by method.
+    init: weights to start from, by network.
+    from_scratch: whether what is given no weights starts from random ones, although its paper does not.
     changes: further config fields, for every training.
     leaks: what happens to test videos that a run has seen: "drop" or "keep", see `runs.trained_videos`.
   """
@@ -48,6 +50,7 @@ class Settings:
   identities: int = 16
   frames: int = 48
   init: dict[str, str] = dataclasses.field(default_factory=dict)
+  from_scratch: bool = False
   changes: dict[str, Any] = dataclasses.field(default_factory=dict)
   leaks: str = "drop"
 
@@ -56,7 +59,9 @@ class Settings:
     steps = {"total_steps": self.steps, "eval_every": 0, "checkpoint_every": self.steps} if self.steps else {}
     if self.steps:
       steps["log_every"] = max(1, min(25, self.steps // 4))
-    return resolve(training, self.videos(training.videos), self.size, steps | self.changes, self.init)
+    return resolve(
+      training, self.videos(training.videos), self.size, steps | self.changes, self.init, self.from_scratch
+    )
 
   def videos(self, videos: VideoSet) -> VideoSet:
     """The videos as they are at hand: a demo has stand-ins."""
@@ -103,8 +108,8 @@ def load(args: argparse.Namespace) -> Settings:
     for name in ("init", "changes"):
       if not isinstance(kept.get(name, {}), dict):
         raise damaged(workdir / FILE, f"'{name}' is {kept[name]!r:.40}", _CURE)
-    for method, folder in kept.get("init", {}).items():  # a method that no study had so far may be added
-      given.get("init", {}).setdefault(method, folder)
+    for network, folder in kept.get("init", {}).items():  # a network that no study had so far may be added
+      given.get("init", {}).setdefault(network, folder)
     for name in FIXED:
       before, now = kept.get(name), json.loads(json.dumps(given.get(name)))
       if name == "init" and now:
@@ -124,6 +129,14 @@ def load(args: argparse.Namespace) -> Settings:
   if values.get("size") and not values.get("demo"):
     raise UserError("--variant gives a demo's size: give --demo with it.")
   return Settings(workdir, **values)
+
+
+def networks() -> list[str]:
+  """Names of the networks that studies train."""
+  from dfdetect_jax.studies.registry import STUDIES
+
+  trainings = dict.fromkeys(t.config for study in STUDIES.values() for c in study.cells for t, _ in c.parts)
+  return sorted({network_of(load_config(config)) for config in trainings})
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
@@ -146,11 +159,18 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     given["leaks"] = args.leaks
   if args.demo:
     given["demo"] = True
+  if args.from_scratch:
+    given["from_scratch"] = True
   for text in args.init:
-    method, _, folder = text.partition("=")
+    network, _, folder = text.partition("=")
     if not folder:
-      raise UserError(f"--init={text} must be METHOD=DIR, for example --init=dip=weights/vit_b16")
-    given.setdefault("init", {})[method] = folder
+      raise UserError(f"--init={text} must be NETWORK=DIR, for example --init=dip=weights/vit_b16")
+    if network not in (known := networks()):
+      raise UserError(
+        f"--init={text}: no study has a network '{network}'.{did_you_mean(network, known)} There are: "
+        f"{', '.join(known)}."
+      )
+    given.setdefault("init", {})[network] = folder
   if args.set:
     given["changes"] = dict(map(parse_change, args.set))
   return given

@@ -37,7 +37,8 @@ def submission(
   command += [f"--data={path}" for path in settings.data] + [f"--seeds={','.join(map(str, settings.seeds))}"]
   command += [f"--steps={settings.steps}"] if settings.steps else []
   command += [f"--leaks={settings.leaks}"] if settings.leaks != "drop" else []
-  command += [f"--init={method}={folder}" for method, folder in settings.init.items()]
+  command += [f"--init={network}={folder}" for network, folder in settings.init.items()]
+  command += ["--from-scratch"] if settings.from_scratch else []
   command += [f"--set={field}={value}" for field, value in settings.changes.items()]
   return jobs.fill(
     TEMPLATES[target], name="-".join(names).replace("_", "-")[:50].rstrip("-"), array=_ranges(tasks),

@@ -5,6 +5,7 @@ import time
 import jax
 import ml_collections
 
+from dfdetect_jax.training.memory import device_size, estimate
 from dfdetect_jax.training.program import make_program
 from dfdetect_jax.training.throughput import flops_per_step
 
@@ -16,7 +17,8 @@ def report(config: ml_collections.ConfigDict) -> str:
     config: of the run; `data` is not needed.
 
   Returns:
-    Lines on parameters, memory per device from XLA's own analysis, and operations per step.
+    Lines on parameters, memory per device by shapes (see `training.memory`) with what it fits in, and from XLA's own
+    analysis, and operations per step.
 
   Raises:
     UserError: the config contradicts itself or does not fit the devices.
@@ -35,11 +37,14 @@ def report(config: ml_collections.ConfigDict) -> str:
     f"batch: {config.batch_size} examples, "
     + ", ".join(f"{name} {list(x.shape)}" for name, x in program.batch_shapes().items()),
   ]
+  need = estimate(config, mesh.size)
+  lines.append(f"memory per device, by shapes: {need}: {device_size(need)}")
   if memory is not None:
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
     lines += [
       f"memory per device: {_size(held + memory.temp_size_in_bytes)} = "
-      f"{_size(held)} held + {_size(memory.temp_size_in_bytes)} of activations and workspace",
+      f"{_size(held)} held + {_size(memory.temp_size_in_bytes)} of activations and workspace "
+      f"(XLA for {jax.devices()[0].platform})",
     ]
   flops = flops_per_step(compiled)
   lines += [

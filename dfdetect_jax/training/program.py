@@ -14,6 +14,7 @@ from dfdetect_jax.augment.self_blending import SelfBlending
 from dfdetect_jax.data.forgeries import Forgeries
 from dfdetect_jax.devices.mesh import batch_sharding, make_mesh, replicated, state_sharding
 from dfdetect_jax.runs.state import TrainState, init_state
+from dfdetect_jax.training.memory import check_rows
 from dfdetect_jax.training.optimizers import make_optimizer
 from dfdetect_jax.training.step import StepFn, make_train_step
 
@@ -116,6 +117,7 @@ def make_program(
   abstract = jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, state_sharding(mesh, abstract)
   )
+  check_rows(config, mesh.size)
   rows = batch_sharding(mesh, config.batch_size)
   # Keys cannot be put onto other processes' devices, but each process can make them there.
   run_key = jax.jit(lambda: _keys(config)[1], out_shardings=replicated(mesh))()

@@ -1,5 +1,6 @@
 """Launch files: the recipes in launch/README.md run, give what is stored, and parse."""
 
+import os
 import pathlib
 import re
 import shlex
@@ -31,6 +32,42 @@ def test_a_recipe_gives_what_is_stored(name, recipe):
     (GOLDEN / name).write_text(output)
     pytest.fail(f"{name} was missing: written anew, look at it")
   assert output == (GOLDEN / name).read_text()
+
+
+def devices_of(words):
+  """Devices that a recipe asks for: nodes times GPUs, or the number in the accelerator's name."""
+  options = dict(word[2:].partition("=")[::2] for word in words if word.startswith("--"))
+  if "gpus" in options:
+    return int(options["nodes"]) * int(options["gpus"])
+  if "processes" in options:
+    return int(options["processes"]) * int(options["devices"])
+  return int(options["accelerator"].rpartition("-")[2])
+
+
+def commands():
+  """The trainings of all recipes, each with its devices; equal ones once."""
+  found = {}
+  for recipe in RECIPES:
+    words = shlex.split(recipe)
+    launch, train = words[: words.index("--")], words[words.index("--") + 1 :]
+    flags = [w for w in train if w.startswith("--config") and not w.startswith("--config.init=")]
+    found.setdefault((devices_of(launch), *flags))
+  return list(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands(), ids=lambda c: f"{c[0]}-{c[1].rpartition('/')[2]}")
+def test_a_recipe_fits_its_devices(command):
+  """Guards every recipe's batch against its number of devices, by a dry run with as many simulated ones. The network is
+  the smallest: what is looked at is how the step is cut."""
+  devices, *flags = command
+  small = ["--config.model.size=test", "--config.model.units=1", "--config.model.layers=1", "--config.clips.frames=2"]
+  done = subprocess.run(
+    [sys.executable, "-m", "dfdetect_jax.train", "--dry-run", *flags, *small, "--config.clips.size=64"], cwd=ROOT,
+    env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}, capture_output=True, text=True,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert f"devices: {devices} x cpu" in done.stdout and "fits in" in done.stdout
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.endswith(".sh")])

@@ -136,7 +136,9 @@ def test_a_working_folder_keeps_its_options(tmp_path):
     (["--init=dip=others"], "--init {'dip': 'weights'}, now it is {'dip': 'others'}"),
     (["--data=d"], "leave out --data"),
     (["--seeds=1,1"], "different whole numbers"),
-    (["--init=dip"], "METHOD=DIR"),
+    (["--init=dip"], "NETWORK=DIR"),
+    (["--init=baselines=w"], "no study has a network 'baselines'"),
+    (["--init=resnet5=w"], "Did you mean 'resnet50'"),
     (["--set=dtype"], "FIELD=VALUE"),
   ):
     with pytest.raises(UserError, match=part):

@@ -14,7 +14,7 @@
 # --ntasks-per-node=1 above and export JAX_LOCAL_DEVICE_IDS=0,1,… here.
 set -uo pipefail
 
-srun --kill-on-bad-exit=0 python -m dfdetect_jax.train --config=configs/dip.py --workdir=/shared/runs/dip --data=/shared/ffpp_c23 &
+srun --kill-on-bad-exit=0 python -m dfdetect_jax.train --config=configs/dip.py --workdir=/shared/runs/dip --data=/shared/ffpp_c23 --config.init=/shared/vit_b16 &
 training=$!
 
 # srun passes SIGTERM on to every process; they agree on a step, save it and leave with status 75.

@@ -21,7 +21,7 @@ while true; do
     gcloud compute tpus tpu-vm scp --recurse --worker=all --zone="$zone" . "$name":dfdetect_jax &&
       gcloud compute tpus tpu-vm ssh "$name" --worker=all --zone="$zone" --command='
         cd dfdetect_jax && pip install --quiet "jax[tpu]" ".[gcs]" &&
-        python -m dfdetect_jax.train --config=configs/dip.py --workdir=/shared/runs/dip --data=/shared/ffpp_c23'
+        python -m dfdetect_jax.train --config=configs/dip.py --workdir=/shared/runs/dip --data=/shared/ffpp_c23 --config.init=/shared/vit_b16'
     status=$?
   fi
   state=$(gcloud compute tpus queued-resources describe "$name" --zone="$zone" --format='value(state.state)')
