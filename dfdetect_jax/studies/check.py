@@ -144,7 +144,7 @@ def _shapes(recipe: Recipe):
 
 def _leaks(runs, found: Findings) -> None:
   """What training sets, and the weights they start from, share with test sets."""
-  found.lines += ["", "Leaks from training into tests (dropped from the figures, --leaks=drop):"]
+  found.lines += ["", "Leaks from training into tests (--leaks says whether figures drop or keep them):"]
   before, known = len(found.lines), {}
   for run in runs:
     init = run.recipe.config.init

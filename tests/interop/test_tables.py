@@ -62,7 +62,7 @@ def take(method, variant, arrays):
     ("baselines", "resnet50", True, r"params/fc/.*", "-", CLASSIFIER),
     ("baselines", "resnet18", False, r"params/fc/.*", "-", CLASSIFIER),
     ("baselines", "i3d_r50", True, r"params/fc/.*", r"params/(conv1|layer\d_\d/conv1)/kernel", CLASSIFIER),
-    ("st_ilif", "", False, r".*/(phase|cafim\d|affm|gru\d)/.*|params/head/.*", "-", CLASSIFIER),
+    ("st_ilif", "", False, r".*/(phase|cafim\d|affm|gru\d)/.*|params/head/.*", r".*/difference_conv1/.*", CLASSIFIER),
     ("st_ilif", "table3_resnet18", False, r"params/head/.*", "-", CLASSIFIER),
     ("ftcn", "", True, NOT_IN_RESNET, r".*/(a|c|branch1)/kernel", NOT_IN_FTCN),
     ("sdr", "", True, NOT_IN_RESNET, r".*/branch[0-3]/.*/(a|c|branch1)/kernel", NOT_IN_FTCN),
