@@ -64,7 +64,7 @@ def test_a_study_refuses_random_weights_that_nobody_asked_for(
     for c in toy_study.cells[2:4]
   ]
   monkeypatch.setitem(registry.STUDIES, "toy_table", dataclasses.replace(toy_study, cells=tuple(cells)))
-  monkeypatch.setattr("dfdetect_jax.studies.runner.execute", lambda runs: len(runs))
+  monkeypatch.setattr("dfdetect_jax.studies.runner.execute", lambda runs, leaks: len(runs))
   where = (f"--workdir={tmp_path / 'w'}", f"--data={toy_dataset}", "--seeds=0")
   for command in ("plan", "run"):
     with pytest.raises(SystemExit) as stop:
