@@ -56,7 +56,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """An SVG picture, shown in the HTML only; `caption` stands below it."""
+  """An SVG (or PNG, or JPEG) picture, shown in the HTML only; `caption` stands below it."""
 
   svg: bytes
   caption: str
@@ -127,7 +127,8 @@ def to_html(blocks: Sequence[Block]) -> str:
       case Picture(svg, caption):
         data = base64.b64encode(svg).decode()
         caption = html.escape(caption)
-        image = f'<img alt="{caption}" src="data:image/svg+xml;base64,{data}">'
+        form = {b"\x89PNG": "png", b"\xff\xd8\xff\xe0": "jpeg"}.get(svg[:4], "svg+xml")
+        image = f'<img alt="{caption}" src="data:image/{form};base64,{data}">'
         parts.append(f"<figure>{_wide(caption)}{image}</div><figcaption>{caption}</figcaption></figure>")
       case Strips(strips):
         parts.append(f'<div class="strips">{"".join(map(_html_strip, strips))}</div>')

@@ -15,7 +15,17 @@ from collections.abc import Sequence
 from dfdetect_jax.datasets import title_of
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.evaluation import metrics, plots, statistics
-from dfdetect_jax.evaluation.document import Block, Cell, Heading, Paragraph, Picture, Table, to_html, to_markdown
+from dfdetect_jax.evaluation.document import (
+  Block,
+  Cell,
+  Heading,
+  Items,
+  Paragraph,
+  Picture,
+  Table,
+  to_html,
+  to_markdown,
+)
 from dfdetect_jax.evaluation.provenance import check_same, described, read_provenance, sha256
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
 from dfdetect_jax.evaluation.worst import worst_blocks
@@ -56,7 +66,9 @@ def format_figure(name: str, value: float | None, interval: Sequence[float] | No
   return Cell(f"{value * scale:.{digits}f}", detail)
 
 
-def file_blocks(title: str, scores: Sequence[VideoScore], summary: dict, warnings: Sequence[str] = ()) -> list[Block]:
+def file_blocks(
+  title: str, scores: Sequence[VideoScore], summary: dict, warnings: Sequence[str] = (), level: int = 2
+) -> list[Block]:
   """The part of a report that is about one score file.
 
   Args:
@@ -64,10 +76,11 @@ def file_blocks(title: str, scores: Sequence[VideoScore], summary: dict, warning
     scores: rows of the file.
     summary: that of `metrics.summarise`.
     warnings: what was told when it was scored: known leaks, shared people, stand-ins.
+    level: of its heading; 1 where it is the whole page.
   """
   blocks: list[Block] = [
-    Heading(title),
-    *(Paragraph(f"{w}", notice=True) for w in warnings),
+    Heading(title, level),
+    *(Paragraph(warning, notice=True) for warning in warnings),
     Paragraph(_facts(summary)),
   ]
   blocks.append(Heading("Overall", 3))
@@ -145,24 +158,25 @@ def figures_table(rows: Sequence[tuple[str, dict]], with_threshold: bool = False
   """
   names = [n for n in metrics.METRICS if n != "acc_at_threshold" or with_threshold]
   header = ["", "real + fake", *(_with_unit(n) for n in names)]
-  lines, notes = [], []
+  lines = []
+  notes: dict[str, list[str]] = {}  # what is to be said -> rows that it is said of
   for name, figures in rows:
-    reasons: dict[str, list[str]] = {}
-    for metric in names:
-      if metric in figures["undefined"]:
-        reasons.setdefault(figures["undefined"][metric], []).append(metrics.METRICS[metric])
-    notes += [f"{name}: {', '.join(which)} {reason}." for reason, which in reasons.items()]
-    unsure: dict[str, list[str]] = {}
-    for metric, reason in figures.get("no_interval", {}).items():
-      if metric in names:
-        unsure.setdefault(reason, []).append(metrics.METRICS[metric])
-    notes += [f"{name}: no interval of {', '.join(which)}: {reason}." for reason, which in unsure.items()]
-    notes += [f"{name}: {caution}." for caution in figures.get("cautions", ())]
+    for told in ("undefined", "no_interval"):
+      reasons: dict[str, list[str]] = {}
+      for metric in names:
+        if metric in figures.get(told, {}):
+          reasons.setdefault(figures[told][metric], []).append(metrics.METRICS[metric])
+      for reason, which in reasons.items():
+        text = f"{', '.join(which)} {reason}" if told == "undefined" else f"no interval of {', '.join(which)}: {reason}"
+        notes.setdefault(text, []).append(name)
+    for caution in figures.get("cautions", ()):
+      notes.setdefault(caution, []).append(name)
     if "n" in figures:
       intervals = figures.get("intervals", {})
       cells = [format_figure(metric, figures[metric], intervals.get(metric)) for metric in names]
       lines.append([name, f"{figures['real']} + {figures['fake']}", *cells])
-  return [Table(header, lines), *([Paragraph(" ".join(notes))] if notes else [])]
+  texts = [f"{'all' if len(of) == len(rows) > 1 else ', '.join(of)}: {text}." for text, of in notes.items()]
+  return [Table(header, lines), *([Items(texts)] if texts else [])]
 
 
 def _with_unit(metric: str) -> str:
@@ -254,7 +268,7 @@ def report(
   thresholds: list[float | None] = [None] * len(paths)
   for number, path in enumerate(val_paths):
     thresholds[number] = threshold_from(read_scores(path), tables[number], str(path))
-  blocks: list[Block] = [Heading("Evaluation report" if len(paths) > 1 else f"Evaluation of {titles[0]}", 1)]
+  blocks: list[Block] = [Heading("Evaluation report", 1)] if len(paths) > 1 else []
   files, comparisons = {}, []
   intervals = statistics.bootstrap_intervals
   summaries = [metrics.summarise(t, failed, at, intervals) for t, at in zip(tables, thresholds, strict=True)]
@@ -263,7 +277,7 @@ def report(
   for path, title, table, summary, provenance in zip(paths, titles, tables, summaries, provenances, strict=True):
     checksum = sha256(path)
     files[str(path)] = {"title": title, "sha256": checksum, "provenance": provenance, "summary": summary}
-    blocks += file_blocks(title, table, summary, (provenance or {}).get("warnings", ()))
+    blocks += file_blocks(title, table, summary, (provenance or {}).get("warnings", ()), 2 if len(paths) > 1 else 1)
     blocks += [*worst_blocks(table, provenance, worst), Heading("Where this comes from", 3)]
     blocks.append(Paragraph(f"Score file: {path} (sha256 {checksum[:16]}…)."))
     if provenance:

@@ -21,6 +21,14 @@ _SETTINGS = {
   "axes.labelcolor": INK,
   "axes.edgecolor": SOFT,
   "axes.titlesize": 11,
+  "axes.titlecolor": INK,
+  "axes.spines.top": False,
+  "axes.spines.right": False,
+  **{
+    f"{axis}tick.{what}": value
+    for axis in "xy"
+    for what, value in (("color", SOFT), ("labelcolor", INK), ("labelsize", 9))
+  },
   "axes.titleweight": "bold",
   "axes.prop_cycle": mpl.cycler(color=CYCLE),
   "legend.fontsize": 8.5,
@@ -48,16 +56,6 @@ def to_png(figure: Figure) -> bytes:
 
 
 def _saved(figure: Figure, form: str, **options) -> bytes:
-  for axes in figure.axes:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(SOFT)
-    axes.tick_params(colors=INK, labelsize=9, color=SOFT)
-    axes.title.set(fontsize=11, fontweight="bold", color=INK)
-    if axes.get_legend():
-      axes.get_legend().set_frame_on(False)
-      for text in axes.get_legend().get_texts():
-        text.set_fontsize(8.5)
-      axes.get_legend().get_title().set_fontsize(8.5)
   out = io.BytesIO()
   with look():
     figure.savefig(out, format=form, **options)
