@@ -121,7 +121,7 @@ def code_version(source: pathlib.Path = _SOURCE) -> dict:
   Returns:
     `sha256` over the package's Python files, always; `commit` and `dirty` (whether the package, data_pipelines or
     configs differ from it, files that git does not know included) where the package lies in a git work tree that
-    tracks it and git can be asked, else None.
+    tracks it and that git trusts (it is this user's, or named in the user's own safe.directory), else None.
   """
   digest = hashlib.sha256()
   for file in sorted(source.rglob("*.py")):
@@ -130,17 +130,44 @@ def code_version(source: pathlib.Path = _SOURCE) -> dict:
   # An installed copy may lie inside the work tree of something else, which does not track it.
   tracked = _git(source, "ls-files", "--error-unmatch", "__init__.py")
   commit = _git(source, "rev-parse", "HEAD") if tracked else None
-  state = _git(source.parent, "status", "--porcelain", "--", source.name, "data_pipelines", "configs")
-  dirty = None if commit is None or state is None else bool(state)
-  return {"sha256": digest.hexdigest(), "commit": commit, "dirty": dirty}
+  return {"sha256": digest.hexdigest(), "commit": commit, "dirty": None if commit is None else _dirty(source)}
+
+
+def _dirty(source: pathlib.Path) -> bool | None:
+  """Whether the work tree differs from its commit; `git status` would start the repository's own filters to tell."""
+  top, names = source.parent, (source.name, "data_pipelines", "configs")
+  committed = _git(top, "ls-tree", "-r", "-z", "HEAD", "--", *names)
+  known = _git(top, "ls-files", "-z", "--", *names)
+  unknown = _git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", *names)
+  if committed is None or known is None or unknown is None:
+    return None
+  wanted = {}
+  for line in filter(None, committed.split("\0")):
+    about, _, name = line.partition("\t")
+    wanted[name] = about.split()[2]
+  if unknown or set(filter(None, known.split("\0"))) != wanted.keys():
+    return True
+  return any(_blob(top / name, len(value)) != value for name, value in wanted.items())
+
+
+def _blob(path: pathlib.Path, digits: int) -> str | None:
+  """The name that git gives a file's content, without asking git; None if there is no such file."""
+  try:
+    content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+  except OSError:
+    return None
+  return hashlib.new("sha1" if digits == 40 else "sha256", b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def _git(folder: pathlib.Path, *arguments: str) -> str | None:
-  """What git prints, None if it fails or is not there."""
-  # In a container the checkout often belongs to another user, which git refuses until it is told that this is meant;
-  # its code is running already, so nothing is trusted that was not before. No program of the checkout's own is started.
-  options = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "--no-optional-locks")
-  surroundings = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE")}
+  """What git prints, None if it fails, does not trust the repository, or is not there.
+
+  Nothing of the repository's own is started: no hook, monitor, pager or remote; filters have no part in what is asked.
+  """
+  options = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no-pager", "--no-optional-locks")
+  kept = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM", "GIT_TEST_ASSUME_DIFFERENT_OWNER")
+  surroundings = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in kept}
+  surroundings |= {"GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
   try:
     done = subprocess.run(
       ["git", *options, *arguments], cwd=folder, env=surroundings, capture_output=True, text=True, timeout=60

@@ -102,13 +102,37 @@ def test_an_installed_copy_is_not_the_commit_around_it(package):
   assert installed == {"sha256": provenance.code_version(package)["sha256"], "commit": None, "dirty": None}
 
 
-def test_a_checkout_of_another_user_is_read(package, monkeypatch):
-  """Guards containers, where git refuses a checkout of "dubious ownership": git itself is asked to take it as one."""
+def test_a_checkout_of_another_user_is_not_asked(package, tmp_path, monkeypatch):
+  """Guards against another user's repository: unknown, until the user's own configuration names it."""
   expected = provenance.code_version(package)
+  assert expected["commit"]
   monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
   refused = subprocess.run(["git", "-C", package, "status"], capture_output=True, text=True)
   assert "dubious ownership" in refused.stderr
+  assert provenance.code_version(package) == expected | {"commit": None, "dirty": None}
+  (tmp_path / "gitconfig").write_text(f"[safe]\n\tdirectory = {package.parent}\n")
+  monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
   assert provenance.code_version(package) == expected
+
+
+def test_no_command_of_the_repository_runs(package, tmp_path):
+  """Guards against filters, hooks and monitors of a repository: none is started, a change is told all the same."""
+  ran = tmp_path / "ran"
+  script = tmp_path / "script"
+  script.write_text(f"#!/bin/sh\necho x >> {ran}\ncat\n")
+  script.chmod(0o755)
+  (package.parent / ".gitattributes").write_text("*.py filter=evil diff=evil\n")
+  for name in ("filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "core.fsmonitor", "core.pager",
+               "diff.evil.textconv", "core.sshCommand", "diff.external"):  # fmt: skip
+    git(package.parent, "config", name, str(script))
+  for hook in ("post-index-change", "fsmonitor-watchman"):
+    (package.parent / ".git/hooks").mkdir(exist_ok=True)
+    shutil.copy(script, package.parent / ".git/hooks" / hook)
+  ran.unlink(missing_ok=True)
+  assert provenance.code_version(package)["dirty"] is False
+  (package / "__init__.py").write_text("x = 2\n")
+  assert provenance.code_version(package)["dirty"] is True
+  assert not ran.exists()
 
 
 def test_no_git_is_no_error(package, tmp_path, monkeypatch):
