@@ -9,13 +9,29 @@ where the processes that a lost machine leaves behind look like that: there it i
 """
 
 import argparse
+import math
 import pathlib
+import re
 import shlex
 import string
 
+import yaml
+
+from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.training.preemption import EXIT_PREEMPTED
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
+_COUNT = ("a whole number from 1 to 99999", r"[1-9]\d{0,4}")
+# What a setting must be, in words and as a pattern: they stand unquoted in scripts and manifests.
+RULES = {
+  "name": ("lower-case letters, digits and dashes, at most 50 (a DNS label)", r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?"),
+  "nodes": _COUNT,
+  "gpus": _COUNT,
+  "hours": _COUNT,
+  "image": ("the name of a container image", r"[a-z0-9][\w./:@-]*"),
+  "accelerator": ("the name of a TPU slice or GPU, such as v5litepod-16 or H100", r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+  "zone": ("a zone, such as us-west4-a", r"[a-z]+(-[a-z0-9]+)+"),
+}
 TARGETS = {"slurm": "slurm.sh", "gke_jobset": "gke_jobset.yaml", "tpu_vm": "tpu_vm.sh", "skypilot": "skypilot.yaml"}
 
 
@@ -35,13 +51,42 @@ def render(target: str, train_flags: list[str], **settings: str | int) -> str:
 
   Returns:
     A bash script or YAML documents.
+
+  Raises:
+    UserError: a setting is none that a scheduler takes.
   """
-  return fill(TARGETS[target], **settings, command=shlex.join(["python", "-m", "dfdetect_jax.train", *train_flags]))
+  return fill(TARGETS[target], ["python", "-m", "dfdetect_jax.train", *train_flags], **settings)
 
 
-def fill(template: str, **values: str | int) -> str:
-  """Fills in a file of launch/templates; `status`, which tells that a job wants to be started again, is known."""
-  return _Template((TEMPLATES / template).read_text()).substitute(values, status=EXIT_PREEMPTED)
+def fill(template: str, command: list[str], **values: str | int) -> str:
+  """Fills in a file of launch/templates; `status`, which tells that a job wants to be started again, is known.
+
+  Args:
+    template: name of the file.
+    command: its words; each is quoted for where it stands: `%{command}` in a script, `%{command_in_quotes}` in a
+      script's single-quoted string, `%{command_in_args}` in a block of a container's args, `%{exec_in_yaml}` as a YAML
+      scalar.
+    values: see `RULES`.
+
+  Raises:
+    UserError: a value does not keep its rule, or a word has a character that is not printable.
+  """
+  for name, value in values.items():
+    said, pattern = RULES.get(name, ("", ".*"))
+    if not re.fullmatch(pattern, str(value)):
+      raise UserError(f"--{name}={value!r} must be {said}.")
+  for word in command:
+    if not word.isprintable():
+      raise UserError(f"{word!r} has a character that cannot stand in a job file: rename the file or folder.")
+  line = shlex.join(command)
+  in_args = line.replace("$(", "$$(")  # Kubernetes would put variables of its own there
+  places = {
+    "command": line,
+    "command_in_quotes": line.replace("'", "'\"'\"'"),
+    "command_in_args": in_args,
+    "exec_in_yaml": yaml.safe_dump(f"exec {in_args}", width=math.inf, allow_unicode=True).removesuffix("...\n").strip(),
+  }
+  return _Template((TEMPLATES / template).read_text()).substitute(values, **places, status=EXIT_PREEMPTED)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -59,7 +104,8 @@ def main(argv: list[str] | None = None) -> None:
   parser.add_argument("--hours", type=int, default=24, help="time limit (default: 24)")
   parser.add_argument("train_flags", nargs="+", help="after --: flags of dfdetect_jax.train")
   settings = vars(parser.parse_args(argv))
-  print(render(settings.pop("target"), settings.pop("train_flags"), **settings), end="")
+  with exit_on_user_error("launch.jobs"):
+    print(render(settings.pop("target"), settings.pop("train_flags"), **settings), end="")
 
 
 if __name__ == "__main__":

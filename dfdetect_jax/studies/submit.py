@@ -1,7 +1,6 @@
 """The runs of a study as an array job: a script or manifest to be read and handed to a scheduler."""
 
 import itertools
-import shlex
 from collections.abc import Sequence
 
 from dfdetect_jax.errors import UserError
@@ -41,9 +40,8 @@ def submission(
   command += ["--from-scratch"] if settings.from_scratch else []
   command += [f"--set={field}={value}" for field, value in settings.changes.items()]
   return jobs.fill(
-    TEMPLATES[target], name="-".join(names).replace("_", "-")[:50].rstrip("-"), array=_ranges(tasks),
+    TEMPLATES[target], command, name="-".join(names).replace("_", "-")[:50].rstrip("-"), array=_ranges(tasks),
     tasks=" ".join(map(str, tasks)), count=len(tasks), gpus=gpus, hours=hours, image=image,
-    command=shlex.join(command),
   )  # fmt: skip
 
 

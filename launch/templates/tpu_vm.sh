@@ -21,7 +21,7 @@ while true; do
     gcloud compute tpus tpu-vm scp --recurse --worker=all --zone="$zone" . "$name":dfdetect_jax &&
       gcloud compute tpus tpu-vm ssh "$name" --worker=all --zone="$zone" --command='
         cd dfdetect_jax && pip install --quiet "jax[tpu]" ".[gcs]" &&
-        %{command}'
+        %{command_in_quotes}'
     status=$?
   fi
   state=$(gcloud compute tpus queued-resources describe "$name" --zone="$zone" --format='value(state.state)')
