@@ -7,7 +7,7 @@ from typing import Protocol
 
 import tqdm
 
-EVERY = 8.0  # seconds between two lines of a log
+EVERY = 5.0  # seconds between two lines of a log; whole blocks of frames may pass until the next look
 
 
 class Progress(Protocol):
@@ -41,13 +41,14 @@ class Told:
 
   def __init__(self):
     self._bar = tqdm.tqdm(disable=True)
-    self._next = 0.0
+    self._next, self._in_lines = 0.0, False
 
   def stage(self, name: str, total: int) -> None:
     """See `Progress`."""
     self.close()
     # A log gets lines of its own (below); the bar then counts and measures only.
-    file = sys.stderr if sys.stderr.isatty() else io.StringIO()
+    self._in_lines = not sys.stderr.isatty()
+    file = io.StringIO() if self._in_lines else sys.stderr
     self._bar = tqdm.tqdm(total=total or None, desc=f"  {name}", unit="frame", leave=False, file=file, mininterval=0.3)
     self._next = time.monotonic() + EVERY
 
@@ -56,7 +57,7 @@ class Told:
     if self._bar.total:
       frames = min(frames, self._bar.total - self._bar.n)
     self._bar.update(frames)
-    if isinstance(self._bar.fp, io.StringIO) and time.monotonic() > self._next:
+    if self._in_lines and time.monotonic() > self._next:
       self._next = time.monotonic() + EVERY
       print(tqdm.tqdm.format_meter(**self._bar.format_dict | {"ncols": None}), file=sys.stderr, flush=True)
 
