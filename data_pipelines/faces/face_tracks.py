@@ -140,7 +140,7 @@ def face_tracks(
   faces = {frame: found for frame, found in faces.items() if 0 <= frame < scan.frames}
   if scan.frames < options.min_frames:
     raise BrokenVideo(f"too short: {scan.frames} of at least {options.min_frames} frames")
-  if not any(faces.values()):
+  if not any(face.sure for found in faces.values() for face in found):
     raise BrokenVideo("no face")
   tracks = track.link(faces, scan.cuts)
   chosen = track.choose(tracks, options.max_tracks, options.min_frames)

@@ -97,6 +97,18 @@ def test_a_face_that_comes_and_goes_is_followed_to_the_frame(tmp_path, write_vid
   assert (found.first_frame, found.frames) == (start, end - start)
 
 
+def test_faces_that_are_not_sure_are_no_face(tmp_path, write_video):
+  """Guards the reason where a detector is sure of nothing that it sees."""
+
+  class Unsure(Counting):
+    def detect(self, images):
+      return [[Face(np.array([30.0, 20, 70, 60]), 0.5, sure=False)] for _ in images]
+
+  with pytest.raises(decode.BrokenVideo) as error:
+    face_tracks.face_tracks(clip(tmp_path, write_video, [True] * 20), face_tracks.FaceOptions(), Unsure())
+  assert error.value.reason == "no face"
+
+
 def test_reasons_for_no_track(tmp_path, write_video):
   """Guards the reasons that the failures file and the prediction tell."""
   for bright, reason in (
