@@ -22,7 +22,7 @@ from data_pipelines.sources.lists import Wanted
 from data_pipelines.video import encoding
 from dfdetect_jax.errors import UserError, did_you_mean, exit_on_user_error
 from dfdetect_jax.folders import on_disk
-from dfdetect_jax.schema import FAILURES_FILE, SPLITS, Failure, Track
+from dfdetect_jax.schema import DATASET_FILE, FAILURES_FILE, SPLITS, Failure, Track, read_metadata
 
 EXAMPLES = """examples:
   your own videos, listed in a CSV file (path,label,split[,video_id,manipulation,pair,identity]):
@@ -327,6 +327,11 @@ def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: lis
     lines += [f"{len(lacking)} missing or left out by the source:", *by_reason(lacking)]
   if failures:
     lines.append(f"each of them is a line of {directory / FAILURES_FILE}")
+  about = read_metadata(directory) if (directory / DATASET_FILE).is_file() else {}
+  if omitted := about.get("omitted", {}):
+    lines.append(f"{sum(omitted.values())} that lay in the source's folders were not taken (--dry-run names them):")
+    lines += [f"  {count} × {reason}" for reason, count in sorted(omitted.items(), key=lambda item: -item[1])]
+  lines += [f"note: {note}" for note in about.get("notes", ())]
   return "\n".join(lines)
 
 

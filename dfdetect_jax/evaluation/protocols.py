@@ -49,7 +49,12 @@ class Protocol:
     """The same protocol on other datasets of the same layout, old name -> new name (a demo's stand-in)."""
 
     def renamed(videos: VideoSet) -> VideoSet:
-      return dataclasses.replace(videos, dataset=datasets.get(videos.dataset, videos.dataset))
+      if videos.dataset not in datasets:
+        return videos
+      # The variant that is tested is the dataset's own; what stands in for it has none.
+      variant = DATASETS[videos.dataset].tested if videos.dataset in DATASETS else ()
+      names = () if videos.manipulations == variant else videos.manipulations
+      return dataclasses.replace(videos, dataset=datasets[videos.dataset], manipulations=names)
 
     return dataclasses.replace(self, train=renamed(self.train), test=tuple(renamed(v) for v in self.test))
 

@@ -168,3 +168,13 @@ def test_reals_only_trains_on_no_forgery():
   seen = [*trained, _track("val", "Deepfakes", "010_012")]
   with pytest.raises(UserError, match="has seen 1 other videos .faceforensics/Deepfakes/c23"):
     protocols.check_training(protocol, seen, pathlib.Path("nowhere"))
+
+
+def test_what_stands_in_for_a_variant_has_none():
+  """Guards --stand-in for DeeperForensics, of which one variant is tested: the other dataset's forgeries all count."""
+  protocol = protocols.get_protocol("cross-dataset-c23")
+  own = next(v for v in protocol.test if v.dataset == "deeper_forensics")
+  assert own.manipulations == ("end_to_end",)
+  other = protocol.on({"deeper_forensics": "mine", "faceforensics": "synthetic"})
+  assert next(v for v in other.test if v.dataset == "mine").manipulations == ()
+  assert other.train.manipulations == protocol.train.manipulations

@@ -179,3 +179,6 @@ def test_the_dataset_keeps_what_was_not_there_and_what_was_not_taken(tmp_path, w
   about = schema.read_metadata(tmp_path / "two")
   assert about["omitted"] == {"left out: archives that are not unpacked": 1}
   assert "all 2 videos are test" in about["notes"][0]
+  told = capsys.readouterr().out
+  assert "1 that lay in the source's folders were not taken (--dry-run names them):" in told
+  assert "  1 × left out: archives that are not unpacked" in told and "note: " in told

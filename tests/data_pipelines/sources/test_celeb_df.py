@@ -90,3 +90,21 @@ def test_celeb_df_list_that_contradicts_the_folders_is_refused(tmp_path, text, m
     write(tmp_path / "List_of_testing_videos.txt", text)
   with pytest.raises(UserError, match=message):
     listing("celeb_df_v2", tmp_path)
+
+
+def test_shared_originals_are_no_problem_of_a_built_celeb_df(tmp_path):
+  """Guards data_pipelines.verify, and the check before training, from calling the authors' own split a leak."""
+  from data_pipelines import verify
+  from dfdetect_jax.data.videos import check_splits
+  from dfdetect_jax.schema import Track
+
+  def track(dataset: str, split: str, label: int) -> Track:
+    return Track(
+      video_id=f"{dataset}/{split}", label=label, split=split, dataset=dataset, manipulation="x" if label else "",
+      pair="id0_0000", identity="id0", path=split, track=0, first=0, frames=1, first_frame=0, fps=25.0, size=32,
+    )  # fmt: skip
+
+  shared = [track("celeb_df_v2", "test", 0), track("celeb_df_v2", "train", 1)]
+  assert list(verify._leaks(shared)) == [] and check_splits(shared) == []
+  mine = [track("mine", "test", 0), track("mine", "train", 1)]
+  assert list(verify._leaks(mine)) == ["pair 'id0_0000' is in several splits: test, train"]

@@ -127,3 +127,13 @@ def test_dfdc_preview_list_that_is_wrong_is_refused(tmp_path, text, message):
   write(tmp_path / "dataset.json", text)
   with pytest.raises(UserError, match=message):
     listing("dfdc_preview", tmp_path)
+
+
+def test_a_part_without_metadata_is_told(tmp_path, miniature):
+  """Guards a part whose metadata.json was not downloaded: its videos are named as that, not as anybody's."""
+  root = miniature("dfdc", tmp_path)
+  place(root, "dfdc_train_part_77/a.mp4", "test_videos/b.mp4")
+  assert dict(listing("dfdc", root).omitted) == {
+    "dfdc_train_part_77/a.mp4": "left out: of a part without metadata.json",
+    "test_videos/b.mp4": "left out: videos that no list names",
+  }
