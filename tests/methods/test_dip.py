@@ -15,7 +15,7 @@ from dfdetect_jax.methods.dip import losses, model, starts
 
 # What tells whether IDM is alive.
 MONITORED = {"mu", "tau_1", "tau_2", "diffusion_median", "bias_spread"}
-TINY = dict(patch=8, width=16, heads=2, mlp=24, units=2, spatial=1, temporal=1, layers=1, k_n=3)
+TINY = dict(patch=8, width=16, heads=2, mlp=24, units=2, spatial=1, temporal=1, layers=1, k_n=3, t=20)
 CLIP = (3, 32, 32, 3)
 
 
@@ -367,14 +367,17 @@ def test_the_student_may_see_augmented_clips(tiny):
   np.testing.assert_allclose(metrics["cce"], np.mean(want), rtol=1e-4)
 
 
-def test_metrics_tell_whether_the_diffusion_is_alive(tiny):
-  """Guards the figures by which a dead IDM is noticed, against NumPy on the model's outputs."""
-  method, params, _, _, apply = tiny
-  out = apply({"params": params}, clips(2))
-  found = method._diffusion_metrics(params, out)
+@pytest.mark.parametrize("dica", [True, False])
+def test_metrics_tell_whether_the_diffusion_is_alive(dica):
+  """Guards the figures by which a dead IDM is noticed, against NumPy: between nodes, and of the bias that DiCA gets."""
+  method, length = methods.build(config(model__dica=dica)), 4
+  params = {"mu": jnp.float32(-0.3), "tau_1": jnp.float32(0.5), "tau_2": jnp.float32(2.0)}
+  d = np.random.default_rng(0).uniform(0, 3, (3, 2 * length, 2 * length))
+  found = method._diffusion_metrics(params, {"diffusion": jnp.asarray(d, jnp.float32)})
   assert set(found) == MONITORED
-  d, length = np.asarray(out["diffusion"], np.float64), 4
+  assert [float(found[name]) for name in ("mu", "tau_1", "tau_2")] == pytest.approx([0.3, 0.5, 2.0])
   between = [x[i, j] for x in d for i in range(2 * length) for j in range(2 * length) if i != j]
   np.testing.assert_allclose(found["diffusion_median"], np.median(between), rtol=1e-5)
-  spread = np.mean([np.std(np.exp(-d_[:length, length:])) for d_ in d])  # τ₁ = 1
-  np.testing.assert_allclose(found["bias_spread"], spread, rtol=1e-4, atol=1e-7)
+  spread = np.mean([np.std(np.exp(-0.5 * (x[:length, length:] if dica else x[:length, :length]))) for x in d])
+  np.testing.assert_allclose(found["bias_spread"], spread, rtol=1e-5)
+  assert method._diffusion_metrics(params, {}) == {}

@@ -84,6 +84,8 @@ def test_overfits_eight_clips(name, source, request):
     if i >= 150 and np.mean(recent) < 0.04:  # by then running statistics have followed
       break
   assert np.mean(recent) < 0.05
+  if name == "dip":  # IDM is no ornament: D varies between nodes, and so does what DiCA gets of it
+    assert metrics["diffusion_median"] > 0.01 and metrics["bias_spread"] > 0.01
   learned = np.concatenate([batch["anchor"], batch["forged"]]) if spec.example == "triplet" else batch["clip"]
   truth = np.sort(labels) if spec.example == "triplet" else labels
   np.testing.assert_array_equal(
