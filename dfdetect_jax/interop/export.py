@@ -1,6 +1,10 @@
-"""Writes the weights of a run, or converted ones, as safetensors.
+"""Writes the weights of a run, or converted ones, as safetensors, or as a folder for a model hub.
 
   python -m dfdetect_jax.interop.export --from=runs/dil --to=dil.safetensors
+  python -m dfdetect_jax.interop.export --from=runs/dil --to=dil_model --licence=apache-2.0 [--stablehlo]
+
+The folder holds weights, config, what prediction needs and a model card (dfdetect_jax.interop.hub); dfdetect_jax.load
+reads it, and so do evaluate and predict as --workdir. The rest is about the single file.
 
 Names and layouts are PyTorch's where the method has a key table of its own (FTCN's, torchvision's, timm's), so that the
 file opens there; all else is under our names, `params/…`. dfdetect_jax.interop.convert reads the file back exactly.
@@ -60,11 +64,19 @@ def main(argv: list[str] | None = None) -> None:
   """Parses arguments and exports; see the module's docstring."""
   parser = argparse.ArgumentParser("export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--from", required=True, dest="source", help="folder of a run, or of converted weights")
-  parser.add_argument("--to", required=True, dest="target", help=".safetensors file")
+  parser.add_argument("--to", required=True, dest="target", help=".safetensors file, or a new folder")
   parser.add_argument("--step", default="best", help="best (by validation; default), latest, or a kept step")
   parser.add_argument("--weights", choices=("teacher", "student"), help="default: what the config says")
+  parser.add_argument("--licence", default="", help="of the weights, for a folder's card")
+  parser.add_argument("--stablehlo", action="store_true", help="a folder gets clips → logits as a program, too")
   args = parser.parse_args(argv)
   with exit_on_user_error("export"):
+    if pathlib.Path(args.target).suffix not in files.SAFETENSORS:
+      from dfdetect_jax.interop.hub import export_folder
+
+      export_folder(args.source, args.target, args.step, args.weights, args.licence, args.stablehlo)
+      print(f"Written to {args.target}; its README.md is the model card: read it before you share the folder.")
+      return
     arrays = export(args.source, args.target, args.step, args.weights)
     print(f"{len(arrays)} arrays, {sum(a.size for a in arrays.values()):,} numbers, in {args.target}.")
 

@@ -174,11 +174,28 @@ def load(folder: str | os.PathLike, step: str = "best", weights: str | None = No
 
   Args:
     folder: of a run (`dfdetect_jax.train --workdir`), of converted weights, or an exported model
-      (`dfdetect_jax.interop.export --to=DIR`).
+      (`dfdetect_jax.interop.export --to=DIR`); `hf://OWNER/NAME` is fetched from the Hugging Face hub.
     step: "best" (by validation), "latest", or the number of a kept step.
     weights: "teacher" or "student"; None: what the config says.
 
   Raises:
     UserError: the folder holds nothing of the kind.
   """
-  return Detector(pathlib.Path(folder), restore_run(os.fspath(folder), step, weights))
+  folder = os.fspath(folder)
+  if folder.startswith("hf://"):
+    folder = _fetched(folder.removeprefix("hf://"))
+  return Detector(pathlib.Path(folder), restore_run(folder, step, weights))
+
+
+def _fetched(name: str) -> str:
+  """The folder that a model of the Hugging Face hub lies in on this machine."""
+  try:
+    import huggingface_hub
+  except ModuleNotFoundError as error:
+    raise UserError(f"hf://{name}: models of the hub need: pip install 'dfdetect_jax[hub]'") from error
+  try:
+    return huggingface_hub.snapshot_download(name)
+  except (OSError, ValueError) as error:  # no network, no such model, no permission
+    raise UserError(
+      f"hf://{name} cannot be fetched ({error}): check its name, or sign in with 'hf auth login'."
+    ) from error

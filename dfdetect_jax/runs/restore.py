@@ -14,6 +14,7 @@ from dfdetect_jax.devices.mesh import make_mesh, state_sharding
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder
 from dfdetect_jax.runs.checkpoints import load_weights
+from dfdetect_jax.runs.exported import MODEL_FILE, is_exported, read_model
 from dfdetect_jax.runs.run_config import read_config
 from dfdetect_jax.runs.state import init_state, path_name
 
@@ -32,10 +33,10 @@ class Run:
 
 
 def restore_run(workdir: str, step: str = "best", weights: str | None = None) -> Run:
-  """Restores a run from its workdir, on whatever devices there are now.
+  """Restores a run from its workdir, or an exported model, on whatever devices there are now.
 
   Args:
-    workdir: folder of the run.
+    workdir: folder of the run, or one that `dfdetect_jax.interop.export --to=FOLDER` wrote.
     step: "best", "latest" or the number of a kept step.
     weights: "teacher" or "student"; None: what the method's config says.
 
@@ -54,6 +55,10 @@ def restore_run(workdir: str, step: str = "best", weights: str | None = None) ->
   abstract = jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, state_sharding(mesh, abstract)
   )
+  if is_exported(as_folder(workdir)):
+    variables, number, whose = read_model(as_folder(workdir), abstract.evaluated(method))
+    _check_finite(variables, as_folder(workdir) / MODEL_FILE)
+    return Run(config, method, mesh, variables, number, whose, str(as_folder(workdir) / MODEL_FILE))
   state, number, checkpoint = load_weights(workdir, abstract, step)
   teacher = method.evaluate_teacher and state.teacher is not None
   checkpoint = as_folder(workdir) / checkpoint.parent.name / checkpoint.name  # as the user names the folder
