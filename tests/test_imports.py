@@ -8,7 +8,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLOORS = {
   "dfdetect_jax": (
     "signals", "errors", "files", "folders", "locks", "datasets", "schema", "layers", "augment", "methods", "devices",
-    "data", "runs", "interop", "evaluation", "training", "prediction", "programs", "figures", "studies",
+    "data", "runs", "evaluation", "interop", "training", "prediction", "programs", "figures", "studies",
   ),
   "data_pipelines": ("video", "faces", "sources", "synthetic", "building"),
 }  # fmt: skip
