@@ -22,7 +22,7 @@ from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.folders import write_whole
 
 SETTINGS_FILE = "synthetic.json"
-GENERATOR_VERSION = 1  # to be raised whenever the same settings give other videos
+GENERATOR_VERSION = 2  # to be raised whenever the same settings give other videos
 # Shares of the identity pairs; FaceForensics++ has 72/14/14, but a small set needs a test split worth the name.
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
@@ -169,6 +169,8 @@ def _make(
   progress: bool,
 ) -> Made:
   """`make_dataset` in a root that nobody else writes."""
+  for partial in root.rglob("*.mp4.*partial"):  # of a run that was killed
+    partial.unlink(missing_ok=True)
   splits = draw_pairs(settings)
   (root / "splits").mkdir(exist_ok=True)
   for split, pairs in splits.items():

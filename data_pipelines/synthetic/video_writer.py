@@ -1,5 +1,6 @@
 """H.264 files that are whole or absent, with the same bytes at every run."""
 
+import os
 import pathlib
 from fractions import Fraction
 
@@ -7,6 +8,7 @@ import av
 import numpy as np
 
 from data_pipelines.synthetic.noise import FPS
+from data_pipelines.video.x264 import SAME_BYTES
 
 # Constant rate factors under FaceForensics++'s names; masks are drawings and are kept well.
 CRF = {"c23": 23, "c40": 40}
@@ -14,19 +16,19 @@ MASK_CRF = 12
 
 
 class VideoWriter:
-  """Writes uint8 RGB frames to an mp4; the file appears under its name when it is complete.
+  """Writes uint8 RGB frames to an mp4; the file appears under its name when it is complete and on the disk.
 
-  libx264 runs in one thread: with several, the bytes would depend on their number.
+  Until then it is called after this process: one that outlives its parent does not write into its successor's file.
   """
 
   def __init__(self, path: pathlib.Path, crf: int, height: int, width: int):
     self.path = path
     path.parent.mkdir(parents=True, exist_ok=True)
-    self._partial = path.with_name(path.name + ".partial")
+    self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     self._container = av.open(str(self._partial), "w", format="mp4", options={"fflags": "+bitexact"})
-    stream = self._container.add_stream("libx264", rate=Fraction(FPS), options={"crf": str(crf), "preset": "veryfast"})
+    options = {"crf": str(crf), "preset": "veryfast", **SAME_BYTES}
+    stream = self._container.add_stream("libx264", rate=Fraction(FPS), options=options)
     stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-    stream.codec_context.thread_count = 1
     self._stream = stream
 
   def write(self, image: np.ndarray) -> None:
@@ -41,6 +43,8 @@ class VideoWriter:
     """Flushes the encoder and gives the file its name."""
     self._container.mux(self._stream.encode(None))
     self._container.close()
+    with open(self._partial, "rb") as file:
+      os.fsync(file.fileno())  # a name without its bytes would be kept for ever
     self._partial.replace(self.path)
 
   def abandon(self) -> None:

@@ -14,6 +14,7 @@ import av
 import cv2
 import numpy as np
 
+from data_pipelines.video.x264 import SAME_BYTES
 from dfdetect_jax.errors import UserError
 
 # name -> parameter at levels 1…5
@@ -169,7 +170,7 @@ def _compressed(frames: Frames, crf: int, rate: float) -> Iterator[np.ndarray]:
 
 
 def h264(frames: Frames, crf: int, rate: float) -> tuple[tuple[int, int], int, bytes]:
-  """Encodes frames by libx264 at a constant rate factor (preset medium, 4:2:0, one thread: it decides on the bytes).
+  """Encodes frames by libx264 at a constant rate factor (preset medium, 4:2:0, `SAME_BYTES`).
 
   Returns:
     Height and width, number of frames, and the MP4 file.
@@ -181,7 +182,7 @@ def h264(frames: Frames, crf: int, rate: float) -> tuple[tuple[int, int], int, b
       if not count:
         size = frame.shape[:2]
         exact = fractions.Fraction(rate or 25).limit_denominator(1001)
-        options = {"crf": str(crf), "preset": "medium", "threads": "1"}
+        options = {"crf": str(crf), "preset": "medium", **SAME_BYTES}
         encoder = container.add_stream("libx264", rate=exact, options=options)
         # 4:2:0 wants even sides: a last row or column is repeated, and cut off again after decoding.
         encoder.height, encoder.width = size[0] + size[0] % 2, size[1] + size[1] % 2

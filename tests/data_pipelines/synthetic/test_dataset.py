@@ -1,7 +1,9 @@
 """The generated dataset on disk: FaceForensics++'s layout, determinism, resuming, and the command line."""
 
 import json
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -16,6 +18,7 @@ from data_pipelines.synthetic.__main__ import main
 from data_pipelines.synthetic.dataset import Settings, draw_pairs, make_dataset
 from data_pipelines.synthetic.forgeries import MANIPULATIONS
 from data_pipelines.synthetic.rendering import frame_size, render
+from data_pipelines.synthetic.video_writer import VideoWriter
 from data_pipelines.video.decode import read_frames
 from dfdetect_jax.errors import UserError
 
@@ -120,6 +123,36 @@ def test_failure_leaves_no_half_video(tmp_path, monkeypatch):
   with pytest.raises(RuntimeError, match="died"):
     make_dataset(tmp_path / "data", TINY, workers=1, progress=False)
   assert not list((tmp_path / "data").rglob("*.mp4*"))
+
+
+def test_what_a_killed_run_left_is_swept(root, tmp_path):
+  """Guards a restart after a kill: half a file is neither kept nor left lying."""
+  data = pathlib.Path(shutil.copytree(root, tmp_path / "data"))
+  video = next(data.rglob("c40/videos/*.mp4"))
+  video.unlink()
+  video.with_name(f"{video.name}.4194304.partial").write_bytes(b"half a video")
+  assert make_dataset(data, TINY, workers=1, progress=False).written == 1
+  assert files(data) == files(root)
+
+
+def test_two_processes_that_write_one_video_both_write_it_whole(tmp_path, monkeypatch):
+  """Guards a worker that outlives its parent beside one that was started again: each has a file of its own."""
+  frames = np.random.default_rng(0).integers(0, 256, (3, 96, 120, 3), np.uint8)
+  path = tmp_path / "v.mp4"
+  monkeypatch.setattr(os, "getpid", lambda: 4194304)
+  survivor = VideoWriter(path, 40, 96, 120)
+  monkeypatch.undo()
+  again = VideoWriter(path, 40, 96, 120)
+  for writer in (survivor, again):
+    writer.write(frames[0])
+  for frame in frames[1:]:
+    survivor.write(frame)
+    again.write(frame)
+  assert not path.exists()
+  again.finish()
+  whole = path.read_bytes()
+  survivor.finish()
+  assert path.read_bytes() == whole and len(list(read_frames(path))) == 3 and len(list(tmp_path.iterdir())) == 1
 
 
 def test_other_settings_are_refused(root):
