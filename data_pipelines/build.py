@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from data_pipelines.building import duplicates, finish, plan, retry
-from data_pipelines.building.listing import by_reason, only_named, restricted, summary_of_listing
+from data_pipelines.building.listing import by_reason, only_named, restricted, summary_of_listing, writable
 from data_pipelines.building.plan import Settings, Unit
 from data_pipelines.building.pool import Pool, pin_to_one_cpu_thread
 from data_pipelines.building.unit import Job, versions
@@ -190,7 +190,7 @@ def listing_of(args: argparse.Namespace, settings: Settings) -> Listing:
       and (not options.manipulations or not video.label or video.manipulation in options.manipulations)
     )
 
-  listing = restricted(listing, wanted)
+  listing = restricted(writable(listing), wanted)
   if args.only:
     listing = only_named(listing, Wanted(args.only), source_root(args))
   twice = [name for name, n in collections.Counter(video.video_id for video in listing.videos).items() if n > 1]

@@ -6,9 +6,28 @@ from collections.abc import Callable
 
 from data_pipelines.building.plan import relative_path
 from data_pipelines.sources import Listing, Video
+from data_pipelines.sources.layout import printable
 from data_pipelines.sources.lists import Wanted
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import SPLITS
+
+
+def writable(listing: Listing) -> Listing:
+  """The listing with every name in a form that can be written and printed; only a video's path stays the file's own."""
+
+  def named(video: Video) -> Video:
+    return dataclasses.replace(video, **{name: printable(getattr(video, name)) for name in _NAMES})
+
+  return dataclasses.replace(
+    listing,
+    videos=list(map(named, listing.videos)),
+    missing=[(printable(path), reason) for path, reason in listing.missing],
+    absent={printable(path): named(video) for path, video in listing.absent.items()},
+    omitted=[(printable(path), reason) for path, reason in listing.omitted],
+  )
+
+
+_NAMES = ("video_id", "dataset", "manipulation", "pair", "identity", "boxes_from")
 
 
 def restricted(listing: Listing, wanted: Callable[[Video], bool]) -> Listing:

@@ -14,6 +14,7 @@ import pathlib
 from data_pipelines.building.shards import file_sha256
 from data_pipelines.faces.face_tracks import FaceOptions
 from data_pipelines.sources import Listing, Video
+from data_pipelines.sources.layout import printable
 from data_pipelines.video.encoding import Encoding
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import damaged, read_json, sealed
@@ -229,9 +230,9 @@ def _fingerprint(listing: Listing, root: str) -> str:
 
 
 def relative_path(path: str, root: str) -> str:
-  """A video's path relative to the source's root, as it is where it lies elsewhere."""
+  """A video's path relative to the source's root, as it is where it lies elsewhere, in a form that can be written."""
   inside = os.path.relpath(path, root) if root else path
-  return path if inside.startswith("..") else pathlib.PurePath(inside).as_posix()
+  return printable(path if inside.startswith("..") else pathlib.PurePath(inside).as_posix())
 
 
 def _file_identity(path: str) -> str:

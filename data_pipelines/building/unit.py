@@ -15,6 +15,7 @@ from data_pipelines.building.plan import WORK_FOLDER, Settings, Unit, relative_p
 from data_pipelines.faces import cropped, face_tracks
 from data_pipelines.faces.detectors.detector import Detector
 from data_pipelines.sources import Video
+from data_pipelines.sources.layout import printable
 from data_pipelines.video import distortions
 from data_pipelines.video.decode import BrokenVideo
 from dfdetect_jax import __version__
@@ -164,7 +165,7 @@ def _reason(error: Exception) -> str:
     raise error
   else:
     text = f"unexpected {type(error).__name__}: {error}"
-  return " ".join(text.split())
+  return printable(" ".join(text.split()))
 
 
 def _failure(video: Video, where: str, reason: str) -> Failure:

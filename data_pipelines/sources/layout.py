@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -100,6 +101,12 @@ def require_inside(name: str, where: pathlib.Path) -> None:
   pure = pathlib.PurePath(name)
   if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in name:
     raise UserError(f"{where}: '{name}' is not the name of a video below the dataset's folder.")
+
+
+def printable(name: str) -> str:
+  """A file's name as a line of text: bytes that are no UTF-8 and control characters are escaped, all else stays."""
+  text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+  return re.sub(r"[\x00-\x1f\x7f]", lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def held_out(key: str, share: float = VAL_SHARE) -> bool:

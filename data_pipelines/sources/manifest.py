@@ -6,6 +6,7 @@ Columns `path,label,split`, and where known `video_id,manipulation,compression,p
 """
 
 import csv
+import os
 import pathlib
 
 from data_pipelines.sources import Listing, Video
@@ -39,7 +40,7 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
   for line, row in rows:
     where = f"{file}, line {line}"
     path, label, split = (row[name] for name in REQUIRED)
-    if "\\" in path and not (root / path).exists():  # written on Windows
+    if "\\" in path and not os.path.exists(root / path):  # written on Windows
       path = normal(path)
     if not path:
       raise UserError(f"{where}: the path is empty.")
@@ -73,7 +74,7 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
       identity=row.get("identity", ""),
       extra={key: value for key, value in row.items() if key not in (*REQUIRED, *OPTIONAL)},
     )
-    if (root / path).exists():
+    if os.path.exists(root / path):  # a name too long is none
       listing.videos.append(video)
     else:
       listing.miss(path, "no such file", video)
