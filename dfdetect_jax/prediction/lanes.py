@@ -7,7 +7,6 @@ from dfdetect_jax.prediction.style import esc
 from dfdetect_jax.prediction.timeline import steps
 from dfdetect_jax.prediction.verdict import TrackScore, VideoVerdict
 
-MOST_MARKS = 400  # of a lane: about one for each two pixels
 _WIDE, _HIGH = 1000, 100  # units of a drawing, stretched to whatever there is
 
 
@@ -16,12 +15,13 @@ def verdict_of(score: float, verdict: VideoVerdict) -> str:
   return "fake" if score > verdict.upper else "real" if score <= verdict.lower else "undecided"
 
 
-def lane(track: TrackScore, verdict: VideoVerdict) -> str:
-  """A face's scores over the whole video: height is the score, the shaded band is undecided."""
+def lane(track: TrackScore, verdict: VideoVerdict, most: int = 400) -> str:
+  """A face's scores over the whole video, in at most so many marks: height is the score, the band is undecided."""
   seconds = max(verdict.seconds, track.end_second, 1e-3)
   x = lambda second: round(_WIDE * second / seconds, 2)  # noqa: E731
   y = lambda score: round(_HIGH * (1 - score), 2)  # noqa: E731
-  marks, clips = binned(steps(track), seconds)
+  scores = steps(track)
+  marks, clips = binned(scores, seconds, most)
   drawn = [
     f'<rect x="{x(track.start_second)}" width="{x(track.end_second - track.start_second)}" height="{_HIGH}" '
     'fill="var(--paper)" stroke="var(--line)" vector-effect="non-scaling-stroke"/>',
@@ -33,7 +33,7 @@ def lane(track: TrackScore, verdict: VideoVerdict) -> str:
       f'<path d="M{x(start)} {y(score)}H{x(end)}" stroke="var(--{verdict_of(score, verdict)})" '
       f'stroke-width="{5 if counts else 3}" vector-effect="non-scaling-stroke"><title>{esc(told)}</title></path>'
     )
-  highest = max(steps(track), key=lambda mark: mark[2])
+  highest = max(scores, key=lambda mark: mark[2])
   label = (
     f"Face {track.track}: score {track.score:.3f} over {len(track.clips)} clips; highest {highest[2]:.3f} at "
     f"{highest[0]:.2f} s of {seconds:.2f} s"
@@ -47,7 +47,7 @@ def lane(track: TrackScore, verdict: VideoVerdict) -> str:
   )
 
 
-def binned(marks: list[tuple], seconds: float, most: int = MOST_MARKS) -> tuple[list[tuple], int]:
+def binned(marks: list[tuple], seconds: float, most: int) -> tuple[list[tuple], int]:
   """Few enough marks to be seen: of each stretch of time the highest score.
 
   Args:

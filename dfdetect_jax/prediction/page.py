@@ -1,5 +1,6 @@
 """The page about one video: what is said, where, when and why, what was not looked at, and what it rests on."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from dfdetect_jax.prediction.about import About
@@ -11,6 +12,8 @@ from dfdetect_jax.prediction.verdict import TrackScore, VideoVerdict, shown
 MOST_BYTES = 1_900_000  # of a page
 MOST_CLIPS = 12
 MOST_ROWS = 400  # of a table of clips
+MOST_FACES = 60
+MOST_MARKS = 4000  # in all lanes together
 WORDS = {"fake": "FAKE", "real": "REAL", "undecided": "UNDECIDED", "failed": "NOT JUDGED"}
 
 
@@ -98,7 +101,11 @@ def _faces(verdict: VideoVerdict) -> list[str]:
     '<p class="soft">Height is the score, from 0 (real, below) to 1 (fake, above), at the time at which the frames are '
     "shown; dashed: the threshold; shaded: undecided. Thick marks decide, thin ones show.</p>"
   )
-  for track in verdict.tracks:
+  drawn = sorted(verdict.tracks, key=lambda t: (t.weight == 0, -t.score))[:MOST_FACES]
+  left = len(verdict.tracks) - len(drawn)
+  if left:
+    parts.append(f'<p class="notice">{left} more faces, of lower scores or too short to decide, are not drawn.</p>')
+  for track in sorted(drawn, key=lambda t: t.track):
     decides = "" if track.weight else ", too short to decide"
     share = f", weight {track.weight:.2f}" if 0 < track.weight < 1 else ""
     of = verdict_of(track.score, verdict)
@@ -106,7 +113,7 @@ def _faces(verdict: VideoVerdict) -> list[str]:
     parts.append(
       f'<section class="face"><img alt="Face {track.track}" src="{track.face}"><div><h3>Face {track.track}: '
       f'<span class="{of}">{track.score:.3f} {of}</span><span class="soft">, {when}</span></h3>'
-      f"{lane(track, verdict)}</div></section>"
+      f"{lane(track, verdict, min(400, MOST_MARKS // len(drawn)))}</div></section>"
     )
   return parts
 
@@ -168,21 +175,20 @@ def _unscored(verdict: VideoVerdict) -> list[str]:
 
 
 def _tables(verdict: VideoVerdict) -> list[str]:
+  total = sum(len(track.clips) for track in verdict.tracks)
   rows = []
-  for track in verdict.tracks:
-    for clip in track.clips:
-      box = ", ".join(f"{v:.0f}" for v in clip.box)
-      rows.append(
-        f"<tr><td>{track.track}</td><td>{clip.start_second:.2f}</td><td>{clip.end_second:.2f}</td><td>{clip.score:.3f}"
-        f"</td><td>{'decides' if clip.counts and track.weight else 'shown'}</td><td>{box}</td></tr>"
-      )
-  more = f"<p>… and {len(rows) - MOST_ROWS} more: --csv and --json have them all.</p>" if len(rows) > MOST_ROWS else ""
-  head = "".join(
-    f"<th>{h}</th>" for h in ("face", "from [s]", "to [s]", "score", "", "face's box x1, y1, x2, y2 [pixels]")
-  )
+  for track, clip in itertools.islice(((t, c) for t in verdict.tracks for c in t.clips), MOST_ROWS):
+    box = ", ".join(f"{v:.0f}" for v in clip.box)
+    rows.append(
+      f"<tr><td>{track.track}</td><td>{clip.start_second:.2f}</td><td>{clip.end_second:.2f}</td><td>{clip.score:.3f}"
+      f"</td><td>{'decides' if clip.counts and track.weight else 'shown'}</td><td>{box}</td></tr>"
+    )
+  more = f"<p>… and {total - len(rows)} more: --csv and --json have them all.</p>" if total > len(rows) else ""
+  names = ("face", "from [s]", "to [s]", "score", "", "face's box x1, y1, x2, y2 [pixels]")
+  head = "".join(f"<th>{name}</th>" for name in names)
   return [
-    f"<details><summary>All {len(rows)} scored clips</summary><div class=wide><table><thead><tr>{head}</tr></thead>"
-    f"<tbody>{''.join(rows[:MOST_ROWS])}</tbody></table></div>{more}</details>"
+    f'<details><summary>All {total} scored clips</summary><div class="wide"><table><thead><tr>{head}</tr></thead>'
+    f"<tbody>{''.join(rows)}</tbody></table></div>{more}</details>"
   ]
 
 

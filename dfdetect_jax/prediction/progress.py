@@ -63,4 +63,10 @@ class Told:
 
   def close(self) -> None:
     """See `Progress`."""
+    passed = self._bar.format_dict
+    if not self._bar.disable and self._bar.n:
+      rate = self._bar.n / max(passed["elapsed"], 1e-3)
+      self._bar.clear()
+      print(f"{self._bar.desc}: {self._bar.n} frames in {passed['elapsed']:.1f} s ({rate:.0f}/s)", file=sys.stderr)
     self._bar.close()
+    self._bar = tqdm.tqdm(disable=True)

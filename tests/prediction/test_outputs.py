@@ -10,18 +10,26 @@ import numpy as np
 import pytest
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation.calibration import Reliability, validate
+from dfdetect_jax.evaluation.calibration import Decision, Reliability, validate
 from dfdetect_jax.evaluation.scores import VideoScore
 from dfdetect_jax.prediction import program
-from dfdetect_jax.prediction.about import describe_training
+from dfdetect_jax.prediction.about import About, describe_training
 from dfdetect_jax.prediction.clips import Dense
-from dfdetect_jax.prediction.evidence import Evidence
+from dfdetect_jax.prediction.evidence import Evidence, ShownClip
 from dfdetect_jax.prediction.judge import judge
 from dfdetect_jax.prediction.lanes import binned
 from dfdetect_jax.prediction.listing import find_videos
 from dfdetect_jax.prediction.names import output_name
-from dfdetect_jax.prediction.verdict import VideoVerdict
+from dfdetect_jax.prediction.page import verdict_page
+from dfdetect_jax.prediction.pictures import data_uri
+from dfdetect_jax.prediction.verdict import ClipScore, TrackScore, VideoVerdict
 from dfdetect_jax.runs.trained_videos import TrainedVideo
+
+ABOUT = About(
+  workdir="runs/toy", method="toy", step=20, weights="teacher", checkpoint="", trained_on="3 videos", reliability=
+  Reliability(), decision=Decision(threshold=0.5, lower=0.4, upper=0.6, temperature=None, origin="for a test"),
+  over_tracks="max", dense=Dense(), rows=(("model", "toy"), ("faces", "squares")),
+)  # fmt: skip
 
 
 class Page(html.parser.HTMLParser):
@@ -102,6 +110,28 @@ def test_many_marks_become_few_and_keep_the_highest():
   assert len(few) == 100 and merged == 50
   np.testing.assert_array_equal([m[2] for m in few], scores.reshape(100, 50).max(axis=1))
   assert few[3][:2] == (15.0, 20.0)
+
+
+def test_a_page_stays_small():
+  """Guards the size of a page: forty faces for an hour, with pictures that do not compress, in less than 2 MB."""
+  rng = np.random.default_rng(0)
+  noise = lambda *shape: data_uri(rng.integers(0, 255, (*shape, 3)).astype(np.uint8))  # noqa: E731
+  face, strip, key_frame = noise(96, 96), noise(96, 16 * 96), noise(270, 480)
+  tracks, shown = [], {}
+  for n in range(40):
+    clips = tuple(
+      ClipScore(first_frame=112 * i, last_frame=112 * i + 15, start_second=4.5 * i, end_second=4.5 * i + 0.6,
+                score=float(s), counts=False, box=(1.0, 2.0, 3.0, 4.0))
+      for i, s in enumerate(rng.uniform(size=800))
+    )  # fmt: skip
+    tracks.append(TrackScore(track=n + 1, first_frame=0, frames=90_000, start_second=0.0, end_second=3600.0, score=0.5,
+                             weight=1.0, clips=clips, face=face))  # fmt: skip
+    shown[n + 1] = [ShownClip(first_frame=112 * i, last_frame=112 * i + 15, score=0.5, frames=16, box=(0, 0, 1, 1),
+                              strip=strip, key_frame=key_frame) for i in range(2)]  # fmt: skip
+  verdict = VideoVerdict(path="v", verdict="real", score=0.4, tracks=tuple(tracks), seconds=3600.0)
+  page = verdict_page(verdict, ABOUT, shown)
+  assert len(page.encode()) < 2e6
+  assert page.count("<section") == 40 and page.count("<path") > 3000 and 'class="strip"' in page
 
 
 def test_evidence_is_the_highest_clips_of_each_face(toy_judge, film):
