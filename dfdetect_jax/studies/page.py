@@ -13,6 +13,7 @@ from dfdetect_jax.evaluation.document import Block, Cell, Heading, Items, Paragr
 from dfdetect_jax.evaluation.provenance import read_provenance
 from dfdetect_jax.folders import write_whole
 from dfdetect_jax.runs.provenance import PROVENANCE_FILE, read_json
+from dfdetect_jax.studies import networks
 from dfdetect_jax.studies.collect import Figure, Origin
 from dfdetect_jax.studies.demo import DISCLAIMER
 from dfdetect_jax.studies.picture import picture
@@ -200,6 +201,7 @@ def _origins(measured: Sequence[Figure], output: pathlib.Path) -> Table:
 
 def _trainings(own: Sequence[Figure], settings: Settings, output: pathlib.Path) -> Table:
   recipes = {recipe.name: recipe for figure in own for recipe, _ in settings.parts(figure.cell)}
+  sizes = networks.sizes(recipes.values(), settings.workdir)
   rows = []
   for recipe in recipes.values():
     fields = ", ".join(flag.removeprefix("--config.") for flag in recipe.flags(shown=True)[1:])
@@ -209,8 +211,9 @@ def _trainings(own: Sequence[Figure], settings: Settings, output: pathlib.Path) 
       if folder.exists():
         seeds.append(Cell(f"seed {seed}", _computed(folder), _url(folder, output)))
     runs = tuple(seeds) or Cell("not run", kind="missing")
-    rows.append([recipe.name, Cell(recipe.shown, fields), runs])
-  return Table(["training", "config", "runs"], rows, figures=False)
+    network = str(sizes[recipe.name]) if recipe.name in sizes else "unknown"
+    rows.append([recipe.name, Cell(recipe.shown, fields), network, runs])
+  return Table(["training", "config", "network", "runs"], rows, figures=False)
 
 
 def _computed(folder: pathlib.Path) -> str:

@@ -1,7 +1,8 @@
 """The tables of ST-ILIF (Zhang et al., "Spatiotemporal Inconsistency Learning and Interactive Fusion for Deepfake Video
 Detection", ACM TOMM 2024): 2-8, 10 and 11.
 
-Tables 1 (quality of FF++'s videos) and 9 (parameters of backbones) show nothing that a training measures. Celeb-DF is
+Table 1 (quality of FF++'s videos) shows nothing that a network decides; what Table 9 shows (parameters and operations)
+stands in every page's list of trainings. Celeb-DF is
 Celeb-DF-v2: the paper counts 5,639 forgeries. Assumed:
 - Table 5 has a network for each manipulation and compression. It can't be Table 4's one network for all four: if that
   misjudged r real videos, Table 5's c23 accuracies would make 24 - 3 r mistakes among all 700, and Table 4's make 19.
@@ -44,6 +45,10 @@ SCAN_NOTE = (
 ACCURACIES = (
   "The table's caption says AUC, the text of its section video-level accuracy, and the values are multiples of 1/{}, "
   "the number of test videos: they are compared with accuracies, and AUC is measured beside them."
+)
+SIZE_NOTE = (
+  "Table 9 gives ST-ILIF 11.7 M parameters and 1.8 GFLOPs. Those are ResNet-18's, with its classifier and counting a "
+  "multiplication and an addition as one; the list of trainings below has what this network comes to."
 )
 DF_RAND_NOTES = (
   "std/rand is read as the forgeries of DeeperForensics-1.0 at random levels of distortion alone.",
@@ -154,6 +159,7 @@ STUDIES = (
     ),
     (
       SCAN_NOTE,
+      SIZE_NOTE,
       ACCURACIES.format(280),
       "C3D on c23 FS: 91.97 is no multiple of 1/280; DIL's Table 1 has 91.79 (two digits swapped).",
       "Long-Distance Attention on c23 FS: 98.58 is no multiple of 1/280 either; 276 of 280 are 98.57.",
