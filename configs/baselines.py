@@ -1,4 +1,4 @@
-"""Baselines of the papers' tables: ResNet-18, ResNet-50 and Xception on single frames, I3D on ResNet-50.
+"""Baselines of the papers' tables: ResNet-18, ResNet-50 and Xception on single frames, I3D on ResNet-50; and GenD.
 
   python -m dfdetect_jax.interop.convert --method=baselines --variant=resnet50 --from=resnet50.pth --to=weights/resnet50
   python -m dfdetect_jax.train --config=configs/baselines.py:resnet50 --workdir=runs/resnet50 --data=shards/ffpp_c23 \\
@@ -13,10 +13,14 @@ each video at batch 32, or of four clips of 16 frames at batch 16. FTCN has its 
 ViViT-style 1:1 encoder is `configs/dip.py:table5_vivit`. Not yet reproduced here: nobody may ship FF++. What was
 measured is in the README.
 
+`gend` is today's strongest simple recipe (Yermakov et al., WACV 2026): CLIP's ViT-L/14 on frames, its LayerNorms alone
+trained, on pairs of a real and a forged frame (published AUC on Celeb-DF-v2 about 96 %). Its batch size, 64 pairs, and
+number of passes are our decisions.
+
 Variants (`--config=configs/baselines.py:NAME`): `resnet50` (the default), `resnet18`, `xception`,
-`xception_leave_one_out` (validates after epochs of three manipulations), `i3d_r50`, and of each `NAME_small` (64 px,
-minutes on a CPU) and `NAME_test` (seconds); `small` and `test` are those of ResNet-18. `reals`, `small_reals` and
-`test_reals` learn from real videos alone.
+`xception_leave_one_out` (validates after epochs of three manipulations), `i3d_r50`, `gend`, and of each `NAME_small`
+(64 px, minutes on a CPU) and `NAME_test` (seconds); `small` and `test` are those of ResNet-18. `reals`, `small_reals`
+and `test_reals` learn from real videos alone, and so does `gend_reals`.
 """
 
 from dfdetect_jax.runs.config import base_config, reals_variants, variant
@@ -30,6 +34,13 @@ NETWORKS = {
   "i3d_r50": {
     "model.network": "i3d_r50", "clips.frames": 16, "clips.train_clips": 4, "clips.test_clips": 8, "batch_size": 16,
     "eval_every": 900, "checkpoint_every": 900, "eval_batch_size": 16,
+  },
+  "gend": {
+    "model.network": "gend", "clips.example": "pair", "batch_size": 64, "epochs": 4.0, "eval_every": 360,
+    "checkpoint_every": 360, "starts_from": "CLIP's ViT-L/14 (Hugging Face's or OpenAI's)",
+    "optimizer.learning_rate": 3e-4, "optimizer.final_factor": 1 / 30, "dtype": "bfloat16",
+    # LayerNorms and the head alone are trained.
+    "optimizer.rules": ((r"(.*/)?norm\w*/(scale|bias)|head/.*", 0.0, 1.0), (r".*", 0.0, 0.0)),
   },
 }  # fmt: skip
 SMALL = {
@@ -49,6 +60,11 @@ VARIANTS = {
 }
 # Three manipulations: an epoch is 32 frames of 720 real and 3 x 720 fake videos.
 VARIANTS["xception_leave_one_out"] = {**NETWORKS["xception"], "eval_every": 2880, "checkpoint_every": 2880}
+# A small ViT starts from nothing, so all of it is trained.
+for size in ("small", "test"):
+  VARIANTS[f"gend_{size}"] |= {
+    "model.vit": size, "model.tower": "timm", "dtype": "float32", "optimizer.rules": base_config().optimizer.rules,
+  }  # fmt: skip
 for size, middle in (("small", 2), ("test", 1)):
   VARIANTS[f"xception_{size}"] |= {"model.middle": middle}
   VARIANTS[f"xception_leave_one_out_{size}"] = VARIANTS[f"xception_{size}"]
@@ -57,6 +73,7 @@ VARIANTS["i3d_r50_test"] |= {"clips.frames": 4}
 VARIANTS["small"], VARIANTS["test"] = VARIANTS["resnet18_small"], VARIANTS["resnet18_test"]
 
 VARIANTS |= reals_variants(VARIANTS, batch_size=32)
+VARIANTS["gend_reals"] = {**NETWORKS["gend"], "forgeries": "self_made"}
 
 
 def get_config(arg: str | None = None):
@@ -64,14 +81,19 @@ def get_config(arg: str | None = None):
   config = base_config()
   config.method = "baselines"
   config.starts_from = "ImageNet's ResNet of its size (torchvision's), which I3D inflates"
-  config.model.network = "resnet50"  # or resnet18, xception, i3d_r50
+  config.model.network = "resnet50"  # or resnet18, xception, i3d_r50, gend
   config.model.width = 64  # channels of the stem
   config.model.middle = 8  # blocks of Xception's middle flow
+  config.model.vit = "l14"  # GenD's ViT: l14, b16, b32, small
+  config.model.tower = "clip"  # or timm: DINO's, DeiT's, augreg's
+  config.objective.alignment = 0.1  # GenD's α
+  config.objective.uniformity = 0.5  # and β
 
   config.augment.flip = (0.5,)
 
   config.clips.frames = 1  # a frame classifier learns from single frames; it takes any number
   config.clips.size = 224
+  config.clips.example = "clip"  # GenD: pair
   config.clips.train_clips = 32
   config.clips.test_clips = 32
 

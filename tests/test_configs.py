@@ -14,7 +14,7 @@ FILES = sorted(
   path.stem for path in (pathlib.Path(__file__).parent.parent / "configs").glob("*.py") if path.stem != "__init__"
 )
 # A method's clip is `clip`; a triplet's clips are named by their parts (see ClipSpec).
-CLIPS = {"clip": ("clip",), "triplet": ("anchor", "positive", "negative", "forged")}
+CLIPS = {"clip": ("clip",), "pair": ("clip",), "triplet": ("anchor", "positive", "negative", "forged")}
 
 
 def module(name):
@@ -39,7 +39,7 @@ def trace(config):
   state = {name: tree for name, tree in variables.items() if name != "params"}
   assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
   example = {name: jax.ShapeDtypeStruct((batch, *spec.shape(train=True)), jnp.uint8) for name in CLIPS[spec.example]}
-  if spec.example == "clip":
+  if spec.example != "triplet":
     example["label"] = jax.ShapeDtypeStruct((batch,), jnp.int32)
   teacher = params if method.ema_decay is not None else None
 

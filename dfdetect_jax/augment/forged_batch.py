@@ -63,6 +63,13 @@ def forged_batch(key: jax.Array, batch: Mapping[str, jax.Array], options: SelfBl
   return {name: piece.reshape(batch[name].shape) for name, piece in zip(real + forged, pieces, strict=True)}
 
 
+def side_by_side(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+  """A batch of pairs, `clip` real and `given` forged, as `forged_batch` gives them: in turn, with `label`."""
+  both = jnp.stack([batch["clip"], batch["given"]], axis=1)
+  count = both.shape[0]
+  return {"clip": both.reshape(2 * count, *both.shape[2:]), "label": jnp.tile(jnp.array([0, 1], jnp.int32), count)}
+
+
 def forgeries(keys: jax.Array, clips: jax.Array, landmarks: jax.Array, options: SelfBlending) -> Forgery:
   """`self_blending.forge` of each row, with the next row's clip as the other one.
 

@@ -13,7 +13,7 @@ from dfdetect_jax.schema import Track
 
 SOURCES = ("given", "self_made", "both")
 # Clips of an example that may be forged on the device, by kind of example.
-FORGED = {"clip": ("clip",), "triplet": ("negative", "forged")}
+FORGED = {"clip": ("clip",), "pair": ("clip",), "triplet": ("negative", "forged")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +69,10 @@ class Forgeries:
     clip = jax.ShapeDtypeStruct((size, *shape), jnp.uint8)
     names = ("anchor", "positive", "negative", "forged") if spec.example == "triplet" else ("clip",)
     shapes = dict.fromkeys(names, clip)
+    if spec.example == "pair" and self.source != "self_made":
+      shapes |= {"given": clip}
     if not self.makes():
-      return shapes if len(names) > 1 else shapes | {"label": jax.ShapeDtypeStruct((size,), jnp.int32)}
+      return shapes if len(shapes) > 1 else shapes | {"label": jax.ShapeDtypeStruct((size,), jnp.int32)}
     points = jax.ShapeDtypeStruct((size, *shape[:-3], self.landmarks, 2), jnp.float32)
     shapes |= {LANDMARKS_OF + name: points for name in FORGED[spec.example]}
     if self.source == "both":

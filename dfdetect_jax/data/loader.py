@@ -52,7 +52,7 @@ def examples(
 ) -> list[tuple[Track, tuple[Track, ...]]]:
   """The examples of one epoch before any random draw: (track, its forgeries), `spec.train_clips` of each.
 
-  For `clip` examples every track is one and has no forgeries beside it. For `triplet` examples every real track is one,
+  For `clip` examples every track is one and has no forgeries beside it. For the others every real track is one,
   beside it the tracks of the forgeries made of it (same `pair`, and same compression where they know it). Where
   forgeries are made, the examples of either kind are the real tracks: beside them are given forgeries or, where all
   are to be made, none.
@@ -91,7 +91,7 @@ def examples(
     raise UserError(
       f"nothing to train on: the training split holds {len(tracks)} face tracks of at least {spec.frames} frames, "
       f"{kinds} videos only; this method needs real and fake ones"
-      + (" that share a 'pair'" if spec.example == "triplet" else "")
+      + (" that share a 'pair'" if spec.example != "clip" else "")
       + ". With real videos alone, config.forgeries=self_made makes the forgeries."
     )
   return [e for e in made for _ in range(spec.train_clips)]
@@ -111,10 +111,10 @@ class _Draw:
     forge = source == "self_made" or (source == "both" and (not forgeries or bool(rng.integers(2))))
     draw = lambda t: Clip(t, tuple(train_starts(self.spec, t.frames, rng).tolist()), forge)  # noqa: E731
     clip = draw(track)
-    if self.spec.example == "clip" and source != "both":
+    if source == "self_made" and self.spec.example != "triplet" or source == "given" and self.spec.example == "clip":
       return {"clip": clip}
     forged = track if forge else forgeries[int(rng.integers(len(forgeries)))]
-    if self.spec.example == "clip":
+    if self.spec.example != "triplet":
       return {"clip": clip, "given": clip if forge else draw(forged)}
     return {"anchor": clip, "positive": draw(track), "negative": draw(forged), "forged": draw(forged)}
 
@@ -152,7 +152,7 @@ class _Read:
       arrays |= {LANDMARKS_OF + name: self.landmarks(planned[name]) for name in forged}
       if self.forgeries.source == "both":
         arrays["forge"] = np.bool_(planned[forged[0]].forge)
-    elif "clip" in planned:
+    elif len(planned) == 1:
       arrays["label"] = np.int32(planned["clip"].track.label)
     return arrays
 

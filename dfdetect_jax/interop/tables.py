@@ -4,7 +4,7 @@ import dataclasses
 
 import ml_collections
 
-from dfdetect_jax.interop import ftcn, resnet, vit, xception
+from dfdetect_jax.interop import clip, ftcn, resnet, vit, xception
 from dfdetect_jax.interop.table import Table
 
 
@@ -23,6 +23,8 @@ def tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
     return (_for_branches(ftcn.table()), _for_branches(resnet.ftcn()))
   if config.method == "baselines" and model.network == "xception":
     return (xception.table(),)
+  if config.method == "baselines" and model.network == "gend":
+    return (clip.table(model.tower),)
   if config.method == "baselines":
     return (resnet.i3d() if model.network == "i3d_r50" else resnet.table("torchvision ResNet", "resnet/"),)
   return ()

@@ -78,17 +78,21 @@ class SelfAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-  """Linear → exact GELU → Linear, with dropout after each; `[..., E]` to the same shape."""
+  """Linear → exact GELU → Linear, with dropout after each; `[..., E]` to the same shape.
+
+  CLIP's `quick_gelu` is x·σ(1.702 x).
+  """
 
   hidden: int
   dropout: float = 0.0
   dtype: Dtype = jnp.float32
+  activation: str = "gelu"
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     width = x.shape[-1]
     x = nn.Dense(self.hidden, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc1")(x)
-    x = nn.gelu(x, approximate=False)
+    x = x * nn.sigmoid(1.702 * x) if self.activation == "quick_gelu" else nn.gelu(x, approximate=False)
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
     x = nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc2")(x)
     return nn.Dropout(self.dropout, deterministic=not train)(x)
@@ -101,6 +105,7 @@ class Block(nn.Module):
     heads, qkv_bias, dropout, out_init, dtype: see `SelfAttention`.
     mlp: hidden width of the MLP.
     epsilon: of the LayerNorms (ViT: 1e-6, PyTorch's default: 1e-5).
+    activation: of the MLP, `gelu` or CLIP's `quick_gelu`.
   """
 
   heads: int
@@ -110,6 +115,7 @@ class Block(nn.Module):
   epsilon: float = 1e-6
   out_init: Callable = nn.initializers.xavier_uniform()
   dtype: Dtype = jnp.float32
+  activation: str = "gelu"
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -118,4 +124,4 @@ class Block(nn.Module):
     y = SelfAttention(self.heads, self.qkv_bias, self.dropout, self.out_init, self.dtype, name="attention")(y, train)
     x = x + y
     y = LayerNorm(epsilon=self.epsilon, name="norm2")(x)
-    return x + Mlp(self.mlp, self.dropout, self.dtype, name="mlp")(y, train)
+    return x + Mlp(self.mlp, self.dropout, self.dtype, self.activation, name="mlp")(y, train)

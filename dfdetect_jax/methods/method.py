@@ -36,8 +36,9 @@ class ClipSpec:
     test_clips: clips spread evenly over a track at test; 0 means all windows that start `test_stride` frames apart.
     test_stride: distance of the windows in frames, where `test_clips` is 0.
     val_stride: the same while a run validates itself, which need not look at every window; 0 means as at test.
-    example: what a training example holds. `clip`: `clip` and `label`. `triplet`: `anchor` and `positive`, two clips
-      of one real video, and `negative` and `forged`, two clips of one forgery of it.
+    example: what a training example holds. `clip`: `clip` and `label`. `pair`: the same, of a real video and a forgery
+      of it side by side, so that a batch holds twice as many clips. `triplet`: `anchor` and `positive`, two clips of
+      one real video, and `negative` and `forged`, two clips of one forgery of it.
   """
 
   frames: int
@@ -55,8 +56,8 @@ class ClipSpec:
                         ("test_clips", 0), ("test_stride", 1), ("val_stride", 0)):  # fmt: skip
       if getattr(self, name) < least:
         raise UserError(f"clip spec: {name} is {getattr(self, name)}, it must be at least {least}.")
-    if self.example not in ("clip", "triplet"):
-      raise UserError(f"clip spec: example is '{self.example}', it must be 'clip' or 'triplet'.")
+    if self.example not in ("clip", "pair", "triplet"):
+      raise UserError(f"clip spec: example is '{self.example}', it must be 'clip', 'pair' or 'triplet'.")
 
   def for_validation(self) -> "ClipSpec":
     """The clips by which a run validates itself."""

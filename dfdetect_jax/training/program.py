@@ -9,7 +9,7 @@ import ml_collections
 import optax
 
 from dfdetect_jax import methods
-from dfdetect_jax.augment.forged_batch import forged_batch
+from dfdetect_jax.augment.forged_batch import forged_batch, side_by_side
 from dfdetect_jax.augment.self_blending import SelfBlending
 from dfdetect_jax.data.forgeries import Forgeries
 from dfdetect_jax.devices.mesh import batch_sharding, make_mesh, replicated, state_sharding
@@ -57,7 +57,8 @@ class Program:
     """Clips that a step looks at, over all devices."""
     if self.method.clip_spec.example == "triplet":
       return 4 * self.config.batch_size
-    return (2 if forgeries_of(self.config).makes() else 1) * self.config.batch_size
+    pairs = forgeries_of(self.config).makes() or self.method.clip_spec.example == "pair"
+    return (2 if pairs else 1) * self.config.batch_size
 
   def initial_state(self, variables: Any = None) -> TrainState:
     """The state before the first step, each part made where it belongs.
@@ -70,11 +71,14 @@ class Program:
 
   def step(self) -> StepFn:
     """The step as a pure function, the making of forgeries included."""
-    forging = SelfBlending(**self.config.forging)
-    return make_train_step(
-      self.method, self.optimizer, self.config.accumulate, skip_nonfinite=self.config.skip_nonfinite > 0,
-      prepare=(lambda key, batch: forged_batch(key, batch, forging)) if forgeries_of(self.config).makes() else None,
-    )  # fmt: skip
+    prepare = None
+    if forgeries_of(self.config).makes():
+      forging = SelfBlending(**self.config.forging)
+      prepare = lambda key, batch: forged_batch(key, batch, forging)  # noqa: E731
+    elif self.method.clip_spec.example == "pair":
+      prepare = lambda _, batch: side_by_side(batch)  # noqa: E731
+    skip = self.config.skip_nonfinite > 0
+    return make_train_step(self.method, self.optimizer, self.config.accumulate, skip, prepare)
 
   def compile_step(self) -> jax.stages.Compiled:
     """Compiles the step for these devices: (state, batch, key) -> (state, metrics), the old state donated.

@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 from jax.sharding import NamedSharding, PartitionSpec
 
+from dfdetect_jax.augment.forged_batch import side_by_side
 from dfdetect_jax.data import loader
 from dfdetect_jax.data.forgeries import Forgeries
 from dfdetect_jax.errors import UserError
@@ -274,3 +275,17 @@ def test_self_made_forgeries_need_reals_with_landmarks(toy_dataset):
     Forgeries("both", landmarks=68).choose(tracks)
   with pytest.raises(UserError, match="config.forgeries=self_made makes the forgeries"):
     loader.examples([t for t in tracks if not t.label], CLIP, "random")
+
+
+def test_pairs_of_given_forgeries(toy_dataset, rows, frames):
+  """Guards `pair` examples: a real clip and a clip of a forgery of the same pair, as the step is compiled for."""
+  spec = ClipSpec(frames=4, size=64, example="pair")
+  tracks = tracks_of(toy_dataset, "train")
+  [batch] = batches(toy_dataset, rows, spec, range(1))
+  assert {n: a.shape for n, a in batch.items()} == {n: s.shape for n, s in Forgeries().batch_shapes(spec, 8).items()}
+  for real, fake in zip(batch["clip"], batch["given"], strict=True):
+    real, fake = (owner(where(clip, frames["train"]), tracks) for clip in (real, fake))
+    assert (real.label, fake.label) == (0, 1) and real.pair == fake.pair
+  turned = side_by_side(batch)
+  np.testing.assert_array_equal(turned["clip"][1::2], batch["given"])
+  assert turned["label"].tolist() == [0, 1] * 8

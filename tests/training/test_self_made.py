@@ -68,10 +68,10 @@ def test_what_a_run_on_reals_says(toy_config, toy_dataset, reals):
   assert {t.label for t in given.tracks} == {0} and given.epoch == len(given.tracks) * spec.train_clips
 
 
-@pytest.mark.parametrize("example, clips", [("clip", 16), ("triplet", 32)])
+@pytest.mark.parametrize("example, clips", [("clip", 16), ("pair", 16), ("triplet", 32)])
 def test_the_step_is_traced_with_what_the_loader_gives(toy_config, example, clips):
   """Guards the shapes between loader, forging and objective, for both sources and the accumulated step."""
-  for source in ("self_made", "both"):
+  for source in ("self_made", "both", *(("given",) if example == "pair" else ())):
     config = override(toy_config, {"forgeries": source, "clips.example": example, "accumulate": 2})
     program = make_program(config, 1)
     assert program.clips_per_step == clips

@@ -1,6 +1,6 @@
-"""The networks that the papers compare with: ResNet-18, ResNet-50, Xception, I3D on ResNet-50.
+"""The networks that the papers compare with: ResNet-18, ResNet-50, Xception, I3D on ResNet-50; and GenD.
 
-Their objective is the plain one, binary cross-entropy on randomly flipped clips.
+Their objective but for GenD's is the plain one, binary cross-entropy on randomly flipped clips.
 """
 
 import jax.numpy as jnp
@@ -8,12 +8,14 @@ import ml_collections
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers import resnet
+from dfdetect_jax.methods.baselines import frame_vit
 from dfdetect_jax.methods.baselines.frame import FrameResNet
+from dfdetect_jax.methods.baselines.gend import GenD
 from dfdetect_jax.methods.baselines.i3d import I3D
 from dfdetect_jax.methods.baselines.xception import Xception
 from dfdetect_jax.methods.method import ClipSpec, Method
 
-NETWORKS = ("resnet18", "resnet50", "xception", "i3d_r50")
+NETWORKS = ("resnet18", "resnet50", "xception", "i3d_r50", "gend")
 
 
 def build(config: ml_collections.ConfigDict) -> Method:
@@ -35,6 +37,20 @@ def build(config: ml_collections.ConfigDict) -> Method:
     if spec.frames < 2:
       raise UserError(f"I3D halves the time axis: clips.frames is {spec.frames}, it must be at least 2.")
     model = I3D(**settings)
+  elif network == "gend":
+    return _gend(config, spec)
   else:
     raise UserError(f"there is no baseline '{network}'; model.network must be one of {', '.join(NETWORKS)}.")
   return Method(model=model, clip_spec=spec)
+
+
+def _gend(config: ml_collections.ConfigDict, spec: ClipSpec) -> GenD:
+  size, tower = config.model.vit, config.model.tower
+  for name, value, choices in (("vit", size, tuple(frame_vit.SIZES)), ("tower", tower, frame_vit.TOWERS)):
+    if value not in choices:
+      raise UserError(f"GenD: model.{name} is '{value}', it must be one of {', '.join(choices)}.")
+  settings = frame_vit.SIZES[size]
+  if spec.size % settings["patch"]:
+    raise UserError(f"GenD: clips of {spec.size} px cannot be cut into patches of {settings['patch']} px.")
+  model = frame_vit.FrameViT(**settings, tower=tower, remat=config.remat, dtype=jnp.dtype(config.dtype))
+  return GenD(model=model, clip_spec=spec, **config.objective)
