@@ -96,7 +96,8 @@ def parser() -> argparse.ArgumentParser:
   crops = p.add_argument_group("crops")
   crops.add_argument("--size", type=int, default=224, metavar="PIXELS", help="height and width (default: 224)")
   crops.add_argument("--margin", type=float, default=1.3, help="crop's side in face boxes (default: 1.3)")
-  crops.add_argument("--align", action="store_true", help="turn and scale each track upright by its five landmarks")
+  crops.add_argument("--align", nargs="?", const=True, default=False, choices=("ftcn",), help="turn and scale each "
+      "track upright by its five landmarks; =ftcn as FTCN's own weights expect it (ignores --margin)")  # fmt: skip
   crops.add_argument("--encoding", default="png", help="png, webp (lossless, smallest, slow) or jpeg:95 (default: png)")
 
   work = p.add_argument_group("work")

@@ -25,7 +25,7 @@ class FaceOptions:
   """How faces are followed and cut out.
 
   Attributes:
-    align: five-point similarity alignment instead of upright squares.
+    align: five-point similarity alignment instead of upright squares; "ftcn": that of FTCN's weights.
     size: height and width of the crops in pixels.
     margin: side of the crop in units of the face box's longer side.
     every: frames between key frames; the frames between are looked at only where the key frames disagree.
@@ -34,7 +34,7 @@ class FaceOptions:
     min_frames: shortest track worth keeping.
   """
 
-  align: bool = False
+  align: bool | str = False
   size: int = 224
   margin: float = 1.3
   every: int = 5
@@ -59,6 +59,7 @@ class FaceTrack:
     landmarks: float32 `[n, P, 2]` of the face in units of the crop's side (see `crop.landmarks_in_crop`), None if the
       detector gave none.
     notes: what of the video was left out, repeated or repaired (`decode.About.notes`), the same for all its tracks.
+    black: whether crops are black beyond the frame, instead of repeating its edge.
   """
 
   path: str
@@ -71,6 +72,7 @@ class FaceTrack:
   video_frames: int
   landmarks: np.ndarray | None = None
   notes: tuple[str, ...] = ()
+  black: bool = False
 
   @property
   def frames(self) -> int:
@@ -96,7 +98,7 @@ class FaceTrack:
     frames = (frame.image for frame in decode.read_frames(self.path, max_frames=self.first_frame + self.frames))
     for index, image in enumerate(change(frames)):
       if index >= self.first_frame:
-        yield crop.cut(image, self.transforms[done], self.size, samples)
+        yield crop.cut(image, self.transforms[done], self.size, samples, self.black)
         done += 1
     if done != self.frames:
       raise BrokenVideo(f"decodes to {done} frames of a track of {self.frames} the second time")
@@ -164,6 +166,7 @@ def _face_track(path: str, number: int, found: track.BoxTrack, scan: "_Scan", op
     video_frames=scan.frames,
     landmarks=None if points is None else crop.landmarks_in_crop(points, transforms, options.size),
     notes=tuple(scan.about.notes),
+    black=options.align == "ftcn",
   )
 
 

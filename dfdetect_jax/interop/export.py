@@ -52,7 +52,8 @@ def export(
     place = table.place(name.partition("/")[2]) if table else None
     arrays[place.key if place else name] = place.to_file(value) if place else value
   about = {"method": run.config.method, "keys": table.name if table else "own names", "step": str(run.step)}
-  about["normalisation"] = "imagenet"  # what our first layers see, whatever the weights once came from
+  # What our first layer sees, whatever the weights once came from.
+  about["normalisation"] = table.normalisation if table else "imagenet"
   seen, unknown = inherited_videos(source)
   if not unknown and (seen or read_conversion(source) is None):
     about[TRAINED] = format_trained_videos(seen)

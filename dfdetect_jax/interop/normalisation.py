@@ -1,6 +1,6 @@
 """The input normalisation that weights expect, folded into their first layer.
 
-Our networks see (x − m) / s with ImageNet's statistics m, s per channel (`layers.imagenet`). Weights that were trained
+Our networks see (x − m) / s, mostly with ImageNet's statistics m, s per channel (`layers.imagenet`). Weights that were trained
 on (x − m′) / s′ get a first layer that gives the same response:
 
     W′_c = (s_c / s′_c) · W_c,    b′ = b + Σ_c (m_c − m′_c) / s′_c · Σ_window W_c
@@ -46,11 +46,11 @@ def convention(
   Raises:
     UserError: the user asks for one that cannot be folded into this kind of network.
   """
-  own = about.get("normalisation") or ("imagenet" if any(key.startswith("params/") for key in keys) else "")
+  own = about.get("normalisation") or (table.normalisation if any(key.startswith("params/") for key in keys) else "")
   if own:
     found = own, "the file is of this project"
   elif not table.first_layer:
-    found = "imagenet", f"a {table.name} has no other"
+    found = table.normalisation, f"{table.name}: it has no other"
   elif told := _beside(source):
     found = told, f"{source.parent.name}/config.json says so"
   elif re.search(NAMED_IMAGENET, source.name.lower()):
@@ -95,12 +95,12 @@ def fold(arrays: Mapping[str, np.ndarray], table: Table, name: str) -> dict[str,
     table: says which layer is the first.
     name: convention of the arrays.
   """
-  if name == "imagenet" or not table.first_layer:
+  if name == table.normalisation or not table.first_layer:
     return dict(arrays)
   weight, bias = f"{table.first_layer}.weight", f"{table.first_layer}.bias"
   if weight not in arrays or bias not in arrays or arrays[weight].ndim < 2 or arrays[weight].shape[1] != 3:
     return dict(arrays)  # will be named as missing or misshaped
-  (mean, std), (m, s) = CONVENTIONS["imagenet"], CONVENTIONS[name]
+  (mean, std), (m, s) = CONVENTIONS[table.normalisation], CONVENTIONS[name]
   kernel = arrays[weight].astype(np.float64)
   window = kernel.reshape(*kernel.shape[:2], -1).sum(axis=2)  # [O, 3]
   scaled = kernel * (std / s).reshape(1, 3, *(1,) * (kernel.ndim - 2))

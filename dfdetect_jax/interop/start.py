@@ -158,8 +158,12 @@ def _fitting(
 ) -> tuple[dict[str, np.ndarray], transfer.Report]:
   """`transfer` onto a model of which only the shapes are there."""
   flat = names.shadows(names.flatten(shapes))
+  known = tables(config)
+  if known and not offered.keys() & flat.keys() and not any(t.place(n.partition("/")[2]) for t in known for n in flat):
+    # A variant without the part that such files know, as a row of an ablation may be: all of it is random, and named.
+    return flat, transfer.Report(f"{known[0].name}, of which this variant has no part", fresh=list(flat))
   try:
-    table = transfer.choose(offered, tables(config), flat)
+    table = transfer.choose(offered, known, flat)
   except UserError as error:
     raise UserError(f"the weights in {directory} (config.init) are not for {config.method}: {error}") from error
   values, report = transfer.transfer(offered, table, flat)

@@ -90,6 +90,7 @@ class Table:
     prepare: turns the file's arrays into those that `entries` describe, where a file cuts its parameters otherwise.
     export: whether weights are also written under these keys: each of our leaves must be an array of its own.
     first_layer: key of a first layer with a bias and without padding, into which a normalisation can be folded.
+    normalisation: of the inputs that our first layer sees (`interop.normalisation.CONVENTIONS`).
     fill: what stands in for a key that a file of fewer blocks lacks, and how it was made; None for a key that it ought
       to have.
     note: what people should know who judge by such weights.
@@ -101,6 +102,7 @@ class Table:
   prepare: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
   export: bool = False
   first_layer: str = ""
+  normalisation: str = "imagenet"
   fill: Callable[[str, Mapping[str, np.ndarray]], tuple[np.ndarray, str] | None] | None = None
   note: str = ""
 

@@ -35,4 +35,5 @@ def table() -> Table:
     ),
     ((r".*num_batches_tracked", "a counter"), (r"(last_linear|fc)\..*", "the classifier of other classes")),
     export=True,
+    normalisation="half",
   )

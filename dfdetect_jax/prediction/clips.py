@@ -122,7 +122,7 @@ def cut_clips(
     for number, track in enumerate(tracks):
       inside = frame.index - track.first_frame
       if inside in uses[number]:
-        whole = crop.cut(frame.image, track.transforms[inside], track.size, samples[number])
+        whole = crop.cut(frame.image, track.transforms[inside], track.size, samples[number], track.black)
         cut[number] = held[number][inside] = resize(whole, spec.size)
     if cut:
       watch(frame, cut)

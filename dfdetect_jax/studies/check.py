@@ -116,7 +116,7 @@ def _weights(recipes: Sequence[Recipe], found: Findings) -> None:
         if init not in verified and (conversion := checkpoint.read_conversion(init)) is not None:
           conversion.read()
         verified.add(init)
-        report = start.mapping(init, recipe.config, _shapes(recipe))
+        report = start.mapping(init, recipe.config, shapes(recipe))
         _, unknown = start.inherited_videos(init)
       except UserError as error:
         found.lacks(f"{recipe.shown}: {error}", fatal=True)
@@ -133,12 +133,17 @@ def _weights(recipes: Sequence[Recipe], found: Findings) -> None:
 _SHAPES: dict[str, object] = {}
 
 
-def _shapes(recipe: Recipe):
-  """Shapes of a model's variables; variants that differ in training alone share them."""
-  key = "\n".join(recipe.config[name].to_json() for name in ("model", "clips")) + recipe.config.method
+def model_key(recipe: Recipe) -> str:
+  """Equal for trainings whose models have the same variables."""
+  return "\n".join(recipe.config[name].to_json() for name in ("model", "clips")) + recipe.config.method
+
+
+def shapes(recipe: Recipe):
+  """Shapes of a model's variables; variants that differ in training alone share them. No device is asked for."""
+  key = model_key(recipe)
   if key not in _SHAPES:
-    key_shape = jax.eval_shape(lambda: jax.random.key(0))  # no device is asked for
-    _SHAPES[key] = jax.eval_shape(methods.build(recipe.config).init, key_shape)
+    rng = jax.eval_shape(lambda: jax.random.key(0))
+    _SHAPES[key] = jax.eval_shape(methods.build(recipe.config).init, rng)
   return _SHAPES[key]
 
 

@@ -251,3 +251,13 @@ def test_feature_scales(scale, divided_by):
   np.testing.assert_allclose(
     between(y), between(unit) if divided_by is None else between(x) / divided_by, rtol=1e-4, atol=1e-5
   )
+
+
+@pytest.mark.parametrize(("platform", "path"), [("cpu", "power"), ("tpu", "power"), ("gpu", "spectral")])
+def test_auto_takes_the_path_of_the_platform(platform, path, monkeypatch):
+  """Guards `auto`: bit for bit the path that is meant for the platform."""
+  w = np.random.default_rng(5).uniform(0.1, 1, (1, 6, 6)).astype(np.float32)
+  w = jnp.asarray(w + w.swapaxes(1, 2))
+  want = diffusion.diffusion_distance(w, 3, path)
+  monkeypatch.setattr(jax, "default_backend", lambda: platform)
+  np.testing.assert_array_equal(diffusion.diffusion_distance(w, 3, "auto"), want)

@@ -26,7 +26,7 @@ def build(config: ml_collections.ConfigDict) -> objective.DipMethod:
     raise UserError(f"DIP: clips of {spec.size} px cannot be cut into patches of {settings['patch']} px.")
   for name, choices in (
     ("pooling", ("mean", "max")),
-    ("diffusion_path", diffusion.PATHS),
+    ("diffusion_path", (*diffusion.PATHS, "auto")),
     ("density", diffusion.DENSITIES),
     ("feature_scale", diffusion.FEATURE_SCALES),
     ("temporal_init", tuple(starts.STARTS)),

@@ -3,9 +3,10 @@
 The 2L nodes are the L horizontal tokens followed by the L vertical ones. All of it runs in float32.
 
 Which path: on a CPU `power` takes 0.1 of `spectral`'s time for the value and 0.4 with the gradient (two cores, batch
-32, 28 nodes: 0.15 against 1.45 ms, 0.64 against 1.69 ms). Either is nothing beside the encoder, so the paper's
-`spectral` is the default. TPUs, which loop over a batch of eigendecompositions, want `power`; on GPUs neither has been
-timed yet (`benchmarks/diffusion.py`). Both are within 6e-6 of Eq. 4 in float64, in value and in gradient.
+32, 28 nodes: 0.15 against 1.45 ms, 0.64 against 1.69 ms). Either is nothing beside the encoder. `auto`, the default,
+takes it there and on TPUs, which loop over a batch of eigendecompositions, and elsewhere the paper's `spectral`; on
+GPUs neither has been timed yet (`benchmarks/diffusion.py`). Both are within 6e-6 of Eq. 4 in float64, in value and in
+gradient.
 """
 
 import functools
@@ -88,7 +89,8 @@ def diffusion_distance(w: jax.Array, t: int, path: str = "spectral", density: st
     t: number of steps.
     density: `stationary`, or `local`: "the reciprocal of the local density" read literally, ŵ(k) = 1 / d_k, which
       keeps D in [0, 2]; it is the other divided by Σd (decision: stationary, with which Eq. 5 is Sun and Xu's).
-    path: how S^{2t} is computed: `spectral` by an eigendecomposition, `power` by repeated squaring.
+    path: how S^{2t} is computed: `spectral` by an eigendecomposition, `power` by repeated squaring, `auto` by the one
+      for the platform at hand.
 
   Returns:
     D^t, `[..., N, N]` float32, symmetric, zero on the diagonal, non-negative up to rounding.
@@ -96,6 +98,8 @@ def diffusion_distance(w: jax.Array, t: int, path: str = "spectral", density: st
   Reference:
     DIP §III-C1, Eq. 3-5; Sun and Xu, Neural Diffusion Distance, NeurIPS 2019.
   """
+  if path == "auto":
+    path = "power" if jax.default_backend() in ("cpu", "tpu") else "spectral"
   eye = jnp.eye(w.shape[-1], dtype=w.dtype)
   eye = eye.reshape((1,) * (w.ndim - 2) + eye.shape)
   off_diagonal = w * (1 - eye)

@@ -38,7 +38,7 @@ class DIP(nn.Module):
     t: diffusion steps in Eq. 4 (Table VI).
     density: ŵ of Eq. 4, `stationary` or `local` (see `diffusion.diffusion_distance`).
     feature_scale: of ‖f_i − f_j‖² in Eq. 2, `none`, `width` or `unit` (see `diffusion.scaled`).
-    diffusion_path: `spectral` or `power`, the same numbers by other means.
+    diffusion_path: `spectral` or `power`, the same numbers by other means; `auto` by platform.
     scan, remat, dtype: how it runs, not what it computes.
   """
 

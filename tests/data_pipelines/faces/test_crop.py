@@ -115,3 +115,37 @@ def test_landmarks_are_smoothed_like_the_path():
   transforms = np.tile(np.array([[1.0, 0, 20], [0, 1, 20]]), (80, 1, 1))
   points = crop.landmarks_in_crop(landmarks, transforms, 64) * 64
   assert np.diff(points, axis=0).std() < 0.2 * np.diff(landmarks, axis=0).std()
+
+
+def test_the_crop_of_ftcn_is_one_similarity_per_clip():
+  """Guards FTCN's crop: a clip's mean landmarks come to the template in the least-squares sense, by one transform for
+  all its frames, whatever they do in it; eyes .325 of the side apart at a third of its height; black beyond the frame.
+  """
+  rng = np.random.default_rng(0)
+  angle, side = 0.3, 180.0
+  rotation = side * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+  drift = np.linspace(-20, 20, 32)[:, None, None]
+  landmarks = crop.FTCN_TEMPLATE @ rotation.T + [40.0, 30.0] + drift + rng.normal(0, 3, (32, 5, 2))
+  transforms = crop.ftcn_transforms(landmarks, 224)
+  assert np.all(transforms == transforms[0])
+  # Least squares in the crop's plane, by the four parameters of a similarity.
+  x, y = (crop.FTCN_TEMPLATE * 224).T
+  one, zero = np.ones(5), np.zeros(5)
+  design = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
+  a, b, c, d = np.linalg.lstsq(design, landmarks.mean(axis=0).T.reshape(-1), rcond=None)[0]
+  np.testing.assert_allclose(transforms[0], [[a, -b, c], [b, a, d]], atol=1e-9)
+  eyes = crop.FTCN_TEMPLATE[:2]
+  assert abs(np.linalg.norm(eyes[1] - eyes[0]) - 0.325) < 5e-4 and abs(eyes[:, 1].mean() - 0.335) < 5e-3
+  white = np.full((100, 100, 3), 255, np.uint8)
+  outside = np.array([[1.0, 0, -50], [0, 1, 0]])
+  assert not crop.cut(white, outside, 100, 1, black=True)[:, :45].any() and crop.cut(white, outside, 100, 1).all()
+
+
+def test_the_crop_of_ftcn_hardly_moves_within_a_clip():
+  """Guards longer tracks: each frame has the similarity of the 32 frames around it, all of them at the track's ends."""
+  rng = np.random.default_rng(1)
+  landmarks = crop.FTCN_TEMPLATE * 100 + np.cumsum(rng.normal(0, 1, (80, 1, 2)), axis=0)
+  transforms = crop.ftcn_transforms(landmarks, 224)
+  for frame, window in ((0, (0, 32)), (16, (0, 32)), (40, (24, 56)), (64, (48, 80)), (79, (48, 80))):
+    centre = landmarks[slice(*window)].mean(axis=(0, 1))
+    np.testing.assert_allclose(transforms[frame] @ [*(crop.FTCN_TEMPLATE.mean(axis=0) * 224), 1], centre, atol=1e-9)
