@@ -1,7 +1,7 @@
 """The input normalisation that weights expect, folded into their first layer.
 
-Our networks see (x − m) / s, mostly with ImageNet's statistics m, s per channel (`layers.imagenet`). Weights that were trained
-on (x − m′) / s′ get a first layer that gives the same response:
+Our networks see (x − m) / s, mostly with ImageNet's statistics m, s per channel (`layers.imagenet`). Weights that were
+trained on (x − m′) / s′ get a first layer that gives the same response:
 
     W′_c = (s_c / s′_c) · W_c,    b′ = b + Σ_c (m_c − m′_c) / s′_c · Σ_window W_c
 
