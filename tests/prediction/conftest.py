@@ -67,6 +67,12 @@ def write(path, images, rate=25, times=None, sound=0.0):
 
 
 @pytest.fixture
+def write_film():
+  """`write`, for tests that have frames of their own."""
+  return write
+
+
+@pytest.fixture
 def film(tmp_path):
   """`film(name, frames, faces, …)` writes a video of `scene` and returns its path."""
   return lambda name, frames, faces, **options: write(tmp_path / name, scene(frames, faces), **options)
