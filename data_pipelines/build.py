@@ -11,7 +11,14 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from data_pipelines.building import duplicates, finish, plan, retry
-from data_pipelines.building.listing import by_reason, only_named, restricted, summary_of_listing, writable
+from data_pipelines.building.listing import (
+  by_reason,
+  only_named,
+  restricted,
+  short_of_published,
+  summary_of_listing,
+  writable,
+)
 from data_pipelines.building.plan import Settings, Unit
 from data_pipelines.building.pool import Pool, pin_to_one_cpu_thread
 from data_pipelines.building.unit import Job, versions
@@ -183,6 +190,8 @@ def listing_of(args: argparse.Namespace, settings: Settings) -> Listing:
     seed=args.seed,
   )
   listing = registry.load(settings.source).list_videos(args.root, options)
+  if not (options.draw or options.strict_people or options.manipulations):
+    listing.notes.extend(short_of_published(listing, splits))
 
   def wanted(video: Video) -> bool:
     return (

@@ -21,7 +21,7 @@ class Dataset:
     tested: the forgeries that cross-dataset tests are of, where the dataset has the same ones in several variants;
       empty = all.
     counts: (split or "train+val", real videos, fake ones) as the authors publish them; of FF++ the fakes of each
-      manipulation, of which `manipulations` are then the default four.
+      manipulation, of which `manipulations` are then the default four; of DeeperForensics those of one variant.
   """
 
   name: str
@@ -36,7 +36,7 @@ class Dataset:
     """Real and fake videos of a split as published, None where that is not known."""
     published = {name: (real, fake) for name, real, fake in self.counts}.get(split)
     if published is None or self.name != "faceforensics":
-      return published if not manipulations or published is None else None
+      return published if manipulations in ((), self.tested) else None
     return published[0], published[1] * len(manipulations or FOUR)
 
 
@@ -57,8 +57,20 @@ DATASETS = {
       name="celeb_df_v2", title="Celeb-DF-v2", shares_people=True, counts=(("train+val", 712, 5299), ("test", 178, 340))
     ),
     Dataset(name="dfdc", title="DFDC", shares_people=True, counts=(("val", 2000, 2000), ("test", 2500, 2500))),
-    Dataset(name="dfdc_preview", title="DFDC-Preview", manipulations=("method_A", "method_B"), shares_people=True),
-    Dataset(name="deeper_forensics", title="DeeperForensics-1.0", footage_of="faceforensics", tested=("end_to_end",)),
+    Dataset(
+      name="dfdc_preview",
+      title="DFDC-Preview",
+      manipulations=("method_A", "method_B"),
+      shares_people=True,
+      counts=(("train+val", 855, 3618), ("test", 276, 501)),
+    ),
+    Dataset(
+      name="deeper_forensics",
+      title="DeeperForensics-1.0",
+      footage_of="faceforensics",
+      tested=("end_to_end",),
+      counts=(("train", 703, 703), ("val", 96, 96), ("test", 201, 201)),
+    ),
     Dataset(name="wild_deepfake", title="WildDeepfake", counts=(("train+val", 3409, 3099), ("test", 396, 410))),
     Dataset(name="synthetic", title="generated videos", manipulations=FOUR),
   )

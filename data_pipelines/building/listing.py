@@ -2,12 +2,13 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from data_pipelines.building.plan import relative_path
 from data_pipelines.sources import Listing, Video
 from data_pipelines.sources.layout import printable
 from data_pipelines.sources.lists import Wanted
+from dfdetect_jax.datasets import DATASETS
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import SPLITS
 
@@ -28,6 +29,26 @@ def writable(listing: Listing) -> Listing:
 
 
 _NAMES = ("video_id", "dataset", "manipulation", "pair", "identity", "boxes_from")
+
+
+def short_of_published(listing: Listing, splits: Sequence[str] = SPLITS) -> list[str]:
+  """A sentence for each part of a dataset that has fewer videos than its authors publish: no list names what is gone.
+
+  Args:
+    listing: what the source found.
+    splits: those that are of interest.
+  """
+  told = []
+  for name in sorted({video.dataset for video in listing.videos} & DATASETS.keys() - {"faceforensics"}):
+    for part, *published in DATASETS[name].counts:
+      own = [v.label for v in listing.videos if v.dataset == name and v.split in part.split("+")]
+      here = [own.count(0), own.count(1)]
+      if {*part.split("+")} <= {*splits} and (here[0] < published[0] or here[1] < published[1]):
+        told.append(
+          f"{part} of {DATASETS[name].title}: {here[0]} real and {here[1]} fake videos are here, {published[0]} and "
+          f"{published[1]} are published"
+        )
+  return told
 
 
 def restricted(listing: Listing, wanted: Callable[[Video], bool]) -> Listing:

@@ -12,7 +12,8 @@ import re
 
 import pytest
 
-from data_pipelines.building.listing import summary_of_listing
+from data_pipelines import build
+from data_pipelines.building.listing import short_of_published, summary_of_listing
 from data_pipelines.sources import registry
 from data_pipelines.sources.lists import Wanted
 
@@ -34,11 +35,11 @@ def counts(found) -> dict[tuple[str, int], int]:
     ("celeb_df_v1", (158, 13, 250, 795), (20, 18, 62), (370, 733)),
   ],
 )
-def test_celeb_df_trains_on_every_video_that_is_not_listed(tmp_path, lay, source, layout, tested, train):
+def test_celeb_df_trains_on_every_video_that_is_not_listed(tmp_path, lay, capsys, source, layout, tested, train):
   """Guards the papers' training set (712 + 5,299 of v2), the 518 test videos, a val split that selects, and n of N."""
   listed = lay["celeb_df"](tmp_path, *layout, tested)
   found = listing(source, tmp_path)
-  assert not found.lacking
+  assert not found.lacking and not short_of_published(found)
   where = {v.path.removeprefix(f"{tmp_path}/"): v for v in found.videos}
   assert {path: v.label for path, v in where.items() if v.split == "test"} == listed
   number = counts(found)
@@ -64,6 +65,14 @@ def test_celeb_df_trains_on_every_video_that_is_not_listed(tmp_path, lay, source
   assert {(v.split, v.label, v.dataset) for v in found.absent.values()} == {("test", 1, source)}
   assert f"{len(listed) - 60} of {len(listed)} listed test videos are there" in summary_of_listing(found)
 
+  # Of the training set no list tells what is gone; the published numbers do.
+  for path in sorted(path for path, v in where.items() if v.split == "train")[:7]:
+    (tmp_path / path).unlink()
+  assert build.main([f"--source={source}", f"--root={tmp_path}", "--dry-run"]) == 0
+  text = capsys.readouterr().out
+  assert f"note: train+val of Celeb-DF-{source[-2:]}: {train[0] - 7} real and {train[1]} fake videos are here" in text
+  assert f"note: test of Celeb-DF-{source[-2:]}: " in text
+
 
 def test_faceforensics_pairs(tmp_path, lay):
   """Guards 720/140/140 real videos and as many of each forgery; forgeries that no paper's default takes are named."""
@@ -84,7 +93,7 @@ def test_dfdc_has_the_authors_validation_and_test(tmp_path, lay):
   """Guards 4,000 validation and 5,000 test videos, parts that are training alone, ST-ILIF's draw, and --only."""
   lay["dfdc"](tmp_path)
   found = listing("dfdc", tmp_path)
-  assert not found.lacking
+  assert not found.lacking and not short_of_published(found)
   assert counts(found) == {
     ("train", 0): 2250, ("train", 1): 50 * (23 * 2 + 22 * 3), ("val", 0): 2000, ("val", 1): 2000, ("test", 0): 2500,
     ("test", 1): 2500,
@@ -108,7 +117,7 @@ def test_dfdc_preview_forgeries_know_their_originals(tmp_path, lay):
   """Guards 4,473 + 777 videos, and a pair for every forgery: target and take of its name, not a beginning of it."""
   lay["dfdc_preview"](tmp_path)
   found = listing("dfdc_preview", tmp_path)
-  assert not found.lacking and not found.notes
+  assert not found.lacking and not found.notes and not short_of_published(found)
   number = counts(found)
   assert (number["test", 0], number["test", 1]) == (276, 501)
   assert sum(n for (split, _), n in number.items() if split != "test") == 4473
@@ -125,7 +134,7 @@ def test_deeper_forensics_sets_have_reals_of_their_own(tmp_path, lay):
   lay["faceforensics"](tmp_path / "ff", fakes=())
   whole = {(split, label): n for split, n in (("train", 703), ("val", 96), ("test", 201)) for label in (0, 1)}
   found = listing("deeper_forensics", tmp_path, reals=str(tmp_path / "ff"))
-  assert counts(found) == whole and not found.missing
+  assert counts(found) == whole and not found.missing and not short_of_published(found)
   assert {v.manipulation for v in found.videos} == {"original", "end_to_end"}
   assert not any(v.distortion for v in found.videos)
   told = {reason.partition(",")[0] for _, reason in found.omitted}
@@ -143,7 +152,7 @@ def test_wild_deepfake_videos_are_sequences(tmp_path, lay):
   """Guards 7,314 sequences, 806 = 396 + 410 of them test, and archives whose sequences are never divided."""
   lay["wild_deepfake"](tmp_path)
   found = listing("wild_deepfake", tmp_path)
-  assert not found.lacking and len(found.videos) == 7314
+  assert not found.lacking and not short_of_published(found) and len(found.videos) == 7314
   number = counts(found)
   assert (number["test", 0], number["test", 1]) == (396, 410)
   assert (number["train", 0] + number["val", 0], number["train", 1] + number["val", 1]) == (3409, 3099)
