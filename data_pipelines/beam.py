@@ -13,6 +13,9 @@ from collections.abc import Iterator
 
 from data_pipelines import build
 from data_pipelines.building import finish
+from data_pipelines.building.build import listing_of
+from data_pipelines.building.listing import summary_of_listing
+from data_pipelines.building.options import BuildOptions, settings_of
 from data_pipelines.building.plan import Unit
 from data_pipelines.building.pool import Pool, pin_to_one_cpu_thread
 from data_pipelines.building.unit import Job
@@ -33,14 +36,13 @@ def main(argv: list[str] | None = None) -> int:
     if args.part or args.workers:
       raise UserError("--part and --workers divide a job by hand; Beam's own options after -- do it here.")
     _make_absolute(args)
-    settings = build.settings_of(args)
-    listing = build.listing_of(args, settings)
+    options = build.options_of(args)
+    settings = settings_of(options)
+    listing = listing_of(options, settings)
     if args.dry_run:
-      print(build.summary_of_listing(listing))
+      print(summary_of_listing(listing))
       return 0
-    if args.output is None:
-      raise UserError("--output=DIR is missing: the folder to write the shards to.")
-    return build.build(args, settings, listing, run=_on_beam(argv[end + 1 :]))
+    return build.build(options, settings, listing, run=_on_beam(argv[end + 1 :])).status
 
 
 def _make_absolute(args: argparse.Namespace) -> None:
@@ -68,13 +70,13 @@ def _on_beam(options: list[str]):
           pass
       yield 1
 
-  def run(job: Job, own: list[Unit], undone: list[Unit], args: argparse.Namespace) -> int:
+  def run(job: Job, own: list[Unit], undone: list[Unit], options: BuildOptions) -> int:
     if undone:
       print(f"{len(undone)} of {len(own)} shards to build; Beam's runner shows the progress", file=sys.stderr)
       with apache_beam.Pipeline(options=PipelineOptions(options)) as pipeline:
         units = pipeline | "Units" >> apache_beam.Create(undone)
-        units | "Spread" >> apache_beam.Reshuffle() | "Build" >> apache_beam.ParDo(BuildUnit(job, args.timeout))
-    return sum(finish.records_of(args.output, unit) for unit in undone)
+        units | "Spread" >> apache_beam.Reshuffle() | "Build" >> apache_beam.ParDo(BuildUnit(job, options.timeout))
+    return sum(finish.records_of(options.output, unit) for unit in undone)
 
   return run
 

@@ -5,8 +5,8 @@ import pathlib
 import shutil
 import sys
 
-from data_pipelines.build import summary_of_build
 from data_pipelines.building import finish, plan
+from data_pipelines.building.build import summary_of_build
 from data_pipelines.building.shards import file_sha256
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
 from dfdetect_jax.errors import UserError, exit_on_user_error

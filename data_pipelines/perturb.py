@@ -9,6 +9,9 @@ import sys
 
 from data_pipelines import build
 from data_pipelines.building import plan
+from data_pipelines.building.build import listing_of
+from data_pipelines.building.listing import summary_of_listing
+from data_pipelines.building.options import settings_of
 from data_pipelines.building.pool import pin_to_one_cpu_thread
 from data_pipelines.video.distortions import DISTORTIONS, LEVELS, folder
 from dfdetect_jax.errors import UserError, exit_on_user_error
@@ -63,22 +66,23 @@ def main(argv: list[str] | None = None) -> int:
   """Parses the command line and builds cell after cell; returns the exit status (1 if a cell has no track)."""
   args = parser().parse_args(argv)
   with exit_on_user_error("data_pipelines.perturb"):
-    if args.output:
-      on_disk(args.output)
+    options = build.options_of(args)
+    if options.output:
+      on_disk(options.output)
     cells = cells_of(args.distortion, args.level)
-    settings = build.settings_of(args)
+    settings = settings_of(options)
     if settings.cropped:
       raise UserError(
         f"--source={args.source} holds face crops: distortions are defined on full frames, which it does not have."
       )
-    listing = build.listing_of(args, settings)
+    listing = listing_of(options, settings)
     if any(video.distortion for video in listing.videos):
       raise UserError(
         f"--manipulations={args.manipulations}: these videos are distorted already, and what is distorted twice is no "
         "cell of the table. data_pipelines.build makes this set with its reals distorted alike."
       )
     if args.dry_run:
-      print(build.summary_of_listing(listing))
+      print(summary_of_listing(listing))
       print("cells: " + ", ".join(folder(*cell) for cell in cells))
       return 0
     if args.output is None:
@@ -88,8 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     for number, cell in enumerate(cells, 1):
       name = folder(*cell)
       print(f"[{number}/{len(cells)}] {name}", file=sys.stderr)
-      own = argparse.Namespace(**{**vars(args), "output": args.output / name})
-      status |= build.build(own, dataclasses.replace(settings, distortion=name), listing, str(tracks))
+      own = dataclasses.replace(options, output=args.output / name)
+      status |= build.build(own, dataclasses.replace(settings, distortion=name), listing, str(tracks)).status
     return status
 
 

@@ -19,7 +19,7 @@ POLICIES = ("refuse", "drop", "keep")
 _STAYS = ("test", "val", "train")
 
 
-def settle(listing: Listing, policy: str, root: str) -> Listing:
+def resolve(listing: Listing, policy: str, root: str) -> Listing:
   """Looks for files that are the same and do not say the same, and does with them what the policy says.
 
   Args:

@@ -113,7 +113,7 @@ def described(settings: Settings, listing: Listing, root: str, versions: dict[st
   }
 
 
-def told_of(listing: Listing, root: str, stamps: dict[str, list[int]]) -> dict:
+def listing_record(listing: Listing, root: str, stamps: dict[str, list[int]]) -> dict:
   """What a plan holds beside choices and shards, for the last step of the build.
 
   Args:
@@ -141,7 +141,7 @@ def begin(directory: pathlib.Path, choices: dict, units: list[Unit], told: dict)
     directory: the output folder.
     choices: see `described`.
     units: all units.
-    told: see `told_of`.
+    told: see `listing_record`.
 
   Returns:
     Whether it was begun before.

@@ -46,7 +46,7 @@ def prepare(directory: pathlib.Path, units: list[Unit], own: list[Unit], told: d
   Args:
     directory: the output folder.
     units: all units of the plan; `own` are those of this machine's part, which alone are built again.
-    told: what goes into the plan beside the choices, see `plan.told_of`.
+    told: what goes into the plan beside the choices, see `plan.listing_record`.
     root: of the source.
     policy: of `POLICIES`: "" builds nothing of a finished dataset again.
 

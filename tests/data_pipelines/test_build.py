@@ -17,6 +17,8 @@ from array_record.python import array_record_module
 
 from data_pipelines import build, merge, verify
 from data_pipelines.building import finish, plan
+from data_pipelines.building.build import listing_of, summary_of_build
+from data_pipelines.building.options import settings_of
 from data_pipelines.building.pool import Pool
 from data_pipelines.building.unit import Job, UnitNote
 from data_pipelines.video import decode, encoding
@@ -139,6 +141,22 @@ def test_kills_and_workers_leave_no_mark_on_the_bytes(tmp_path, dataset):
   assert contents(output) == expected
 
 
+def test_a_build_from_python_is_the_programs(tmp_path, dataset):
+  """Guards `build(BuildOptions(…))`: the same bytes as the command line's, tracks and failures as values."""
+  arguments = dataset(3, [("broken.mp4", b"no video")])
+  assert build.main([*arguments, f"--output={tmp_path / 'program'}", "--workers=1"]) == 0
+  videos = tmp_path / "videos"
+  options = build.BuildOptions(
+    source="manifest", manifest=str(videos / "list.csv"), detector="precomputed", detections=str(videos / "boxes.csv"),
+    size=32, output=tmp_path / "python", workers=1,
+  )  # fmt: skip
+  built = build.build(options)
+  assert [t.path for t in built.tracks] == ["good0.mp4", "good1.mp4", "good2.mp4"] and built.status == 0
+  assert [f.path for f in built.failures] == ["broken.mp4"]
+  assert contents(tmp_path / "python") == contents(tmp_path / "program")
+  assert build.build(options).tracks == built.tracks  # finished already
+
+
 def test_a_kill_in_the_very_last_step_leaves_no_mark_either(tmp_path, dataset, monkeypatch):
   """Guards a stop between the finished dataset and the removal of the build's notes."""
   arguments = [*dataset(2), f"--output={tmp_path / 'out'}", "--workers=1"]
@@ -195,9 +213,9 @@ def test_a_crash_or_a_hang_in_a_decoder_costs_one_video(tmp_path, dataset, monke
   import faulty_work
 
   output = tmp_path / "out"
-  args = build.parser().parse_args([*dataset(4), f"--output={output}"])
-  settings = build.settings_of(args)
-  videos = build.listing_of(args, settings).videos
+  options = build.options_of(build.parser().parse_args([*dataset(4), f"--output={output}"]))
+  settings = settings_of(options)
+  videos = listing_of(options, settings).videos
   (output / plan.WORK_FOLDER).mkdir(parents=True)
   job = Job(str(output), settings, str(tmp_path / "videos"), {})
   units = [plan.Unit("train", 0, 2, tuple(videos[:3])), plan.Unit("train", 1, 2, (videos[3],))]
@@ -339,7 +357,7 @@ def test_summary_of_a_build_is_short(tmp_path):
     schema.Failure(path=f"x{n}.mp4", reason=f"no face (0 of {n} frames)", video_id=f"a/b/c/x{n}", label=1, split="test")
     for n in range(7)
   ]
-  lines = build.summary_of_build(tmp_path, [], [*gone, *left_out, *broken]).splitlines()
+  lines = summary_of_build(tmp_path, [], [*gone, *left_out, *broken]).splitlines()
   assert lines[:2] == ["7 without a track:", "  7 × no face"]
   assert lines[2:] == [
     "5001 missing or left out by the source:",

@@ -128,9 +128,9 @@ def test_the_same_content_twice_is_refused_or_dropped(tmp_path, capsys, monkeypa
     UserError,
     match=r"the same content stands .* \(2 cases\), such as a \(real, train\) and b \(real, test\).*--duplicates=drop",
   ):
-    duplicates.settle(listing, "refuse", str(tmp_path))
-  assert duplicates.settle(listing, "keep", str(tmp_path)) is listing
-  left = duplicates.settle(listing, "drop", str(tmp_path))
+    duplicates.resolve(listing, "refuse", str(tmp_path))
+  assert duplicates.resolve(listing, "keep", str(tmp_path)) is listing
+  left = duplicates.resolve(listing, "drop", str(tmp_path))
   assert [pathlib.Path(v.path).name for v in left.videos] == ["b", "e", "f", "g"]
   assert [(pathlib.Path(path).name, reason) for path, reason in left.missing] == [
     ("a", "left out: the same content as another file (real, test there)"),
@@ -140,7 +140,7 @@ def test_the_same_content_twice_is_refused_or_dropped(tmp_path, capsys, monkeypa
   assert "WARNING: the same content" in capsys.readouterr().err
   same = Listing([video(tmp_path / "a", 0, "train"), video(tmp_path / "b", 0, "train")])
   monkeypatch.setattr(duplicates, "file_sha256", lambda path: 1 / 0)  # nothing is read where nothing contradicts
-  assert duplicates.settle(same, "refuse", str(tmp_path)) is same
+  assert duplicates.resolve(same, "refuse", str(tmp_path)) is same
 
 
 def test_the_build_refuses_contradicting_copies_before_it_decodes(tmp_path, dataset, capsys):
