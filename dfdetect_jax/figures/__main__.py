@@ -7,8 +7,8 @@
   python -m dfdetect_jax.figures all --demo
 
 Writes OUTPUT/NAME.png (photographs, at twice the screen's resolution) or NAME.svg (curves), OUTPUT/NAME.json with the
-values that are drawn, and OUTPUT/figures.html, one self-contained page of everything drawn into that folder by this
-call. `all` draws what can be drawn of what is given, and says what cannot and why.
+values that are drawn, and OUTPUT/figures.html, one self-contained page of everything that this call draws, which grows
+with it. `all` draws what can be drawn of what is given, and says what cannot and why.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     output = pathlib.Path(args.output)
     try:
       output.mkdir(parents=True, exist_ok=True)
-      write_whole(output / "figures.html", "")
+      _write_page(output, [], {}, bool(args.demo))
     except OSError as error:
       raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
     if args.demo:
@@ -58,9 +58,10 @@ def main(argv: list[str] | None = None) -> None:
       material = demo.make(pathlib.Path(args.demo), methods, args.demo_steps)
     else:
       material = Material(args.data, videos, args.workdir, args.scores, args.split, args.seed)
-    drawn, missing = _draw(figures, material, output, everything)
-    write_whole(output / "figures.html", to_html(_page(drawn, missing, bool(args.demo))))
-    print(f"{len(drawn)} figures are in {output}, all of them on {output / 'figures.html'}.")
+    drawn, missing = _draw(figures, material, output, bool(args.demo))
+    print(f"{len(drawn)} of {len(figures)} figures are in {output}, all of them on {output / 'figures.html'}.")
+    if missing and not everything:  # what is named is wanted; the others are drawn nevertheless
+      raise UserError("; ".join(f"{name}: {why}" for name, why in missing.items()))
 
 
 def _asked(names: list[str]) -> tuple[list[Figure], list[str], bool]:
@@ -81,31 +82,32 @@ def _files(names: list[str]) -> list[str]:
 
 
 def _draw(
-  figures: list[Figure], material: Material, output: pathlib.Path, everything: bool
+  figures: list[Figure], material: Material, output: pathlib.Path, is_demo: bool
 ) -> tuple[list[tuple[Figure, Drawn]], dict[str, str]]:
-  """Draws what can be drawn; one that was named must be drawn."""
+  """Draws what can be drawn, each written as it comes; also returns why the others are not."""
   drawn, missing = [], {}
   for figure in figures:
     try:
       found = figure.draw(material)
     except UserError as error:
-      if not everything:
-        raise UserError(f"{figure.name}: {error}") from error
       missing[figure.name] = str(error)
       print(f"{figure.name}: not drawn: {error}", flush=True)
-      continue
-    print(f"{figure.name}: {write(found, figure.name, output)}", flush=True)
-    drawn.append((figure, found))
+    else:
+      print(f"{figure.name}: {write(found, figure.name, output)}", flush=True)
+      drawn.append((figure, found))
+    _write_page(output, drawn, missing, is_demo)
   return drawn, missing
 
 
-def _page(drawn: list[tuple[Figure, Drawn]], missing: dict[str, str], is_demo: bool) -> list:
+def _write_page(
+  output: pathlib.Path, drawn: list[tuple[Figure, Drawn]], missing: dict[str, str], is_demo: bool
+) -> None:
   blocks = [Heading("Figures", 1), *([Paragraph(demo.NOTE, notice=True)] if is_demo else [])]
   for figure, found in drawn:
     blocks += [Heading(f"{figure.reference}: {figure.title}"), Picture(found.small, found.caption)]
   if missing:
     blocks += [Heading("Not drawn"), Items([f"{name}: {why}" for name, why in missing.items()])]
-  return blocks
+  write_whole(output / "figures.html", to_html(blocks))
 
 
 if __name__ == "__main__":

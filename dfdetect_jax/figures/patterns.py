@@ -31,22 +31,31 @@ def dip_figure8(material: Material) -> Drawn:
     name for d, _ in DIRECTIONS for what in ("without both", "DiCA", "IDM") if (name := f"{d}\n{what}") in patterns
   ]
   canvas, axes = grid([s.kind for s in both], names, 1.7)
-  values = {}
+  values: dict = {}
+  flat: list[str] = []
   for k, name in enumerate(names):
     images = patterns[name].astype(float)
     low, high = float(images.min()), float(images.max())
+    if high - low < ROUNDING:  # nothing but rounding would be drawn as a pattern
+      flat.append(name.replace("\n", " "))
+      high = low + 1
     for n, sample in enumerate(both):
-      axes[n, k].imshow(images[n], vmin=low, vmax=max(high, low + 1e-9), cmap="inferno", interpolation="nearest")
+      axes[n, k].imshow(images[n], vmin=low, vmax=high, cmap="inferno", interpolation="nearest")
       values.setdefault(sample.kind, {})[name.replace("\n", ", ")] = images[n].round(5).tolist()
-    axes[-1, k].set_xlabel(f"{low:.3g} to {high:.3g}", fontsize=8)
+    axes[-1, k].set_xlabel("all equal" if name.replace("\n", " ") in flat else f"{low:.3g} to {high:.3g}", fontsize=8)
   caption = (
     f"Patterns of {_run(material, run)}, token against token; one scale for real and fake, below each column. Without "
     "both: 1 − cosine similarity of the encoder's tokens; DiCA: its last layer's attention, mean over the heads; IDM: "
     "diffusion distances."
-  )
+    + (
+      f" {' and '.join(flat)}: equal to rounding, so there is no pattern (a neighbourhood k_n that joins all tokens, "
+      "or too many steps t, mixes everything)." if flat else ""
+    )
+  )  # fmt: skip
   return Drawn(to_png(canvas), caption, values)
 
 
+ROUNDING = 1e-5  # of distances in float32
 DIRECTIONS = (("horizontal", "h"), ("vertical", "v"))
 FIGURES = (
   Figure("dip_figure8", "DiCA and IDM patterns", "DIP Fig. 8", "a real and a forged video, a run", dip_figure8, "dip"),

@@ -18,6 +18,7 @@ from dfdetect_jax.runs.restore import Run
 from dfdetect_jax.schema import Track, read_tracks
 
 PROTOCOL = "robustness"
+_LINES, _MARKS = ("-", "--", ":", "-."), "os^Dv"
 QUICK_VIDEOS = 24  # of a quick look
 # kind -> AUC at the levels 0 (clean) … 5, None where it is undefined
 Curves = Mapping[str, list[float | None]]
@@ -101,14 +102,14 @@ def dip_figure6(material: Material) -> Drawn:
   canvas = Canvas(figsize=(12, 5.4), layout="constrained")
   grid = canvas.subplots(2, 4, sharex=True, sharey=True)
   values: dict[str, dict[str, list[float | None]]] = {}
-  for name, curve in curves.items():
+  for number, (name, curve) in enumerate(curves.items()):
     known = [[v for kind in DISTORTIONS if (v := curve[kind][level]) is not None] for level in range(len(LEVELS) + 1)]
     whole = dict(curve) | {"average": [float(np.mean(v)) if v else None for v in known]}
     values[name] = whole
     for axes, kind in zip(grid.flat, kinds):
-      axes.plot(
-        [0, *LEVELS], [np.nan if v is None else 100 * v for v in whole[kind]], marker="o", markersize=4, label=name
-      )
+      shown = [np.nan if v is None else 100 * v for v in whole[kind]]
+      line, mark = _LINES[number % len(_LINES)], _MARKS[number % len(_MARKS)]
+      axes.plot([0, *LEVELS], shown, linestyle=line, marker=mark, markersize=4, label=name)
       axes.set_title(kind.replace("_", " "))
   for axes in grid[:, 0]:
     axes.set_ylabel("video AUC [%]")
