@@ -230,9 +230,10 @@ def _pieces(job: Job, video: Video, where: str, detector: Detector | None, tick:
   settings = job.settings
   options = settings.faces_for(video.split)
   if settings.cropped:
-    numbers = (options.max_frames, options.max_tracks, options.min_frames)
+    # A sequence shows one person, so that all its runs are wanted whatever the number of people.
+    numbers = (options.max_frames, 0 if video.inside else options.max_tracks, options.min_frames)
     runs = cropped.crop_sequences(video.path, *numbers, video.inside)
-    return [_Piece(run.first, 0.0, run.crops(options.size)) for run in runs]
+    return [_Piece(run.first, 0.0, run.crops(options.size), notes=run.notes) for run in runs]
   found = track_cache.cached(
     job.tracks_folder, video.video_id, video.path, lambda: _find_tracks(job, video, where, detector, tick)
   )

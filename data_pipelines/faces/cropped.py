@@ -34,10 +34,12 @@ class CropSequence:
   Attributes:
     first: number of the first picture.
     pictures: encoded pictures in order.
+    notes: what of the video is in none of its sequences, the same for all of them.
   """
 
   first: int
   pictures: list[bytes]
+  notes: tuple[str, ...] = ()
 
   def crops(self, size: int) -> Iterator[np.ndarray]:
     """Yields the crops `[size, size, 3]` uint8 RGB.
@@ -87,7 +89,12 @@ def crop_sequences(
   runs = sorted((run for run in runs if len(run.pictures) >= min_frames), key=lambda run: -len(run.pictures))
   if not runs:
     raise BrokenVideo(f"no sequence of at least {min_frames} consecutive pictures (the longest has {longest})")
-  return runs[: max_tracks or None]
+  chosen = runs[: max_tracks or None]
+  left = sum(len(own) for own in folders.values()) - sum(len(run.pictures) for run in chosen)
+  notes = (
+    (f"{left} pictures are in no track: runs shorter than {min_frames}, or beyond what was asked for",) if left else ()
+  )
+  return [dataclasses.replace(run, notes=notes) for run in chosen]
 
 
 def sequences_in(path: pathlib.Path) -> list[str]:

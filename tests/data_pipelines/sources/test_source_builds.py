@@ -134,7 +134,7 @@ def test_wild_deepfake_archives_of_crops(tmp_path):
   """Guards archives of sequence folders: every one a video, short ones failures, pictures in number order."""
   rng = np.random.default_rng(0)
   pictures = {}
-  for folder, lengths in (("real train", (12, 9, 3)), ("fake train", (10,)), ("real test", (8,)), ("fake test", (11,))):
+  for folder, lengths in (("real train", (12, 9, 3)), ("fake train", (10,)), ("real test", (8,)), ("fake test", (29,))):
     (tmp_path / "wild" / folder).mkdir(parents=True)
     with tarfile.open(tmp_path / "wild" / folder / "7.tar.gz", "w:gz") as archive:
       for sequence, length in enumerate(lengths):
@@ -142,17 +142,23 @@ def test_wild_deepfake_archives_of_crops(tmp_path):
           image = rng.integers(0, 256, (32, 32, 3), np.uint8)
           pictures[folder, sequence, n] = image
           data = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
-          member = tarfile.TarInfo(f"7/{folder[:4]}/{sequence}/{n}.png")  # 10.png comes before 2.png by name
+          number = n + 100 * ((n >= 9) + (n >= 27)) * (folder == "fake test")  # which has runs of 9, 18 and 2
+          member = tarfile.TarInfo(f"7/{folder[:4]}/{sequence}/{number}.png")  # 10.png comes before 2.png by name
           member.size = len(data)
           archive.addfile(member, io.BytesIO(data))
   output = tmp_path / "out"
-  tracks = run(output, "--source=wild_deepfake", f"--root={tmp_path / 'wild'}", "--max-tracks=0")
+  tracks = run(output, "--source=wild_deepfake", f"--root={tmp_path / 'wild'}")
   assert {(t.video_id, t.track, t.frames) for t in tracks} == {
     ("wild_deepfake/original/none/train/7/0", 0, 12),
     ("wild_deepfake/original/none/train/7/1", 0, 9),
     ("wild_deepfake/fake/none/train/7/0", 0, 10),
     ("wild_deepfake/original/none/test/7/0", 0, 8),
-    ("wild_deepfake/fake/none/test/7/0", 0, 11),
+    ("wild_deepfake/fake/none/test/7/0", 0, 18),
+    ("wild_deepfake/fake/none/test/7/0", 1, 9),
+  }
+  notes = {t.video_id: t.notes for t in tracks if t.notes}
+  assert notes == {
+    "wild_deepfake/fake/none/test/7/0": "2 pictures are in no track: runs shorter than 8, or beyond what was asked for"
   }
   assert len({t.sha256 for t in tracks}) == 5  # of the sequence, not of the archive
   failed = [f for split in schema.SPLITS for f in schema.read_failures(output, split)]
