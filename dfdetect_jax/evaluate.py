@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
       return
     _check(args)
     protocol = _protocol(args) if args.protocol else None
-    processes.initialize(args.coordinator, args.num_processes, args.process_id)
+    processes.initialize(args.coordinator, args.num_processes, args.process_id, args.join_timeout)
     warnings: list[str] = []
 
     def say(text: str) -> None:

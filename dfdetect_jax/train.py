@@ -33,6 +33,7 @@ _PROFILE = flags.DEFINE_string("profile", None, "FIRST:LAST: trace these steps t
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, where no cluster is detected.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the job, where no cluster is detected.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, where no cluster is detected.")
+_JOIN_TIMEOUT = flags.DEFINE_float("join_timeout", 300.0, "Seconds to wait for the other processes of a job.", 0.1)
 _OTHER_DATA = flags.DEFINE_bool("other_data", False, "Go on with a run though its shards are others than before.")
 _DATA = flags.DEFINE_string("data", None, "Dataset folder made by data_pipelines.build (sets config.data).")
 
@@ -99,14 +100,15 @@ def main(argv: list[str] | None = None) -> None:
   with exit_on_user_error("train"):
     if {"--help", "-h", "-help"} & set(sys.argv if argv is None else argv):
       print(f"{__doc__}\nFlags:\n  --config=FILE[:VARIANT]\n  --config.FIELD=VALUE")
-      for flag in (_WORKDIR, _DATA, _OTHER_DATA, _DRY_RUN, _PROFILE, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID):
+      several = (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID, _JOIN_TIMEOUT)
+      for flag in (_WORKDIR, _DATA, _OTHER_DATA, _DRY_RUN, _PROFILE, *several):
         print(f"  --{flag.name.replace('_', '-')}: {flags.FLAGS[flag.name].help}")
       return
     config, profile = _parse(sys.argv if argv is None else argv), _profiled()
     check_fields(config)
     from dfdetect_jax.devices import processes  # --help and mistakes need not wait for jax
 
-    processes.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    processes.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _JOIN_TIMEOUT.value)
     if _DRY_RUN.value:
       from dfdetect_jax.training import dry_run
 

@@ -2,18 +2,21 @@
 
 import argparse
 import contextlib
+import hashlib
 import importlib.util
 import itertools
 import os
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
+from dfdetect_jax.devices.roll_call import roll_call
 from dfdetect_jax.errors import UserError
 
 # A process that has not been heard of for so long is dead, and takes the job down with it.
@@ -26,7 +29,7 @@ def initialize(
   coordinator: str | None = None,
   num_processes: int | None = None,
   process_id: int | None = None,
-  timeout: int = CONNECT_SECONDS,
+  timeout: float = CONNECT_SECONDS,
 ) -> None:
   """Joins the job's processes; does nothing where this process is alone. Must come before any computation.
 
@@ -49,12 +52,18 @@ def initialize(
     return
   if coordinator is None and not _in_a_cluster():
     return
+  if coordinator is not None and num_processes is not None and process_id is not None:
+    roll_call(coordinator, num_processes, process_id, timeout)
+  late = threading.Timer(timeout, _not_found, [timeout])
+  late.daemon = True
+  late.start()
   try:
     jax.distributed.initialize(
       coordinator,
       num_processes,
       process_id,
-      initialization_timeout=timeout,
+      # Longer than what is asked for: where it runs out, jax aborts the process instead of raising.
+      initialization_timeout=int(timeout) + 60,
       heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
       shutdown_timeout_seconds=2 * HEARTBEAT_SECONDS,
     )
@@ -66,6 +75,18 @@ def initialize(
       "that the coordinator's host and port can be reached from all hosts (firewall, proxy variables), and that no "
       "earlier job still holds the port."
     ) from error
+  finally:
+    late.cancel()
+
+
+def _not_found(timeout: float) -> None:
+  """Ends a process whose job does not come together; it is deep in a call that nothing else interrupts."""
+  print(
+    f"error: the processes of the job did not find each other within {timeout:g} s (--join-timeout). Check that the "
+    "scheduler started all of them, that they reach the first one's host, and that no earlier job holds its port.",
+    file=sys.stderr, flush=True,
+  )  # fmt: skip
+  os._exit(2)
 
 
 def barrier(place: str) -> None:
@@ -99,6 +120,46 @@ def agree(error: UserError | None) -> None:
     raise UserError(f"process {failed[0]} of the job cannot go on, and says why.")
 
 
+def agree_on(facts: Mapping[str, str]) -> None:
+  """Stops all processes of a job unless the same is true for all of them; all must come here together.
+
+  Args:
+    facts: what must be the same, by the words that a difference is told in: config, data, code.
+
+  Raises:
+    UserError: naming what differs, between which processes, and both values.
+  """
+  if jax.process_count() == 1:
+    return
+  own = [np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8) for text in facts.values()]
+  barrier("agree")
+  digests = multihost_utils.process_allgather(np.stack(own))  # [processes, facts, 32]
+  for number, name in enumerate(facts):
+    others = [i for i in range(1, len(digests)) if (digests[i, number] != digests[0, number]).any()]
+    if others:
+      texts = _texts(facts[name])
+      raise UserError(
+        f"the processes of the job do not agree on {name}: {_difference(texts[0], texts[others[0]], others[0])} Start "
+        "all of them with the same command, code and data."
+      )
+
+
+def _texts(text: str) -> list[str]:
+  """The text of each process."""
+  content = np.frombuffer(text.encode(), np.uint8)
+  longest = max(gather(len(content)))
+  barrier("texts")
+  padded = multihost_utils.process_allgather(np.pad(content, (0, longest - len(content))))
+  return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in padded]
+
+
+def _difference(first: str, other: str, process: int) -> str:
+  """The first line in which two texts differ."""
+  pairs = itertools.zip_longest(first.splitlines(), other.splitlines(), fillvalue="nothing")
+  a, b = next((pair for pair in pairs if pair[0] != pair[1]), (first, other))
+  return f"process 0 has {a.strip()}, process {process} has {b.strip()}."
+
+
 @contextlib.contextmanager
 def fail_together(*agreed: type[BaseException]) -> Iterator[None]:
   """A block in which an error of one process ends that process at once, so that the others notice and end too.
@@ -129,6 +190,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
   group.add_argument("--num_processes", type=int, metavar="N", help="of the job")
   group.add_argument("--process_id", type=int, metavar="I", help="of this one, from 0")
+  group.add_argument(
+    "--join-timeout", type=float, default=CONNECT_SECONDS, metavar="SECONDS", help="to wait for the others"
+  )
 
 
 def _in_a_cluster() -> bool:

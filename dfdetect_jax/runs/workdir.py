@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import time
 from collections.abc import Iterator
 
 import jax
@@ -12,9 +13,11 @@ from dfdetect_jax.devices import processes
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.runs import provenance, run_config
+from dfdetect_jax.runs.fields import flat
 from dfdetect_jax.schema import DATASET_FILE
 
 LOCK_FILE = "training.lock"
+SHARED_SECONDS = 60.0
 
 
 @contextlib.contextmanager
@@ -35,6 +38,35 @@ def claimed(workdir: pathlib.Path) -> Iterator[None]:
         error = cannot_be_written(workdir, failure)
     processes.agree(error)
     yield
+
+
+def agree(workdir: pathlib.Path, config: ml_collections.ConfigDict, total_steps: int) -> None:
+  """Stops the processes of a job that would train different things, or do not see one workdir.
+
+  Raises:
+    UserError: naming what differs; all processes raise.
+  """
+  if jax.process_count() == 1:
+    return
+  # Where the data lie may differ from host to host, what they are may not.
+  settings = {name: value for name, value in flat(config.to_dict()).items() if name != "data"}
+  processes.agree_on({
+    "the config": "\n".join(f"{name}={value!r}" for name, value in sorted(settings.items())),
+    "the number of steps": str(total_steps),
+    "the shards": f"sha256 {provenance.data_fingerprint(config.data)['sha256']}",
+    "the code": f"sources of sha256 {provenance.code_version()['sha256']}",
+  })  # fmt: skip
+  # The lead's lock is there by now; a shared folder may take a while to show it.
+  end = time.monotonic() + SHARED_SECONDS
+  while isinstance(workdir, pathlib.Path) and not (workdir / LOCK_FILE).exists() and time.monotonic() < end:
+    time.sleep(1)
+  seen = isinstance(workdir, pathlib.Path) is False or (workdir / LOCK_FILE).exists()
+  blind = [process for process, sees in enumerate(processes.gather(int(seen))) if not sees]
+  if blind:
+    raise UserError(
+      f"process {', '.join(map(str, blind))} of the job does not see the workdir {workdir} that process 0 writes: it "
+      "must be one folder that all hosts share."
+    )
 
 
 def cannot_be_written(workdir: pathlib.Path, error: OSError) -> UserError:

@@ -84,6 +84,7 @@ def _train(
   program = make_program(config, videos.total_steps, method=method)
   validation = Validation(config, program, videos)
   inherited = inherited_videos(config, workdir, videos.everything, say)
+  run_folder.agree(workdir, config, videos.total_steps)
   run_folder.check(workdir, config, other_data)
 
   # State, and the step: compiled once.

@@ -27,7 +27,7 @@ def main() -> None:
   parser.add_argument("--width", type=int, required=True)
   processes.add_arguments(parser)
   args = parser.parse_args()
-  processes.initialize(args.coordinator, args.num_processes, args.process_id)
+  processes.initialize(args.coordinator, args.num_processes, args.process_id, args.join_timeout)
   sys.path.append(str(pathlib.Path(__file__).parents[1]))
   config = load_config(f"{pathlib.Path(__file__).parents[1] / 'toy_method.py'}").unlock()
   config.model.width = args.width

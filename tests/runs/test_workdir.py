@@ -67,3 +67,17 @@ def test_a_place_that_cannot_be_written_is_said_at_once(toy_config, tmp_path, na
   (run / name if name else run).write_text("in the way")
   with pytest.raises(UserError, match=r"cannot be written.* another --workdir"):
     loop.train_and_evaluate(toy_config, run)
+
+
+def test_a_workdir_that_is_not_shared_is_told(toy_config, tmp_path, monkeypatch):
+  """Guards against a job that hangs at its end: process 1 does not see what process 0 writes."""
+  seen = []
+  monkeypatch.setattr(workdir, "SHARED_SECONDS", 0)
+  monkeypatch.setattr(workdir.jax, "process_count", lambda: 2)
+  monkeypatch.setattr(workdir.processes, "agree_on", lambda facts: None)
+  monkeypatch.setattr(workdir.processes, "gather", lambda value: seen.append(value) or [1, value])
+  with pytest.raises(UserError, match="process 1 of the job does not see the workdir"):
+    workdir.agree(tmp_path, toy_config, 20)
+  (tmp_path / workdir.LOCK_FILE).touch()
+  workdir.agree(tmp_path, toy_config, 20)
+  assert seen == [0, 1]
