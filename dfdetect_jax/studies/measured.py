@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.studies.study import Cell, Training
@@ -37,3 +38,28 @@ def measured(
     return tuple(runs[cell.row][column] for column in columns if (cell.row, column) in printed)
 
   return tuple(dataclasses.replace(cell, parts=parts(cell)) if cell.row in runs else cell for cell in cells)
+
+
+def again(cells: Sequence[Cell], rows: Sequence[str], name: str, *overrides: tuple[str, Any]) -> tuple[Cell, ...]:
+  """Rows once more under a switch of ours: a decision's other side, of which the paper prints nothing.
+
+  Args:
+    cells: of the table.
+    rows: those to measure again.
+    name: of the switch; a row is called `row, name`.
+    overrides: config fields by dotted name, as (name, value) pairs.
+
+  Returns:
+    The new cells alone.
+
+  Raises:
+    KeyError: a row is not in the table, or is quoted.
+  """
+  if absent := set(rows) - {cell.row for cell in cells if cell.parts}:
+    raise KeyError(f"rows that are not measured: {sorted(absent)}")
+  made = []
+  for cell in cells:
+    if cell.row in rows:
+      parts = tuple((dataclasses.replace(t, overrides=(*t.overrides, *overrides)), videos) for t, videos in cell.parts)
+      made.append(dataclasses.replace(cell, row=f"{cell.row}, {name}", printed=None, parts=parts))
+  return tuple(made)

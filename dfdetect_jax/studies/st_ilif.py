@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, LEAKING_TARGETS, PROTOCOLS
-from dfdetect_jax.studies.measured import Part, measured, on
+from dfdetect_jax.studies.measured import Part, again, measured, on
 from dfdetect_jax.studies.study import Cell, Study, Training, quoted
 
 INTRA = {quality: PROTOCOLS[f"intra-dataset-{quality}"] for quality in ("c23", "c40")}
@@ -37,7 +37,6 @@ EACH = {
 # The paper's own setting is `st_ilif` without a variant in every table, so that all of them share its runs.
 OURS = "st_ilif"
 
-SCAN = ("model.recurrence", "scan")
 SCAN_NOTE = (
   "Rows named scan are ours: §4.3 stacks a clip's differences in channels, which leaves the ConvGRUs a single step; "
   "there the ConvGRUs run over the differences."
@@ -84,13 +83,8 @@ def _with_auc(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def _with_scan(cells: Sequence[Cell], *rows: str) -> tuple[Cell, ...]:
-  """The cells, and those rows again with our recurrence (`configs/st_ilif.py:scan`), of which nothing is printed."""
-  again = []
-  for cell in cells:
-    if cell.row in rows:
-      parts = tuple((dataclasses.replace(t, overrides=(*t.overrides, SCAN)), videos) for t, videos in cell.parts)
-      again.append(dataclasses.replace(cell, row=f"{cell.row}, scan", printed=None, parts=parts))
-  return (*cells, *again)
+  """The cells, and those rows again with our recurrence (`configs/st_ilif.py:scan`)."""
+  return (*cells, *again(cells, rows, "scan", ("model.recurrence", "scan")))
 
 
 def _ablation(number: int, title: str, rows: Mapping[str, tuple[str, float]], scan: Sequence[str] = ()) -> Study:

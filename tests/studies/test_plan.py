@@ -215,7 +215,7 @@ def test_list_names_every_study(capsys):
   lines = capsys.readouterr().out.splitlines()
   assert [line.split()[0] for line in lines[1:]] == list(registry.STUDIES)
   [line] = [line for line in lines if line.startswith("dip_table7 ")]
-  assert line.split()[1:4] == ["18", "0", "6"]
+  assert line.split()[1:4] == ["27", "0", "9"]
 
 
 @pytest.mark.slow

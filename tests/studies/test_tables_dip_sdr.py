@@ -11,7 +11,7 @@ from dfdetect_jax.evaluation.metrics import METRICS
 from dfdetect_jax.evaluation.protocols import DISTORTIONS, LEVELS, PROTOCOLS
 from dfdetect_jax.runs.config import override
 from dfdetect_jax.studies import dip, sdr
-from dfdetect_jax.studies.measured import measured
+from dfdetect_jax.studies.measured import again, measured
 from dfdetect_jax.studies.registry import get_study
 from dfdetect_jax.studies.study import Study, Training, quoted
 
@@ -21,8 +21,9 @@ PAIRS = {(protocol.train, videos) for protocol in PROTOCOLS.values() for videos 
 # Counted in the papers: figures of the rows that are measured here, and of the others.
 COUNTS = {
   "dip_table1": (4, 29), "dip_table2": (5 + 6, 56), "dip_table3": (20, 10), "dip_table4": (30, 0),
-  "dip_table5": (12, 0), "dip_table6": (35, 0), "dip_table7": (18, 0), "dip_table8": (30, 0), "dip_figure6": (80, 0),
-  "sdr_table1": (5 + 20, 40), "sdr_table2": (9, 18), "sdr_table3": (8, 0), "sdr_figure2": (24, 0),
+  "dip_table5": (12, 0), "dip_table6": (35, 0), "dip_table7": (18 + 9, 0), "dip_table8": (30 + 30, 0),
+  "dip_figure6": (80, 0),
+  "sdr_table1": (5 + 20, 40), "sdr_table2": (9, 18), "sdr_table3": (8 + 2, 0), "sdr_figure2": (24, 0),
 }  # fmt: skip
 
 # Columns that the papers call averages: (number of decimals, what of).
@@ -106,7 +107,8 @@ def test_every_training_has_its_config_and_no_two_are_the_same():
     key = (repr(resolved(training).to_dict()), training.videos)
     assert key not in seen, f"{training} is {seen[key]} once more"
     seen[key] = training
-  assert len(seen) == 55 + 5  # Xception after all of FF++, and four times after three manipulations
+  # Xception after all of FF++ and four times after three manipulations; rows of ours in DIP's VII and VIII, SDR's III.
+  assert len(seen) == 55 + 5 + (3 + 6 + 1)
 
 
 @pytest.mark.parametrize(("study", "column"), AVERAGES)
@@ -221,15 +223,26 @@ def test_rows_of_ablations_change_what_they_are_named_after():
     assert all([c.model.spatial, c.model.temporal] == [int(n) for n in re.findall(r"\d+", row)] for c in configs)
   for row, (config,) in configs_by_row("dip_table6").items():
     assert [config.model.k_n, config.model.t] == [int(n) for n in re.findall(r"\d+", row)]
+  ours = {
+    "local density": ("local", "none"),
+    "distances over E": ("stationary", "width"),
+    "unit features": ("stationary", "unit"),
+  }
   for row, (config,) in configs_by_row("dip_table7").items():
+    row, _, name = row.partition(", ")
+    assert (config.model.density, config.model.feature_scale) == ours.get(name, ("stationary", "none"))
     on = [name for name, c in (("DiCA", config.model.dica), ("IDM", config.model.idm)) if c]
     on += ["DA loss"] if config.objective.da_weight else []
     assert (" + ".join(on) or "none") == row
   kinds = {"HFreq": "blur", "Noise": "noise", "Color": "saturation", "Tempo": "temporal"}
   for row, (config,) in configs_by_row("dip_table8").items():
+    row, _, name = row.partition(", ")
+    assert config.objective.student_augmented == (name == "student too")
     off = [kind for kind, field in kinds.items() if not config.augment[field]]
     assert off == ([] if row == "Original" else list(kinds) if row == "w/o Aug." else [row.split()[1]])
   for row, (config,) in configs_by_row("sdr_table3").items():
+    row, _, name = row.partition(", ")
+    assert len(config.objective.redrawn) == (4 if name else 2)
     tpa, trfi = config.objective.tpa and config.model.trfi, config.model.trfi
     contrastive = trfi and config.objective.gamma > 0
     names = [name for name, c in (("TPA", tpa), ("TRFI", trfi), ("contrastive", contrastive)) if c]
@@ -255,3 +268,9 @@ def test_measured_refuses_rows_that_the_table_does_not_have():
   """Guards against a mistyped row, which would silently stay quoted."""
   with pytest.raises(KeyError, match="DlP"):
     measured(quoted(("CDF",), "DIP | 88.36"), {"DlP": {}})
+
+
+def test_again_refuses_rows_that_are_not_measured():
+  """Guards rows of ours against a mistyped or a quoted one, which would silently be missing."""
+  with pytest.raises(KeyError, match="DIP"):
+    again(quoted(("CDF",), "DIP | 88.36"), ("DIP",), "scan", ("model.t", 3))
