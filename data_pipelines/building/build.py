@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import os
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +29,16 @@ from data_pipelines.sources import Listing, Video, registry
 from data_pipelines.sources.lists import Wanted
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import on_disk
-from dfdetect_jax.schema import DATASET_FILE, FAILURES_FILE, SPLITS, Failure, Track, read_metadata, read_tracks
+from dfdetect_jax.schema import (
+  DATASET_FILE,
+  FAILURES_FILE,
+  SPLITS,
+  TRACKS_FILE,
+  Failure,
+  Track,
+  read_metadata,
+  read_tracks,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,6 +217,7 @@ def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: lis
       videos = collections.Counter({track.video_id: track.label for track in own}.values())
       frames = sum(track.frames for track in own)
       lines.append(f"{split:6} {videos[0]} real and {videos[1]} fake videos, {len(own)} tracks, {frames} frames")
+  lines += decoding_notes(tracks)
   # What the source has no video of (no such file) or leaves out has no id; all else is a video that was looked at.
   failed = [failure for failure in failures if failure.video_id and not failure.absent]
   reasons = collections.Counter(failure.reason.split(":")[0].split("(")[0].strip() for failure in failed)
@@ -222,3 +233,13 @@ def summary_of_build(directory: pathlib.Path, tracks: list[Track], failures: lis
     lines += [f"  {count} × {reason}" for reason, count in sorted(omitted.items(), key=lambda item: -item[1])]
   lines += [f"note: {note}" for note in about.get("notes", ())]
   return "\n".join(lines)
+
+
+def decoding_notes(tracks: list[Track], most: int = 8) -> list[str]:
+  """What was left out of, repeated in or done to videos when they were decoded: a line for each kind, numbers aside."""
+  notes = {track.video_id: track.notes.split("; ") for track in tracks if track.notes}
+  if not notes:
+    return []
+  kinds = collections.Counter(re.sub(r"[\d.]*\d", "N", note) for own in notes.values() for note in own)
+  lines = [f"{len(notes)} videos with a note ('notes' of {TRACKS_FILE} has each, with its numbers):"]
+  return lines + [f"  {count} × {kind}" for kind, count in kinds.most_common(most)]

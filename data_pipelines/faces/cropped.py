@@ -4,11 +4,14 @@ Each folder of pictures inside is one sequence; a sequence is cut where its numb
 together in a track stood together in the video.
 """
 
+import bz2
 import collections
 import dataclasses
 import functools
+import gzip
 import hashlib
 import io
+import lzma
 import pathlib
 import re
 import tarfile
@@ -23,7 +26,7 @@ from data_pipelines.video import encoding
 from data_pipelines.video.decode import BrokenVideo
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-MOST_BYTES = 2**30  # of an archive's members, which are held in memory
+MOST_BYTES = 2**30  # of an archive unpacked, whose members are held in memory
 MOST_PIXELS = 2**24  # of a face crop, before the decoder reserves memory for it
 
 
@@ -176,19 +179,51 @@ def _archive(path: pathlib.Path, wanted: Callable[[str], bool] | None = None) ->
   # What is passed by is not held, and pictures do not shrink: what unpacks to many times its size is a trap.
   most = MOST_BYTES if wanted is None else max(MOST_BYTES, 20 * path.stat().st_size)
   try:
-    with tarfile.open(path) as archive:
+    with _Unpacked(path, most) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
       for member in archive:
         name = pathlib.PurePosixPath(member.name)
         if name.is_absolute() or ".." in name.parts:
           raise BrokenVideo(f"unsafe archive: a member is called '{member.name}'")
         if member.issym() or member.islnk():
           raise BrokenVideo(f"unsafe archive: '{member.name}' is a link")
-        total += member.size  # of every member: what is skipped is unpacked as well
+        total += member.size  # of every member: what is skipped is unpacked as well, and holes are filled
         if total > most:
-          raise BrokenVideo(f"absurd archive: more than {most >> 20} MiB in it")
+          raise _absurd(most)
         if not member.isfile() or name.suffix.lower() not in PICTURES or name.name.startswith("."):
           continue
         read = wanted is None or wanted(_parent(str(name)))
         yield str(name), archive.extractfile(member).read() if read else b""
-  except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+  except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
     raise BrokenVideo(f"damaged archive: {error}") from error
+
+
+class _Unpacked:
+  """A tar's bytes, of which so many can be read: members' headers, which may be as long as they like, count as well."""
+
+  def __init__(self, path: pathlib.Path, most: int):
+    with open(path, "rb") as file:
+      magic = file.read(6)
+    openers = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+    opener = next((opener for start, opener in openers.items() if magic.startswith(start)), open)
+    self._stream, self._most = opener(path, "rb"), most
+    self.seek, self.tell = self._stream.seek, self._stream.tell
+
+  def read(self, size: int = -1) -> bytes:
+    """Reads so many bytes, which must be told.
+
+    Raises:
+      BrokenVideo: it is more than there may be.
+    """
+    if size < 0 or self.tell() + size > self._most:
+      raise _absurd(self._most)
+    return self._stream.read(size)
+
+  def __enter__(self) -> "_Unpacked":
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._stream.close()
+
+
+def _absurd(most: int) -> BrokenVideo:
+  return BrokenVideo(f"absurd archive: more than {most >> 20} MiB in it")

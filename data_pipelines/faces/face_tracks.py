@@ -141,14 +141,14 @@ def face_tracks(
     faces = {frame: [face.scaled(factor) for face in found] for frame, found in other.faces.items()}
   faces = {frame: found for frame, found in faces.items() if 0 <= frame < scan.frames}
   if scan.frames < options.min_frames:
-    raise BrokenVideo(f"too short: {scan.frames} of at least {options.min_frames} frames")
+    raise scan.broken(f"too short: {scan.frames} of at least {options.min_frames} frames")
   if not any(face.sure for found in faces.values() for face in found):
-    raise BrokenVideo("no face")
+    raise scan.broken("no face")
   tracks = track.link(faces, scan.cuts)
   chosen = track.choose(tracks, options.max_tracks, options.min_frames)
   if not chosen:
     longest = max(len(t) for t in tracks)
-    raise BrokenVideo(f"no face for {options.min_frames} frames on end (longest: {longest} of {scan.frames} frames)")
+    raise scan.broken(f"no face for {options.min_frames} frames on end (longest: {longest} of {scan.frames} frames)")
   return [_face_track(str(path), number, t, scan, options) for number, t in enumerate(chosen)]
 
 
@@ -182,6 +182,10 @@ class _Scan:
   @property
   def frames(self) -> int:
     return len(self.about.times)
+
+  def broken(self, reason: str) -> BrokenVideo:
+    """The reason, with the video's notes, which may explain it."""
+    return BrokenVideo(f"{reason} ({'; '.join(self.about.notes)})" if self.about.notes else reason)
 
   @property
   def size(self) -> np.ndarray:

@@ -367,6 +367,25 @@ def test_summary_of_a_build_is_short(tmp_path):
   ]
 
 
+def test_summary_tells_what_decoding_left_out_by_kind(tmp_path):
+  """Guards against silence on damaged videos that gave a track: each kind once, with its count, numbers aside."""
+
+  def track(n, notes, number=0):
+    return schema.Track(
+      video_id=f"v{n}", track=number, first=0, frames=16, first_frame=0, fps=25.0, size=32, label=0, split="test",
+      notes=notes,
+    )  # fmt: skip
+
+  damaged = "damaged at {:.2f} s: {} packets are left out, up to 3.20 s"
+  tracks = [track(n, damaged.format(n / 3, n)) for n in range(1, 4)]
+  tracks += [track(4, "2 video streams: number 1 is used (64x48); " + damaged.format(1.0, 2), k) for k in (0, 1)]
+  tracks.append(track(5, ""))
+  lines = summary_of_build(tmp_path, tracks, []).splitlines()
+  at = next(n for n, line in enumerate(lines) if line.startswith("4 videos with a note"))
+  assert lines[at + 1] == "  4 × damaged at N s: N packets are left out, up to N s"
+  assert lines[at + 2] == "  1 × N video streams: number N is used (NxN)"
+
+
 def test_target_boxes_put_a_forgery_where_its_target_is(tmp_path):
   """Guards the FaceForensics++ option: the forgery's own boxes are not looked at, its target's are."""
   from data_pipelines.faces import face_tracks

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -95,3 +96,34 @@ def test_broken_archives_say_so(tmp_path):
     list(broken[0].crops(24))
   with pytest.raises(BrokenVideo, match="no such file"):
     cropped.crop_sequences(tmp_path / "missing.tar.gz", 0, 0, 1)
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.bz2", "tar.xz"])
+@pytest.mark.parametrize("where", ["pax", "name", "data", "hole"])
+def test_headers_count_towards_an_archives_bytes(tmp_path, monkeypatch, suffix, where):
+  """Guards memory: a header, a name or a hole that inflates is refused before it is read, whatever packs it."""
+  monkeypatch.setattr(cropped, "MOST_BYTES", 1 << 20)
+  path, much = tmp_path / f"1.{suffix}", 3 << 20
+  member = tarfile.TarInfo("a/0.png" if where != "name" else "a/" + "b" * much + "/0.png")
+  kind = tarfile.PAX_FORMAT if where == "pax" else tarfile.GNU_FORMAT
+  with tarfile.open(path, f"w:{suffix[4:]}", format=kind) as tar:
+    if where == "pax":
+      member.pax_headers = {"comment": "c" * much}
+    if where == "hole":  # GNU sparse: no data, and a size that reading would fill with zeros
+      member.size = much
+      header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+      header[124:136], header[156:157], header[483:495] = b"%011o\0" % 0, tarfile.GNUTYPE_SPARSE, b"%011o\0" % much
+      header[148:156] = b" " * 8
+      header[148:156] = b"%06o\0 " % sum(header)
+      tar.fileobj.write(header)
+    else:
+      member.size = much if where == "data" else 1
+      tar.addfile(member, io.BytesIO(bytes(member.size)))
+  tracemalloc.start()
+  try:
+    with pytest.raises(BrokenVideo, match="absurd archive: more than 1 MiB in it"):
+      cropped.crop_sequences(path, 0, 0, 1)
+    dictionary = 9 << 20 if suffix == "tar.xz" else 0  # of its decoder
+    assert tracemalloc.get_traced_memory()[1] < (1 << 20) + dictionary
+  finally:
+    tracemalloc.stop()

@@ -1,5 +1,7 @@
 """Face tracks of real clips: where there is a face there is a track, and nowhere else."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -119,3 +121,108 @@ def test_reasons_for_no_track(tmp_path, write_video):
     with pytest.raises(decode.BrokenVideo) as error:
       face_tracks.face_tracks(clip(tmp_path, write_video, bright), face_tracks.FaceOptions(), Counting())
     assert error.value.reason == reason
+
+
+def test_times_are_the_frames_own(tmp_path, write_video):
+  """Guards variable frame rates: a track's times and rate come from its own timestamps, wherever it begins."""
+  times = [*range(20), *range(20, 220, 5)]
+  bright = [10 <= n < 50 for n in range(len(times))]
+  images = [np.full((96, 128, 3), 200 if b else 20, np.uint8) for b in bright]
+  path = write_video(tmp_path / "v.mkv", images, times=times)
+  (found,) = face_tracks.face_tracks(path, face_tracks.FaceOptions(), Counting())
+  assert (found.first_frame, found.frames) == (10, 40) and found.times.dtype == np.float64
+  np.testing.assert_allclose(found.times, np.array(times[10:50]) / 25, atol=2e-3)
+  assert found.fps == pytest.approx(39 / ((times[49] - times[10]) / 25), rel=1e-3) and found.notes == ()
+
+
+def test_damage_ends_a_track_and_travels_with_it(tmp_path, write_video):
+  """Guards tracks over a hole: both sides keep all their frames, none bridges it, and both tell of it."""
+  rng = np.random.default_rng(0)
+  images = [np.clip(rng.normal(180, 40, (96, 128, 3)), 0, 255).astype(np.uint8) for _ in range(60)]
+  path = write_video(tmp_path / "v.mp4", images, options={"g": "20", "sc_threshold": "0"})
+  content = bytearray(path.read_bytes())
+  middle = content.index(b"mdat") + (len(content) - content.index(b"mdat")) * 3 // 10
+  content[middle : middle + 300] = bytes(255 - b for b in content[middle : middle + 300])
+  path.write_bytes(content)
+  about = decode.About()
+  shown = len(list(decode.read_frames(path, about=about)))
+  (cut,) = about.cuts
+  assert 0 < cut < 20 and shown - cut == 40
+  options = face_tracks.FaceOptions(max_tracks=0, min_frames=2, size=16)
+  after, before = face_tracks.face_tracks(path, options, Counting())
+  assert (before.first_frame, before.frames, after.first_frame, after.frames) == (0, cut, cut, 40)
+  assert after.times[0] == pytest.approx(0.8) and before.notes == after.notes == tuple(about.notes)
+  for found in (before, after):
+    crops = list(found.crops())
+    assert len(crops) == found.frames
+
+
+class SeesWithBorder:
+  """Finds the bright part of a picture that is larger than 128 pixels, if something dark is above and below."""
+
+  version = "test"
+
+  def detect(self, images):
+    found = []
+    for image in images if max(images.shape[1:3]) > 128 else ():
+      rows, columns = (np.nonzero((image > 100).any((axis, 2)))[0] for axis in (1, 0))
+      inside = len(rows) and 0 < rows[0] and rows[-1] < len(image) - 1
+      box = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] if inside else None
+      found.append([Face(np.array(box, float), 1.0)] if inside else [])
+    return found or [[] for _ in images]
+
+
+@pytest.mark.parametrize("sharp", [True, False])
+def test_a_face_that_fills_its_frame_is_found(tmp_path, write_video, sharp):
+  """Guards videos that are tight crops of faces: found with a border, or else taken as they are; both told.
+
+  The border repeats the edge's pixels: a disc that reaches above and below has no end in it.
+  """
+  y, x = np.mgrid[:128, :96]
+  images = []
+  for n in range(24):
+    radius = 44 if sharp else 60 if n < 14 else 66
+    disc = (x - 48) ** 2 + (y - 64) ** 2 < radius**2
+    images.append(np.where(disc, 200, 20)[..., None].repeat(3, -1).astype(np.uint8))
+
+  path = write_video(tmp_path / "v.mp4", images)
+  options = face_tracks.FaceOptions(size=32, margin=1.0)
+  (found,) = face_tracks.face_tracks(path, options, SeesWithBorder())
+  assert (found.first_frame, found.frames) == (0, 24) and len(found.notes) == 1
+  if sharp:
+    assert "adding a border" in found.notes[0]
+    np.testing.assert_allclose(found.boxes[5], [4, 20, 92, 108], atol=3)
+  else:
+    assert "whole frames" in found.notes[0]
+    np.testing.assert_allclose(found.boxes[5], [-16, 0, 112, 128])
+    with pytest.raises(decode.BrokenVideo, match="too tight to be aligned"):
+      face_tracks.face_tracks(path, face_tracks.FaceOptions(align=True), SeesWithBorder())
+
+
+def test_a_small_face_beside_nothing_is_no_close_up(tmp_path, write_video):
+  """Guards scenery: what only shows with a border, and is small, is not made the video's face."""
+  images = [np.full((96, 128, 3), 20, np.uint8) for _ in range(20)]
+  for image in images:
+    image[40:60, 40:60] = 200
+
+  with pytest.raises(decode.BrokenVideo, match="no face"):
+    face_tracks.face_tracks(write_video(tmp_path / "v.mp4", images), face_tracks.FaceOptions(), SeesWithBorder())
+
+
+def test_few_frames_are_in_memory(tmp_path, write_video):
+  """Guards long videos: what is held while faces are sought and cut does not grow with their length."""
+  images = [np.full((180, 320, 3), 200, np.uint8)] * 250
+  path = write_video(tmp_path / "v.mp4", images)
+  del images
+  tracemalloc.start()
+  try:
+    (found,) = face_tracks.face_tracks(path, face_tracks.FaceOptions(size=64), Counting())
+    seeking = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    assert sum(1 for _ in found.crops()) == 250
+    cutting = tracemalloc.get_traced_memory()[1]
+  finally:
+    tracemalloc.stop()
+  frame = 180 * 320 * 3
+  # A block of 41 frames, 16 for a second look, and the key frames stacked for the detector.
+  assert seeking < 80 * frame and cutting < 8 * frame
