@@ -165,6 +165,8 @@ def _build(
   detector = None if settings.cropped else detectors.create(settings.detector, settings.detector_model)
   detector_version = "none (the source's own crops)" if detector is None else detector.version
   listing = duplicates.resolve(listing, options.duplicates, root)
+  if not settings.distortion:  # of 35 distorted sets nobody wants it 35 times
+    _tell(listing)
   units = plan.units_of(listing.videos)
   choices = plan.described(settings, listing, root, versions() | {"detector": detector_version})
   told = plan.listing_record(listing, root, retry.stamps_of(listing.videos, root))
@@ -192,6 +194,17 @@ def _build(
   tracks, failures = finish.finish(output)
   print(summary_of_build(output, tracks, failures))
   return Built(output, tracks, failures)
+
+
+def _tell(listing: Listing) -> None:
+  """Says before the work what may make the user stop it."""
+  for note in listing.notes:
+    print(f"note: {note}", file=sys.stderr)
+  if listing.lacking:
+    count = len(listing.lacking)
+    print(
+      f"{count} missing or left out of {count + len(listing.videos)} (--dry-run names them by reason)", file=sys.stderr
+    )
 
 
 def part_of(units: list[Unit], part: str) -> list[Unit]:

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from data_pipelines import build, verify
+from data_pipelines.building import build as building
 from data_pipelines.building import duplicates, finish, retry
 from data_pipelines.sources import Listing, Video
 from dfdetect_jax import schema
@@ -90,7 +91,7 @@ def test_a_kill_while_a_dataset_is_opened_again_costs_nothing(tmp_path, dataset,
       build.main([*arguments, "--retry=failed"])
   assert contents(tmp_path / "out") == whole
   with monkeypatch.context() as patch:
-    patch.setattr(build, "Pool", stop)
+    patch.setattr(building, "Pool", stop)
     with pytest.raises(RuntimeError, match="killed"):
       build.main([*arguments, "--retry=failed"])
   assert not (tmp_path / "out" / schema.DATASET_FILE).exists()
@@ -179,6 +180,8 @@ def test_the_dataset_keeps_what_was_not_there_and_what_was_not_taken(tmp_path, w
   about = schema.read_metadata(tmp_path / "two")
   assert about["omitted"] == {"left out: archives that are not unpacked": 1}
   assert "all 2 videos are test" in about["notes"][0]
-  told = capsys.readouterr().out
+  written = capsys.readouterr()
+  assert "note: " in written.err and "1 missing or left out of 3 (--dry-run names them by reason)" in written.err
+  told = written.out
   assert "1 that lay in the source's folders were not taken (--dry-run names them):" in told
   assert "  1 × left out: archives that are not unpacked" in told and "note: " in told
