@@ -1,6 +1,7 @@
 """The fields that every run has. A file in configs/ starts from `base_config()` and fills in its paper's values."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,7 +70,8 @@ def base_config() -> ml_collections.ConfigDict:
   config.videos.dataset = ""  # as data_pipelines names it: faceforensics, celeb_df_v2, …
   config.videos.manipulations = ()  # such as ("Deepfakes", "Face2Face", "FaceSwap")
   config.videos.compressions = ()  # such as ("c23",)
-  config.workers = 2  # processes that read training clips; 0 reads in threads, as scoring always does
+  # Processes that read training clips (default: half the cores, 2 to 16); 0 reads in threads, as scoring always does.
+  config.workers = min(16, max(2, cores() // 2))
   config.prefetch = 4  # batches read ahead
   config.data_timeout = 600.0  # seconds without a batch after which a run stops instead of hanging; 0 = never
   config.max_unreadable = 10  # training clips that may be unreadable (each is replaced and reported) before a run stops
@@ -95,6 +97,11 @@ def base_config() -> ml_collections.ConfigDict:
   config.mesh.data = -1  # devices along the batch; -1 = all that fsdp leaves
   config.mesh.fsdp = 1  # devices among which parameters, optimizer state and teacher are cut
   return config
+
+
+def cores() -> int:
+  """Cores that this process may use."""
+  return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def override(config: ml_collections.ConfigDict, overrides: Mapping[str, Any]) -> ml_collections.ConfigDict:

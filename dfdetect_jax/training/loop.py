@@ -9,6 +9,7 @@ The order in which things happen is part of what makes a run repeatable:
    its own step decided, and a run that goes on from it never validates twice with different outcomes.
 """
 
+import math
 import pathlib
 from collections.abc import Callable
 
@@ -99,7 +100,8 @@ def _train(
   train_step = program.compile_step()
   writer = MetricsWriter(workdir, step, active=lead)
   clips, flops = program.clips_per_step, flops_per_step(train_step)
-  progress = ProgressLine(step, videos.total_steps, clips, program.mesh.size, flops)
+  frames = math.prod(method.clip_spec.shape(train=True)[:-3])
+  progress = ProgressLine(step, videos.total_steps, clips, program.mesh.size, flops, frames, config.workers)
   log = StepLog(config, program, videos.total_steps, progress, writer, checkpoints, say)
   batches = _batches(config, program, videos, step, log)
   trace = Trace(workdir, profile if lead else None)

@@ -18,10 +18,15 @@ class ProgressLine:
     clips: clips that a step looks at.
     devices: that share them.
     flops: operations of a step on each device, 0 if unknown.
+    frames: that a clip has.
+    workers: processes that read them; 0 = threads.
   """
 
-  def __init__(self, step: int, total: int, clips: int, devices: int = 1, flops: float = 0.0):
+  def __init__(
+    self, step: int, total: int, clips: int, devices: int = 1, flops: float = 0.0, frames: int = 1, workers: int = 0
+  ):
     self._total, self._clips, self._devices, self._flops = total, clips, devices, flops
+    self._frames, self._readers, self._first = frames, f"{workers} workers" if workers else "threads", True
     self._restart(step)
 
   def _restart(self, step: int) -> None:
@@ -68,15 +73,24 @@ class ProgressLine:
     say(
       f"step {step}/{self._total}  loss {loss:.4f}  accuracy {scalars.get('accuracy', math.nan):.3f}  "
       f"{speed['speed/clips_per_second']:.1f} clips/s  {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-      + (
-        f"  (waited for data {100 * speed['speed/data_wait']:.0f} % of the time)"
-        if speed["speed/data_wait"] > 0.1
-        else ""
-      ),
+      + self._reading(steps * self._clips * self._frames, seconds, speed["speed/data_wait"]),
       flush=True,
     )
     self._restart(step)
     return speed
+
+  def _reading(self, frames: int, seconds: float, wait: float) -> str:
+    """What reading gives and what steps need, in frames a second: at first, and whenever steps wait for it."""
+    told, needed = "", frames / max(1e-9, seconds - self._waited)
+    if wait > 0.1:
+      told = (
+        f"  (waited for data {100 * wait:.0f} % of the time: {self._readers} give {frames / seconds:.0f} frames/s, "
+        f"steps need {needed:.0f}; config.workers reads with more)"
+      )
+    elif self._first:
+      told = f"  ({self._readers} give at least the {needed:.0f} frames/s that steps need)"
+    self._first = False
+    return told
 
   def _use(self, steps_per_second: float) -> dict[str, float]:
     """How well a device is used, as far as it can be known."""
