@@ -117,7 +117,15 @@ def _wrong_frames(directory: pathlib.Path, shards: list[dict], tracks: list[Trac
       yield f"{track.video_id}: its frames should start at record {position}, not {track.first}"
     position += 1
     try:
-      record = next(records)
+      record = next(records, None)
+    except Exception as error:  # of the reader; what lies behind the damage cannot be reached
+      told = str(error).splitlines()[0]
+      yield f"split {track.split}: the records from {track.video_id}, frame {k}, on cannot be read ({told})"
+      return
+    if record is None:
+      yield f"split {track.split}: the shards end before {track.video_id}, frame {k}"
+      return
+    try:
       features = _features(record)
       shape = encoding.decode(features["image"]).shape
     except ValueError as error:
@@ -137,6 +145,8 @@ def _wrong_frames(directory: pathlib.Path, shards: list[dict], tracks: list[Trac
 def _records(directory: pathlib.Path, shards: list[dict]) -> Iterator[bytes]:
   for shard in sorted(shards, key=lambda s: s["file"]):
     reader = array_record_module.ArrayRecordReader(str(directory / shard["file"]))
+    if not reader.ok():
+      raise ValueError(f"{shard['file']} is no ArrayRecord file")
     for start in range(0, reader.num_records(), 64):
       yield from reader.read(start, min(start + 64, reader.num_records()))
     reader.close()

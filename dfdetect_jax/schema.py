@@ -146,6 +146,9 @@ def read_failures(directory: str | pathlib.Path, split: str) -> list[Failure]:
     DamagedFile: the file is not such a list.
   """
   path = as_folder(directory) / FAILURES_FILE
+  sha256 = read_metadata(directory).get("files", {}).get(FAILURES_FILE)
+  if sha256 and hashlib.sha256(read_bytes(path, REBUILD)).hexdigest() != sha256:
+    raise damaged(path, f"its checksum differs from that in {DATASET_FILE}", REBUILD)
   if not path.is_file():
     return []
   failures = []

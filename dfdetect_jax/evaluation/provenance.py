@@ -6,6 +6,7 @@ them, and holds the whole provenance of the run, so that it says all of this whe
 
 import hashlib
 import pathlib
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,14 @@ def read_provenance(scores: pathlib.Path) -> dict[str, Any] | None:
     return None
   content = read_json(path)
   named = content.get("scores", {})
-  return content if (named.get("file"), named.get("sha256")) == (scores.name, sha256(scores)) else None
+  if (named.get("file"), named.get("sha256")) == (scores.name, sha256(scores)):
+    return content
+  if named.get("file") == scores.name:  # a copy under another name may lie beside the scores of a run
+    print(
+      f"WARNING: {scores} is not the score file that {path} tells of: one of the two was changed.",
+      file=sys.stderr, flush=True,
+    )  # fmt: skip
+  return None
 
 
 def sha256(path: pathlib.Path) -> str:

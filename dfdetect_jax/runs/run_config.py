@@ -35,7 +35,10 @@ def read_config(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
     )
   cure = f"copy it from where it is whole: {PROVENANCE_FILE} beside it, if there, holds it under 'config'"
   stored = _tuples(read_json(path, cure))
-  config = ml_collections.ConfigDict(_completed(stored, path))
+  try:
+    config = ml_collections.ConfigDict(_completed(stored, path))
+  except (ValueError, TypeError, AttributeError) as error:  # a name with a dot in it, or none that a field may have
+    raise damaged(path, str(error).splitlines()[0], cure) from error
   check_fields(config, str(path))
   _check_papers(as_folder(workdir), stored)
   return config.lock()

@@ -151,7 +151,12 @@ class World:
 
   def reads(self, root: pathlib.Path):
     """Makes a report of the scores."""
-    status, output = call(lambda: report.main([str(root / "scores/scores.csv"), f"--output={root / 'report'}"]))
+
+    def program():
+      with exit_on_user_error("report"):
+        report.main([str(root / "scores/scores.csv"), f"--output={root / 'report'}"])
+
+    status, output = call(program)
     if status != 0:
       return status, output, None
     [file] = json.loads((root / "report/report.json").read_text())["files"].values()
