@@ -1,4 +1,5 @@
-"""Baselines of the papers' tables: ResNet-18, ResNet-50 and Xception on single frames, I3D on ResNet-50; and GenD.
+"""Baselines of the papers' tables: ResNet-18, ResNet-50 and Xception on single frames, I3D on ResNet-50; MobileNetV2
+and GenD.
 
   python -m dfdetect_jax.interop.convert --method=baselines --variant=resnet50 --from=resnet50.pth --to=weights/resnet50
   python -m dfdetect_jax.train --config=configs/baselines.py:resnet50 --workdir=runs/resnet50 --data=shards/ffpp_c23 \\
@@ -18,9 +19,10 @@ trained, on pairs of a real and a forged frame (published AUC on Celeb-DF-v2 abo
 number of passes are our decisions.
 
 Variants (`--config=configs/baselines.py:NAME`): `resnet50` (the default), `resnet18`, `xception`,
-`xception_leave_one_out` (validates after epochs of three manipulations), `i3d_r50`, `gend`, and of each `NAME_small`
-(64 px, minutes on a CPU) and `NAME_test` (seconds); `small` and `test` are those of ResNet-18. `reals`, `small_reals`
-and `test_reals` learn from real videos alone, and so does `gend_reals`.
+`xception_leave_one_out` (validates after epochs of three manipulations), `i3d_r50`, `mobilenet_v2`,
+`mobilenet_v2_video` (with a temporal head), `gend`, and of each `NAME_small` (64 px, minutes on a CPU) and `NAME_test`
+(seconds); `small` and `test` are those of ResNet-18. `reals`, `small_reals` and `test_reals` learn from real videos
+alone, and so does `gend_reals`.
 """
 
 from dfdetect_jax.runs.config import base_config, reals_variants, variant
@@ -34,6 +36,15 @@ NETWORKS = {
   "i3d_r50": {
     "model.network": "i3d_r50", "clips.frames": 16, "clips.train_clips": 4, "clips.test_clips": 8, "batch_size": 16,
     "eval_every": 900, "checkpoint_every": 900, "eval_batch_size": 16,
+  },
+  "mobilenet_v2": {
+    "model.network": "mobilenet_v2", "model.width": 32, "starts_from": "ImageNet's MobileNetV2 (torchvision's)",
+  },
+  # The same on clips, a transformer's block over its frames' features.
+  "mobilenet_v2_video": {
+    "model.network": "mobilenet_v2", "model.width": 32, "model.head": "transformer", "clips.frames": 16,
+    "clips.train_clips": 4, "clips.test_clips": 8, "batch_size": 16, "eval_every": 900, "checkpoint_every": 900,
+    "eval_batch_size": 16, "starts_from": "ImageNet's MobileNetV2 (torchvision's)",
   },
   "gend": {
     "model.network": "gend", "clips.example": "pair", "batch_size": 64, "epochs": 4.0, "eval_every": 360,
@@ -68,8 +79,9 @@ for size in ("small", "test"):
 for size, middle in (("small", 2), ("test", 1)):
   VARIANTS[f"xception_{size}"] |= {"model.middle": middle}
   VARIANTS[f"xception_leave_one_out_{size}"] = VARIANTS[f"xception_{size}"]
-VARIANTS["i3d_r50_small"] |= {"clips.frames": 8, "batch_size": 8}
-VARIANTS["i3d_r50_test"] |= {"clips.frames": 4}
+for network in ("i3d_r50", "mobilenet_v2_video"):
+  VARIANTS[f"{network}_small"] |= {"clips.frames": 8, "batch_size": 8}
+  VARIANTS[f"{network}_test"] |= {"clips.frames": 4}
 VARIANTS["small"], VARIANTS["test"] = VARIANTS["resnet18_small"], VARIANTS["resnet18_test"]
 
 VARIANTS |= reals_variants(VARIANTS, batch_size=32)
@@ -81,9 +93,10 @@ def get_config(arg: str | None = None):
   config = base_config()
   config.method = "baselines"
   config.starts_from = "ImageNet's ResNet of its size (torchvision's), which I3D inflates"
-  config.model.network = "resnet50"  # or resnet18, xception, i3d_r50, gend
+  config.model.network = "resnet50"  # or resnet18, xception, i3d_r50, mobilenet_v2, gend
   config.model.width = 64  # channels of the stem
   config.model.middle = 8  # blocks of Xception's middle flow
+  config.model.head = "mean"  # MobileNetV2's clip logit: the mean of its frames', or transformer
   config.model.vit = "l14"  # GenD's ViT: l14, b16, b32, small
   config.model.tower = "clip"  # or timm: DINO's, DeiT's, augreg's
   config.objective.alignment = 0.1  # GenD's α

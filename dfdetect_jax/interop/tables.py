@@ -4,7 +4,7 @@ import dataclasses
 
 import ml_collections
 
-from dfdetect_jax.interop import clip, ftcn, resnet, vit, xception
+from dfdetect_jax.interop import clip, ftcn, mobilenet_v2, resnet, vit, xception
 from dfdetect_jax.interop.table import Table
 
 
@@ -25,6 +25,8 @@ def tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
     return (xception.table(),)
   if config.method == "baselines" and model.network == "gend":
     return (clip.table(model.tower),)
+  if config.method == "baselines" and model.network == "mobilenet_v2":
+    return (mobilenet_v2.table(),)
   if config.method == "baselines":
     return (resnet.i3d() if model.network == "i3d_r50" else resnet.table("torchvision ResNet", "resnet/"),)
   return ()

@@ -23,19 +23,22 @@ class DepthwiseConv(nn.Module):
 
   Attributes:
     kernel_init: initialiser of the parameter; `identity` starts as y = x.
+    stride: every so many rows and columns, from the first on.
   """
 
   kernel_init: Callable = nn.initializers.lecun_normal()
+  stride: int = 1
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps `[..., H, W, C]` to the same shape and dtype."""
+    """Maps `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, C]` of the same dtype."""
     height, width, channels = x.shape[-3:]
     kernel = self.param("kernel", self.kernel_init, (3, 3, 1, channels))
     kernel = kernel.reshape(3, 3, *(1,) * (x.ndim - 1), channels)
     padded = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [(1, 1), (1, 1), (0, 0)])
-    y = jnp.zeros(x.shape, jnp.float32)
+    step = self.stride
+    y = jnp.zeros((*x.shape[:-3], -(-height // step), -(-width // step), channels), jnp.float32)
     for i in range(3):
       for j in range(3):
-        y = y + kernel[i, j] * padded[..., i : i + height, j : j + width, :].astype(jnp.float32)
+        y = y + kernel[i, j] * padded[..., i : i + height : step, j : j + width : step, :].astype(jnp.float32)
     return y.astype(x.dtype)

@@ -1,4 +1,4 @@
-"""The networks that the papers compare with: ResNet-18, ResNet-50, Xception, I3D on ResNet-50; and GenD.
+"""The networks that the papers compare with: ResNet-18, ResNet-50, Xception, I3D on ResNet-50; MobileNetV2 and GenD.
 
 Their objective but for GenD's is the plain one, binary cross-entropy on randomly flipped clips.
 """
@@ -8,14 +8,14 @@ import ml_collections
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers import resnet
-from dfdetect_jax.methods.baselines import frame_vit
+from dfdetect_jax.methods.baselines import frame_vit, mobilenet_v2
 from dfdetect_jax.methods.baselines.frame import FrameResNet
 from dfdetect_jax.methods.baselines.gend import GenD
 from dfdetect_jax.methods.baselines.i3d import I3D
 from dfdetect_jax.methods.baselines.xception import Xception
 from dfdetect_jax.methods.method import ClipSpec, Method
 
-NETWORKS = ("resnet18", "resnet50", "xception", "i3d_r50", "gend")
+NETWORKS = ("resnet18", "resnet50", "xception", "i3d_r50", "mobilenet_v2", "gend")
 
 
 def build(config: ml_collections.ConfigDict) -> Method:
@@ -37,6 +37,10 @@ def build(config: ml_collections.ConfigDict) -> Method:
     if spec.frames < 2:
       raise UserError(f"I3D halves the time axis: clips.frames is {spec.frames}, it must be at least 2.")
     model = I3D(**settings)
+  elif network == "mobilenet_v2":
+    if config.model.head not in mobilenet_v2.HEADS:
+      raise UserError(f"model.head is '{config.model.head}', it must be one of {', '.join(mobilenet_v2.HEADS)}.")
+    model = mobilenet_v2.FrameMobileNetV2(head=config.model.head, **settings)
   elif network == "gend":
     return _gend(config, spec)
   else:
