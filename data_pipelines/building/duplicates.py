@@ -79,7 +79,7 @@ def _groups(videos: list[Video]) -> list[list[Video]]:
   """Groups of videos whose files are the same, of several labels or splits."""
   by_size = collections.defaultdict(list)
   for video in videos:
-    if os.path.isfile(video.path) and not video.inside and (size := os.path.getsize(video.path)):
+    if os.path.isfile(video.path) and (size := os.path.getsize(video.path)):
       by_size[size].append(video)
   groups = []
   for same in by_size.values():

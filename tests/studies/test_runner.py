@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from dfdetect_jax.errors import UserError
 from dfdetect_jax.studies import runner
 from dfdetect_jax.studies.plan import FINISHED_FILE, make_plan
 
@@ -62,7 +63,7 @@ def test_runs_are_made_once(world, toy_dataset, capsys, monkeypatch):
   train, evaluate = calls()[2][1], calls()[3][1]
   assert train["workdir"] == evaluate["workdir"] == str(runs[1].folder)
   assert (train["config.model.width"], train["config.seed"], train["data"]) == ("24", "0", str(toy_dataset))
-  assert evaluate["output"] == str(runs[1].folder / "scores/clean/toy-c23")
+  assert evaluate["output"] == str(runs[1].folder / "scores/clean/toy-c23") and evaluate["leaks"] == "drop"
   assert all(run.done for run in runs) and "step 3/4" in (runs[0].folder / runner.LOG_FILE).read_text()
   assert f"[4/4] {runs[3].name}: done in 0:00:0" in capsys.readouterr().out
   assert runner.execute(runs, program) == 0 and len(calls()) == 8
@@ -74,8 +75,23 @@ def test_a_training_that_is_there_is_only_scored(world):
   runs, program, calls = world
   runs[0].folder.mkdir(parents=True)
   (runs[0].folder / FINISHED_FILE).write_text("{}")
-  assert runner.execute(runs[:1], program) == 0
-  assert [call[0] for call in calls()] == ["evaluate"]
+  assert runner.execute(runs[:1], program, leaks="keep") == 0
+  assert [call[0] for call in calls()] == ["evaluate"] and calls()[0][1]["leaks"] == "keep"
+
+
+def test_what_happens_to_seen_videos_is_a_choice_of_the_working_folder(tmp_path):
+  """Guards --leaks: later commands need not say it again, and cells of one table are not of two kinds."""
+  from dfdetect_jax import study
+  from dfdetect_jax.studies import settings as choices
+
+  def given(*options):
+    return choices.load(study.parser().parse_args(["plan", "dip_table2", f"--workdir={tmp_path}", *options]))
+
+  assert given().leaks == "drop"
+  given("--leaks=keep").save()
+  assert given().leaks == "keep"
+  with pytest.raises(UserError, match="was begun with --leaks keep, now it is drop"):
+    given("--leaks=drop")
 
 
 def test_a_failure_stops_nothing_else(world, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """What is built again: failed videos when asked, replaced files when noticed; and the same content said twice."""
 
 import csv
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -139,6 +140,12 @@ def test_the_same_content_twice_is_refused_or_dropped(tmp_path, capsys, monkeypa
     ("d", "left out: the same content as another file (real, train there)"),
   ]
   assert "WARNING: the same content" in capsys.readouterr().err
+  archive = dataclasses.replace(video(tmp_path / "a", 0, "train"), inside="1")
+  twin = dataclasses.replace(video(tmp_path / "b", 1, "train"), inside="1")
+  one_archive = Listing([archive, dataclasses.replace(archive, inside="2", video_id="2")])
+  assert duplicates.resolve(one_archive, "refuse", str(tmp_path)) is one_archive
+  with pytest.raises(UserError, match="the same content"):
+    duplicates.resolve(Listing([*one_archive.videos, twin]), "refuse", str(tmp_path))
   same = Listing([video(tmp_path / "a", 0, "train"), video(tmp_path / "b", 0, "train")])
   monkeypatch.setattr(duplicates, "file_sha256", lambda path: 1 / 0)  # nothing is read where nothing contradicts
   assert duplicates.resolve(same, "refuse", str(tmp_path)) is same
