@@ -2,6 +2,8 @@
 
 import argparse
 import collections
+import contextlib
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Iterable, Iterator
@@ -9,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 from array_record.python import array_record_module
+from google.protobuf.message import DecodeError
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
@@ -16,9 +19,22 @@ from data_pipelines.building.shards import file_sha256
 from data_pipelines.video import encoding
 from dfdetect_jax.datasets import shares_people
 from dfdetect_jax.errors import UserError, exit_on_user_error
-from dfdetect_jax.schema import FRAME_FEATURES, LANDMARKS, SPLITS, Track, read_metadata, read_tracks
+from dfdetect_jax.files import DamagedFile
+from dfdetect_jax.schema import (
+  FRAME_FEATURES,
+  LANDMARKS,
+  READABLE_VERSIONS,
+  SPLITS,
+  TRACKS_FILE,
+  Track,
+  read_metadata,
+  read_tracks,
+  track_lines,
+)
 
 SHEET_TRACKS, SHEET_FRAMES, SHEET_SIDE = 24, 8, 96  # rows, pictures per row, pixels of a picture
+MOST_TOLD = 10  # frames of a shard that are told one by one
+MOST_RECORDS = 10**8  # of a split, where dataset.json does not tell
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,11 +56,15 @@ def main(argv: list[str] | None = None) -> int:
   """Parses the command line and verifies; returns the exit status."""
   args = parser().parse_args(argv)
   with exit_on_user_error("data_pipelines.verify"):
-    problems = list(problems_of(args.directory))
+    found = _read(args.directory)
+    problems = [*found.problems, *_problems_of(found)]
     if args.sheets:
-      for path in contact_sheets(args.directory, args.sheets):
-        print(f"contact sheet: {path}")
-    for note in shared_identities(read_tracks(args.directory)):
+      try:
+        for path in contact_sheets(args.directory, args.sheets, found):
+          print(f"contact sheet: {path}")
+      except DamagedFile as error:
+        problems.append(f"no contact sheet can be drawn: {error}")
+    for note in shared_identities(found.tracks):
       print(f"note: {note}")
   for problem in problems:
     print(f"problem: {problem}")
@@ -52,39 +72,100 @@ def main(argv: list[str] | None = None) -> int:
   return 1 if problems else 0
 
 
+@dataclasses.dataclass(frozen=True)
+class _Found:
+  """What can be read of a dataset, and what cannot."""
+
+  directory: pathlib.Path
+  metadata: dict
+  tracks: list[Track]
+  problems: list[str]
+
+  @property
+  def size(self) -> int | None:
+    """Side of the stored pictures, None where `dataset.json` does not tell."""
+    size = self.metadata.get("size")
+    return size if isinstance(size, int) else None
+
+  def shards(self, split: str) -> list[dict]:
+    """What is told of a split's shards, in order; of a damaged `dataset.json` only their names."""
+    told = self.metadata.get("shards")
+    if told is None:
+      told = [{"file": path.name} for path in self.directory.glob(f"*-{split}.array_record-*-of-*")]
+    return sorted((shard for shard in told if f"-{split}." in shard["file"]), key=lambda shard: shard["file"])
+
+
+def _read(directory: pathlib.Path) -> _Found:
+  """Reads `dataset.json` and the lines of `tracks.jsonl` as far as they can be read.
+
+  Raises:
+    UserError: not a finished dataset of a schema that this program knows.
+  """
+  problems, tracks = [], []
+  try:
+    metadata = read_metadata(directory)
+    if metadata["schema_version"] not in READABLE_VERSIONS:
+      read_tracks(directory)  # says so
+  except DamagedFile as error:
+    metadata = {}
+    problems.append(str(error))
+  try:
+    lines = list(track_lines(directory / TRACKS_FILE))
+  except DamagedFile as error:
+    lines = []
+    problems.append(str(error))
+  for line in lines:
+    if isinstance(line, Track):
+      tracks.append(line)
+    else:
+      problems.append(str(line))
+  return _Found(directory, metadata, tracks, problems)
+
+
 def problems_of(directory: pathlib.Path) -> Iterator[str]:
-  """Everything that is wrong with a dataset, one sentence each.
+  """Everything that is wrong with a dataset, one sentence each; what is damaged keeps nothing else from being checked.
 
   Raises:
     UserError: not a finished dataset of this schema.
   """
-  metadata = read_metadata(directory)
-  tracks = read_tracks(directory, checksum=False)  # what it says is compared with the records themselves
-  yield from _damaged_shards(directory, metadata)
+  found = _read(directory)
+  yield from found.problems
+  yield from _problems_of(found)
+
+
+def _problems_of(found: _Found) -> Iterator[str]:
+  directory, metadata = found.directory, found.metadata
+  yield from _damaged_shards(found)
   for name, sha256 in metadata.get("files", {}).items():
     if not (directory / name).is_file():
       yield f"{name} is missing"
-    elif file_sha256(directory / name) != sha256:
+    elif _sum(directory / name) != sha256:
       yield f"{name} is damaged: its checksum differs"
-  yield from _leaks(tracks)
+  yield from _leaks(found.tracks)
   for split in SPLITS:
-    own = [track for track in tracks if track.split == split]
-    shards = [shard for shard in metadata["shards"] if f"-{split}." in shard["file"]]
-    counted = sum(shard["records"] for shard in shards)
+    own, shards = [track for track in found.tracks if track.split == split], found.shards(split)
+    counted = [shard.get("records") for shard in shards]
     told = sum(track.frames for track in own)
-    if counted != told:
-      yield f"split {split}: the shards hold {counted} frames, the tracks tell of {told}"
-    elif all((directory / shard["file"]).is_file() for shard in shards):
-      yield from _wrong_frames(directory, shards, own, metadata["size"])
+    if all(isinstance(n, int) for n in counted) and sum(counted) != told:
+      yield f"split {split}: the shards hold {sum(counted)} frames, the tracks tell of {told}"
+    if shards:
+      yield from _wrong_frames(found, shards, own)
 
 
-def _damaged_shards(directory: pathlib.Path, metadata: dict) -> Iterator[str]:
-  for shard in tqdm(metadata["shards"], desc="checksums", unit="shard"):
-    path = directory / shard["file"]
+def _damaged_shards(found: _Found) -> Iterator[str]:
+  for shard in tqdm(found.metadata.get("shards", ()), desc="checksums", unit="shard", disable=None):
+    path = found.directory / shard["file"]
     if not path.is_file():
       yield f"{path.name} is missing"
-    elif file_sha256(path) != shard["sha256"]:
+    elif _sum(path) != shard.get("sha256"):
       yield f"{path.name} is damaged: its checksum differs"
+
+
+def _sum(path: pathlib.Path) -> str:
+  try:
+    return file_sha256(path)
+  except OSError as error:
+    return f"cannot be read: {error.strerror}"  # equals no checksum
 
 
 def _leaks(tracks: list[Track]) -> Iterator[str]:
@@ -108,48 +189,97 @@ def _in_several_splits(named: Iterable[tuple[str, str]]) -> list[tuple[str, str]
   return [(name, ", ".join(sorted(splits))) for name, splits in sorted(found.items()) if name and len(splits) > 1]
 
 
-def _wrong_frames(directory: pathlib.Path, shards: list[dict], tracks: list[Track], size: int) -> Iterator[str]:
-  expected = ((track, k) for track in sorted(tracks, key=lambda t: t.first) for k in range(track.frames))
-  records = _records(directory, shards)
-  position = 0
-  for track, k in tqdm(expected, total=sum(t.frames for t in tracks), desc="frames", unit="frame"):
-    if k == 0 and track.first != position:
-      yield f"{track.video_id}: its frames should start at record {position}, not {track.first}"
-    position += 1
-    try:
-      record = next(records, None)
-    except Exception as error:  # of the reader; what lies behind the damage cannot be reached
-      told = str(error).splitlines()[0]
-      yield f"split {track.split}: the records from {track.video_id}, frame {k}, on cannot be read ({told})"
-      return
-    if record is None:
-      yield f"split {track.split}: the shards end before {track.video_id}, frame {k}"
-      return
-    try:
-      features = _features(record)
-      shape = encoding.decode(features["image"]).shape
-    except ValueError as error:
-      yield f"{track.video_id}, frame {k}: {error}"
+def _wrong_frames(found: _Found, shards: list[dict], tracks: list[Track]) -> Iterator[str]:
+  """Compares each record with the track that tells of it, by its place: a hole spoils nothing behind it."""
+  counted = [shard.get("records") for shard in shards]
+  most = sum(counted) if all(isinstance(n, int) for n in counted) else MOST_RECORDS
+  owner: dict[int, tuple[Track, int]] = {}
+  for track in tracks:
+    if track.first + track.frames > most:
+      yield f"{track.video_id}: its frames, from record {track.first} on, lie beyond the {most} records of its split"
       continue
-    told = (track.video_id.encode(), track.track, track.first_frame + k, track.label)
-    stored = tuple(features[name] for name in FRAME_FEATURES[1:])
-    if stored != told:
-      yield f"{track.video_id}, frame {k}: the record says {stored}, the track {told}"
+    places = range(track.first, track.first + track.frames)
+    twice = sum(place in owner for place in places)
+    if twice:
+      yield f"{track.video_id}: {twice} of its frames, from record {track.first} on, belong to another track as well"
+    owner |= {place: (track, k) for k, place in enumerate(places)}
+  start = 0
+  with tqdm(total=len(owner), desc="frames", unit="frame", disable=None) as bar:
+    for shard, told in zip(shards, counted):
+      wrong, strays, records, problems = [], 0, 0, []
+      for record in _records(found.directory / shard["file"], problems):
+        bar.update()
+        place, records = start + records, records + 1
+        if place not in owner:
+          strays += 1
+        elif record is not None:
+          track, k = owner[place]
+          wrong += [f"{track.video_id}, frame {k}: {what}" for what in _wrong(record, track, k, found.size)]
+      yield from problems
+      if isinstance(told, int) and told != records and not problems and (found.directory / shard["file"]).is_file():
+        yield f"{shard['file']} holds {records} records, dataset.json tells of {told}"
+      if strays:
+        yield f"{shard['file']}: no track tells of {strays} of its records"
+      yield from wrong[:MOST_TOLD]
+      if wrong[MOST_TOLD:]:
+        yield f"{shard['file']}: {len(wrong) - MOST_TOLD} more of this kind"
+      start += told if isinstance(told, int) else records
+
+
+def _wrong(record: bytes, track: Track, k: int, size: int | None) -> Iterator[str]:
+  """What is wrong with one record as frame k of a track."""
+  try:
+    features = _features(record)
+    shape = encoding.decode(features["image"]).shape
     points = tf_example_pb2.Example.FromString(record).features.feature[LANDMARKS].float_list.value
-    if len(points) != 2 * track.landmarks or not np.isfinite(points).all():
-      yield f"{track.video_id}, frame {k}: {len(points)} numbers for {track.landmarks} landmarks, or one is not finite"
-    if shape != (size, size, 3):
-      yield f"{track.video_id}, frame {k}: the picture is {shape[1]}x{shape[0]}, not {size}x{size}"
+  except (ValueError, cv2.error, DecodeError) as error:
+    yield " ".join(str(error).split())
+    return
+  told = (track.video_id.encode(), track.track, track.first_frame + k, track.label)
+  stored = tuple(features[name] for name in FRAME_FEATURES[1:])
+  if stored != told:
+    yield f"the record says {stored}, the track {told}"
+  if len(points) != 2 * track.landmarks or not np.isfinite(points).all():
+    yield f"{len(points)} numbers for {track.landmarks} landmarks, or one is not finite"
+  size = track.size if size is None else size
+  if shape != (size, size, 3):
+    yield f"the picture is {shape[1]}x{shape[0]}, not {size}x{size}"
 
 
-def _records(directory: pathlib.Path, shards: list[dict]) -> Iterator[bytes]:
-  for shard in sorted(shards, key=lambda s: s["file"]):
-    reader = array_record_module.ArrayRecordReader(str(directory / shard["file"]))
+def _records(path: pathlib.Path, problems: list[str]) -> Iterator[bytes | None]:
+  """Yields a shard's records, None for one that cannot be read; what is to be said of them is added to `problems`."""
+  if not path.is_file():
+    return  # said before
+  try:
+    reader = array_record_module.ArrayRecordReader(str(path))
     if not reader.ok():
-      raise ValueError(f"{shard['file']} is no ArrayRecord file")
-    for start in range(0, reader.num_records(), 64):
-      yield from reader.read(start, min(start + 64, reader.num_records()))
+      raise ValueError("no ArrayRecord file")
+    count = reader.num_records()
+  except Exception as error:  # of ArrayRecord, of several kinds
+    problems.append(f"{path.name} cannot be read, so that its frames are not checked: {_first_line(error)}")
+    return
+  lost, why = 0, ""
+  for start in range(0, count, 64):
+    block = range(start, min(start + 64, count))
+    try:
+      records = reader.read(block.start, block.stop)
+    except Exception:  # one of them: the others are fetched one by one
+      records = []
+      for number in block:
+        try:
+          records += reader.read([number])
+        except Exception as error:
+          records.append(None)
+          lost, why = lost + 1, _first_line(error)
+    yield from records
+  if lost:
+    problems.append(f"{path.name}: {lost} of its {count} records cannot be read: {why}")
+  with contextlib.suppress(Exception):
     reader.close()
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _features(record: bytes) -> dict:
@@ -163,23 +293,25 @@ def _features(record: bytes) -> dict:
   return features
 
 
-def contact_sheets(directory: pathlib.Path, target: pathlib.Path) -> list[pathlib.Path]:
+def contact_sheets(directory: pathlib.Path, target: pathlib.Path, found: _Found | None = None) -> list[pathlib.Path]:
   """Draws one PNG per split and label: a row per track, frames from its first to its last.
 
   Returns:
     The files.
   """
-  metadata, tracks = read_metadata(directory), read_tracks(directory)
+  found = _read(directory) if found is None else found
   try:
     target.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise UserError(f"--sheets={target} cannot be written: {error.strerror}.") from error
   written = []
   for split in SPLITS:
-    shards = sorted((s for s in metadata["shards"] if f"-{split}." in s["file"]), key=lambda s: s["file"])
+    shards = found.shards(split)
+    if not all(isinstance(shard.get("records"), int) for shard in shards):
+      raise DamagedFile("dataset.json does not tell how many records the shards hold")
     ends = np.cumsum([shard["records"] for shard in shards])
     for label, name in enumerate(("real", "fake")):
-      own = [track for track in tracks if track.split == split and track.label == label]
+      own = [track for track in found.tracks if track.split == split and track.label == label]
       if not own:
         continue
       chosen = [own[i] for i in np.unique(np.linspace(0, len(own) - 1, SHEET_TRACKS).astype(int))]
@@ -194,10 +326,14 @@ def contact_sheets(directory: pathlib.Path, target: pathlib.Path) -> list[pathli
 
 
 def _picture(directory: pathlib.Path, shards: list[dict], ends: np.ndarray, record: int) -> np.ndarray:
+  """One stored picture, reduced; a grey one where it cannot be read."""
   n = int(np.searchsorted(ends, record, side="right"))
-  reader = array_record_module.ArrayRecordReader(str(directory / shards[n]["file"]))
-  image = encoding.decode(_features(reader.read([record - int(ends[n]) + shards[n]["records"]])[0])["image"])
-  reader.close()
+  try:
+    reader = array_record_module.ArrayRecordReader(str(directory / shards[n]["file"]))
+    image = encoding.decode(_features(reader.read([record - int(ends[n]) + shards[n]["records"]])[0])["image"])
+    reader.close()
+  except Exception:  # of ArrayRecord, protobuf or OpenCV: told as a problem
+    image = np.full((SHEET_SIDE, SHEET_SIDE, 3), 128, np.uint8)
   return cv2.resize(image, (SHEET_SIDE, SHEET_SIDE), interpolation=cv2.INTER_AREA)
 
 

@@ -18,11 +18,11 @@ import hashlib
 import io
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.files import damaged, make, parse_json, read_bytes, read_json, read_rows
+from dfdetect_jax.files import DamagedFile, damaged, make, parse_json, read_bytes, read_json, read_rows
 from dfdetect_jax.folders import as_folder, write_whole
 
 # 2 added landmarks; version 1 is still read, its tracks have none.
@@ -199,6 +199,25 @@ def _tracks(path: pathlib.Path, sha256: str | None) -> list[Track]:
   """All lines of `tracks.jsonl`; `sha256` is what `dataset.json` says of the file, None if it says nothing."""
   content = read_bytes(path, REBUILD)
   tracks = []
+  for line in _lines(path, content):
+    if isinstance(line, DamagedFile):
+      raise line
+    tracks.append(line)
+  if sha256 not in (None, hashlib.sha256(content).hexdigest()):
+    raise damaged(path, f"its checksum differs from that in {DATASET_FILE}", REBUILD)
+  return tracks
+
+
+def track_lines(path: pathlib.Path) -> Iterator[Track | DamagedFile]:
+  """Every line of a `tracks.jsonl`, or what is wrong with it: for a verification, which goes on.
+
+  Raises:
+    DamagedFile: the file cannot be read at all.
+  """
+  return _lines(path, read_bytes(path, REBUILD))
+
+
+def _lines(path: pathlib.Path, content: bytes) -> Iterator[Track | DamagedFile]:
   for number, line in enumerate(content.split(b"\n"), 1):
     where = f"{path}, line {number}"
     if not line:
@@ -206,13 +225,14 @@ def _tracks(path: pathlib.Path, sha256: str | None) -> list[Track]:
     try:
       track = make(Track, parse_json(line.decode(), where, REBUILD), where, REBUILD)
     except UnicodeDecodeError as error:
-      raise damaged(where, f"not UTF-8 text: byte {error.start}", REBUILD) from error
-    if track.split not in SPLITS or track.label not in (0, 1) or track.frames < 1 or track.first < 0:
-      raise damaged(where, "split, label, first or frames is none that a build writes", REBUILD)
-    tracks.append(track)
-  if sha256 not in (None, hashlib.sha256(content).hexdigest()):
-    raise damaged(path, f"its checksum differs from that in {DATASET_FILE}", REBUILD)
-  return tracks
+      yield damaged(where, f"not UTF-8 text: byte {error.start}", REBUILD)
+    except DamagedFile as error:
+      yield error
+    else:
+      if track.split not in SPLITS or track.label not in (0, 1) or track.frames < 1 or track.first < 0:
+        yield damaged(where, "split, label, first or frames is none that a build writes", REBUILD)
+      else:
+        yield track
 
 
 def read_metadata(directory: str | pathlib.Path) -> dict:

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from data_pipelines.building.pool import Pool
 from data_pipelines.building.unit import Job, UnitNote
 from data_pipelines.video import decode, encoding
 from dfdetect_jax import schema
+from dfdetect_jax.errors import UserError
 
 PROGRAM = [sys.executable, "-m", "data_pipelines.build"]
 ROOT = pathlib.Path(__file__).parents[2]
@@ -280,6 +282,53 @@ def test_verify_finds_what_was_changed(tmp_path, dataset):
   ]
   shard.unlink()
   assert any("is missing" in problem for problem in verify.problems_of(output))
+
+
+def test_verify_survives_what_it_checks(tmp_path, dataset):
+  """Guards the verification of damaged datasets: a line for each damage, whatever it is, and the rest is checked."""
+  output = tmp_path / "out"
+  build.main([*dataset(4), f"--output={output}", "--workers=1"])
+  assert list(verify.problems_of(output)) == []
+  files = {path: path.read_bytes() for path in output.iterdir() if path.is_file()}
+  shards = sorted(output.glob("faces-*"))
+  tracks, about = output / schema.TRACKS_FILE, output / schema.DATASET_FILE
+
+  def problems(changed):
+    for path, content in {**files, **changed}.items():
+      path.write_bytes(content)
+    return list(verify.problems_of(output))
+
+  lines = files[tracks].splitlines(keepends=True)
+  one_wrong = files[tracks].replace(b'"first_frame": 0', b'"first_frame": 3', 1)
+  for changed, words in (
+    ({shards[0]: b""}, [f"{shards[0].name} is damaged", f"{shards[0].name} cannot be read, so that its frames"]),
+    ({shards[0]: files[shards[0]][:5000]}, [f"{shards[0].name} is damaged"]),
+    ({shards[0]: bytes(len(files[shards[0]]))}, [f"{shards[0].name} is damaged"]),
+    ({tracks: lines[0][:40] + b"\n" + b"".join(lines[1:])}, ["jsonl, line 1 cannot be read", "no track tells of"]),
+    ({tracks: b"\xff\n" + b"".join(lines[1:])}, ["line 1 cannot be read (not UTF-8", "no track tells of"]),
+    ({tracks: b""}, ["the shards hold", "no track tells of"]),
+    ({about: b"{"}, ["dataset.json cannot be read"]),
+    ({about: b"[]"}, ["dataset.json cannot be read"]),
+    # What else is wrong is found beside each of them.
+    ({about: b"{", tracks: one_wrong}, ["dataset.json cannot be read", "the record says"]),
+    ({shards[0]: b"", tracks: one_wrong.replace(b'"label": 1', b'"label": 0')}, [shards[0].name, "the record says"]),
+    ({tracks: files[tracks].replace(b'"frames": 16', b'"frames": 99999999999', 1)}, ["lie beyond the"]),
+  ):
+    found = problems(changed)
+    for text in words:
+      assert any(text in problem for problem in found), (changed.keys(), text, found)
+    assert all("\n" not in problem for problem in found)
+  # One record of many: its neighbours are still compared.
+  content = bytearray(files[shards[0]])
+  content[20000:20010] = bytes(255 - b for b in content[20000:20010])
+  found = problems({shards[0]: bytes(content)})
+  assert 2 <= len(found) <= 3 and all(shards[0].name in p or "frame" in p for p in found)
+  problems({shards[0]: b""})
+  assert verify.main([str(output), f"--sheets={tmp_path / 'sheets'}"]) == 1
+  assert len(list((tmp_path / "sheets").iterdir())) == 4
+  shutil.rmtree(output)
+  with pytest.raises(UserError, match="not a finished face-track dataset"):
+    list(verify.problems_of(output))
 
 
 def test_first_frames_splits_and_encodings(tmp_path, dataset):
