@@ -38,6 +38,7 @@ class Decision:
     threshold: the score that tells fake from real.
     lower, upper: fake above `upper`, real up to `lower`, undecided between; both are `threshold` if there is no band.
     temperature: of the calibrated probability; None if nothing was fitted.
+    pivot: the score of calibrated probability ½, the threshold that was chosen on validation.
     origin: where all this comes from, a sentence.
   """
 
@@ -46,6 +47,7 @@ class Decision:
   upper: float
   temperature: float | None
   origin: str
+  pivot: float = 0.5
 
   def verdict(self, score: float) -> str:
     """`fake`, `real` or `undecided` for a score in [0, 1]."""
@@ -53,7 +55,7 @@ class Decision:
 
   def probability(self, score: float) -> float | None:
     """Calibrated probability that a video of this score is forged, if forgeries are as likely as not beforehand."""
-    return None if self.temperature is None else float(tempered(score, self.temperature))
+    return None if self.temperature is None else float(tempered(score, self.temperature, self.pivot))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ class Validation:
     """What to judge by."""
     real, fake = self.labels.count(0), self.labels.count(1)
     return Decision(
-      threshold=self.threshold, lower=self.lower, upper=self.upper, temperature=self.temperature,
+      threshold=self.threshold, lower=self.lower, upper=self.upper, temperature=self.temperature, pivot=self.threshold,
       origin=f"chosen on {len(self.labels)} validation videos ({real} real, {fake} forged) of step {self.step}",
     )  # fmt: skip
 
@@ -121,16 +123,22 @@ class Reliability:
     )  # fmt: skip
 
 
-def tempered(scores: np.ndarray | float, temperature: float) -> np.ndarray:
-  """σ(σ⁻¹(p)/T) of scores in [0, 1], float64; scores of 0 and 1 are moved inside by one float64 epsilon.
+def tempered(scores: np.ndarray | float, temperature: float, pivot: float = 0.5) -> np.ndarray:
+  """σ((σ⁻¹(p) − σ⁻¹(pivot))/T) of scores in [0, 1], float64.
 
-  Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, §4.2.
+  Decision: Guo et al. ("On Calibration of Modern Neural Networks", ICML 2017, §4.2) have no pivot. Here it is the
+  threshold, so that a video called real never has a probability above ½.
   """
+  return special.expit(_logits(scores, pivot) / temperature)
+
+
+def _logits(scores: np.ndarray | float, pivot: float) -> np.ndarray:
+  """Logits about that of the pivot; scores of 0 and 1 are moved inside by one float64 epsilon."""
   epsilon = np.finfo(np.float64).eps
-  return special.expit(special.logit(np.clip(scores, epsilon, 1 - epsilon)) / temperature)
+  return special.logit(np.clip(scores, epsilon, 1 - epsilon)) - special.logit(np.clip(pivot, 0.01, 0.99))
 
 
-def fit_temperature(labels: np.ndarray, scores: np.ndarray) -> float:
+def fit_temperature(labels: np.ndarray, scores: np.ndarray, pivot: float = 0.5) -> float:
   """The temperature of least log-loss, both classes counting alike.
 
   The targets are Platt's, (n₊ + 1)/(n₊ + 2) and 1/(n₋ + 2) ("Probabilistic Outputs for Support Vector Machines", 1999,
@@ -139,6 +147,7 @@ def fit_temperature(labels: np.ndarray, scores: np.ndarray) -> float:
   Args:
     labels: `[N]`, 1 = fake, 0 = real; both occur.
     scores: fake probabilities `[N]` in [0, 1].
+    pivot: see `tempered`.
 
   Returns:
     T within `TEMPERATURES`; below 1 sharpens, above 1 softens.
@@ -147,8 +156,7 @@ def fit_temperature(labels: np.ndarray, scores: np.ndarray) -> float:
   fakes, reals = np.count_nonzero(labels == 1), np.count_nonzero(labels == 0)
   target = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
   weight = np.where(labels == 1, 0.5 / fakes, 0.5 / reals)
-  epsilon = np.finfo(np.float64).eps
-  logits = special.logit(np.clip(scores, epsilon, 1 - epsilon))
+  logits = _logits(scores, pivot)
 
   def loss(log_temperature: float) -> float:
     z = logits * np.exp(-log_temperature)
@@ -193,7 +201,7 @@ def validate(scores: Sequence[VideoScore], step: int, weights: str) -> Validatio
   return Validation(
     step=step, weights=weights, labels=tuple(labels.tolist()), scores=tuple(values.tolist()),
     failed=len(scores) - len(scored), auc=metrics.auc(labels, values), threshold=threshold, lower=lower, upper=upper,
-    temperature=fit_temperature(labels, values), written=now(),
+    temperature=fit_temperature(labels, values, threshold), written=now(),
   )  # fmt: skip
 
 

@@ -247,12 +247,13 @@ def _judge(with_: Judge, path: str, progress: Progress, watcher: Watcher | None)
         clips=tuple(sorted(clips, key=lambda c: (c.first_frame, c.last_frame))), face=faces.get(n, ""),
       )
     )  # fmt: skip
+  short = [clock.of(track) for track in found if track.frames < spec.frames]
   decision = with_.decision
   return VideoVerdict(
     path=path, verdict=decision.verdict(score), score=score, probability=decision.probability(score),
     threshold=decision.threshold, lower=decision.lower, upper=decision.upper, rule=rule, seconds=_round(clock.seconds),
     video_frames=found[0].video_frames, tracks=tuple(results),
-    not_scored=tuple(timing.gaps(clock.seconds, times, [clock.of(t) for t in found if t.frames < spec.frames])),
+    not_scored=tuple(timing.gaps(clock.first, clock.seconds, times, short)),
     notes=(*notes, *_unseen(results, spec, decision)),
   )  # fmt: skip
 

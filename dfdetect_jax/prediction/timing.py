@@ -41,15 +41,21 @@ class Clock:
     return times
 
   @property
+  def first(self) -> float:
+    """When the video's first frame is shown."""
+    return float(self._times[0])
+
+  @property
   def seconds(self) -> float:
     """When the video's last frame ends."""
     return float(self._times[-1])
 
 
-def gaps(seconds: float, scored: Sequence[np.ndarray], short: Sequence[np.ndarray]) -> list[Gap]:
+def gaps(first: float, seconds: float, scored: Sequence[np.ndarray], short: Sequence[np.ndarray]) -> list[Gap]:
   """The stretches of a video that no scored track covers.
 
   Args:
+    first: when its first frame is shown.
     seconds: length of the video.
     scored: the times of each scored track, see `Clock.of`.
     short: those of the faces that were too short to be scored.
@@ -63,6 +69,8 @@ def gaps(seconds: float, scored: Sequence[np.ndarray], short: Sequence[np.ndarra
       faces = [c for c in short if c[0] < clock[0] and c[-1] > end]
       longest = max((c[-1] - c[0] for c in faces), default=0.0)
       reason = f"a face, but for {longest:.2f} s at most on end: too short for a clip" if faces else "no face"
+      if clock[0] <= first:
+        reason = "no picture that can be decoded"
       found.append(Gap(start_second=round(end, 3), end_second=round(float(clock[0]), 3), reason=reason))
     end = max(end, float(clock[-1]))
   return found

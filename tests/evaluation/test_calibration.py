@@ -46,6 +46,19 @@ def test_temperature_has_the_least_loss_of_a_grid_and_counts_both_classes_alike(
   assert calibration.fit_temperature(labels, scores) == pytest.approx(best, rel=2e-3)
 
 
+def test_the_calibrated_probability_is_a_half_at_the_threshold():
+  """Guards a page against 'real, 57 % forged': scores that lie about another value than ½ are calibrated about it."""
+  labels, scores = drawn(7, 100, 100, 3.0)
+  shifted = special.expit(special.logit(scores) + 2)  # a detector that says "fake" too easily
+  found = calibration.validate(rows(labels, shifted), 1, "student").decision()
+  assert found.threshold > 0.75 and found.probability(found.threshold) == pytest.approx(0.5)
+  for score in np.linspace(0.01, 0.99, 50):
+    assert (found.probability(score) > 0.5) == (score > found.threshold)
+  near = [found.probability(s) for s in shifted]
+  assert abs(np.mean(near) - np.mean(labels)) < 0.05  # calibrated in the large, which pivot ½ would miss by a lot
+  assert np.mean(calibration.tempered(shifted, calibration.fit_temperature(labels, shifted))) > 0.55
+
+
 def test_a_few_videos_told_apart_do_not_make_sure():
   """Guards against T → 0 on a small validation split without errors."""
   labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
