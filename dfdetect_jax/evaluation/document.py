@@ -208,7 +208,7 @@ td { text-align: right; padding: .4rem .6rem; border-bottom: 1px solid var(--lin
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .words th, .words td { text-align: left; overflow-wrap: anywhere; }
 .words td small { white-space: normal; }
-td:first-child { font-weight: 500; overflow-wrap: anywhere; min-width: 9rem; }
+td:first-child { font-weight: 500; overflow-wrap: anywhere; min-width: 13rem; }
 .figures th:first-child, .figures td:first-child { position: sticky; left: 0; background: var(--page); }
 tbody tr:hover { background: var(--band); }
 td small { display: block; color: var(--soft); font-size: .76rem; white-space: nowrap; }

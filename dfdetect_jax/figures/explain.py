@@ -22,7 +22,9 @@ import jax
 import jax.numpy as jnp
 
 from dfdetect_jax.methods.baselines.frame import FrameResNet
+from dfdetect_jax.methods.baselines.frame_vit import FrameViT
 from dfdetect_jax.methods.baselines.i3d import I3D
+from dfdetect_jax.methods.baselines.xception import Xception
 from dfdetect_jax.methods.dil.model import DIL
 from dfdetect_jax.methods.dip.model import DIP
 from dfdetect_jax.methods.ftcn import model as ftcn
@@ -119,13 +121,18 @@ def layers_of(model: nn.Module) -> tuple[Layer, ...]:
   """The layers that Grad-CAM is taken of: the last maps of features that still have places; () for unknown networks.
 
   ST-ILIF has one in each stream (Fig. 12). DIP has one, the encoder's tokens, seen from its three logits: both
-  directions together, and the horizontal and the vertical one alone (Fig. 7).
+  directions together, and the horizontal and the vertical one alone (Fig. 7). A ViT on frames has the tokens before its
+  last block: of that one's, the head sees the class token alone. Xception's stands before its last ReLU.
   """
   match model:
     case DIL():
       return (Layer("", (f"layer{len(model.depths)}_{model.depths[-1] - 1}",)),)
     case FrameResNet():
       return (Layer("", ("resnet",)),)
+    case Xception():
+      return (Layer("", ("bn4",)),)
+    case FrameViT() if model.depth > 1:
+      return (Layer("", (f"block{model.depth - 2}",), _patches),)
     case I3D():
       return (Layer("", (f"layer{len(model.temporal_kernels)}_{len(model.temporal_kernels[-1]) - 1}",)),)
     case ftcn.FTCN():
@@ -202,6 +209,8 @@ def explain(
   for n, layer in enumerate(layers):
     derivative = layer.shaped(derivatives[layer.logit][0][first_at[n]])
     drawn = _weighted(layer.shaped(values[n]), derivative)
+    if len(drawn) != len(clips):  # a network on single frames has folded time into the batch
+      drawn = drawn.reshape(len(clips), -1, *drawn.shape[-2:])
     maps[f"{GRAD_CAM}_{layer.name}" if layer.name else GRAD_CAM] = drawn
   if layers and GRAD_CAM not in maps:
     maps[GRAD_CAM] = sum(maps.values())

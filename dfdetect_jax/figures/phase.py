@@ -124,8 +124,8 @@ def figure3(material: Material) -> Drawn:
     axes[0, n].imshow(frame)
     _show(axes[1, n], image)
   caption = (
-    f"Phase reconstruction of {T} frames as they are stored (FF++'s c23) and after H.264 at constant rate factor 40 "
-    "(made here, as its authors made c40). Correlation of the two: "
+    f"Phase reconstruction of {T} frames as they are stored (c23 in FF++'s shards) and after H.264 at constant rate "
+    "factor 40 (made here, as its authors made c40). Correlation of the two: "
     + ", ".join(f"{kind} {value:.2f}" for kind, value in correlation.items())
     + "."
   )

@@ -11,6 +11,8 @@ import pytest
 from dfdetect_jax import methods
 from dfdetect_jax.figures.explain import Layer, explain, layers_of, make_explainer
 from dfdetect_jax.methods.baselines.frame import FrameResNet
+from dfdetect_jax.methods.baselines.frame_vit import FrameViT
+from dfdetect_jax.methods.baselines.xception import Xception
 from dfdetect_jax.methods.dil.model import DIL
 from dfdetect_jax.methods.method import ClipSpec, Method
 from dfdetect_jax.methods.sdr.model import SDR
@@ -117,6 +119,46 @@ def test_the_unrolled_network_is_the_network():
   told, plain = jax.jit(lambda v, c: (explain(method, v, c), method.predict(v, c)))(variables, clips)
   np.testing.assert_allclose(told.probability, plain, rtol=1e-5)
   np.testing.assert_allclose(told.maps["grad_cam"], told.maps["grad_cam_0"] + told.maps["grad_cam_1"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("model", "expected"),
+  [(Xception(width=2, middle=1), (3, 2, 2)), (FrameViT(patch=8, width=8, depth=2, heads=2), (3, 8, 8))],
+)
+def test_networks_on_frames_have_a_map_for_each(model, expected):
+  """Guards the baselines' layers: a map for each of T frames, also where the network has folded T into the batch."""
+  method = Method(model=model, clip_spec=ClipSpec(frames=3, size=64))
+  clips = jax.ShapeDtypeStruct((2, 3, 64, 64, 3), jnp.uint8)
+  told = jax.eval_shape(lambda v, c: explain(method, v, c), jax.eval_shape(method.init, jax.random.key(0)), clips)
+  assert told.maps["grad_cam"].shape == (2, *expected)
+
+
+@pytest.mark.slow
+def test_dils_map_over_snippets_and_frames_finds_the_forged_half():
+  """Guards U × T: with a head that knows flicker from stillness, the snippets of the forged half stand out, and no
+  others, in the frame logits and in Grad-CAM summed over places."""
+  model = DIL(depths=(1, 1), width=4, reduction=2, frames=4)
+  method = Method(model=model, clip_spec=ClipSpec(frames=4, size=16, snippets=6))
+  rng = np.random.default_rng(0)
+  clips = rng.uniform(60, 190, (9, 1, 1, 16, 16, 3)) + rng.normal(0, 2, (9, 6, 4, 16, 16, 3))
+  clips[:, 3:] += rng.normal(0, 40, (9, 3, 4, 16, 16, 3))  # the second half of each video flickers
+  clips = clips.clip(0, 255).astype(np.uint8)
+  variables = jax.jit(method.init)(jax.random.key(0))
+  features = np.asarray(jax.jit(model.apply)(variables, clips)["feature_map"], np.float64).mean(axis=(3, 4))
+  x, y = (
+    features[:8].reshape(-1, features.shape[-1]),
+    np.tile(np.repeat([-1.0, 1.0], 12), 8),
+  )  # the ninth is for the test
+  centred = x - x.mean(axis=0)
+  kernel = np.linalg.solve(centred.T @ centred + 1e-3 * np.eye(x.shape[1]), centred.T @ y)
+  bias = float(-x.mean(axis=0) @ kernel)
+  head = {"kernel": jnp.asarray(kernel[:, None], jnp.float32), "bias": jnp.full(1, bias, jnp.float32)}
+  told = make_explainer(method)({**variables, "params": {**variables["params"], "fc": head}}, clips[8:])
+  by_frame = np.asarray(told.tables["frame_logits"][0])
+  by_snippet = by_frame.mean(axis=1)
+  assert by_snippet[3:].min() > 0 > by_snippet[:3].max()
+  shares = np.asarray(told.maps["grad_cam"][0]).sum(axis=(-2, -1))
+  np.testing.assert_allclose(shares * shares.size, by_frame - bias, rtol=1e-3, atol=1e-3)
 
 
 def test_dip_places_are_rows_and_columns():

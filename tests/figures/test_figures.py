@@ -245,6 +245,7 @@ def test_every_networks_figures_are_drawn(toy_dataset, tmp_path, capsys, monkeyp
     return Run(config, method, None, variables, 0, "student", "")
 
   monkeypatch.setattr(figure, "restore_run", untrained)
+  monkeypatch.setattr(robustness, "DISTORTIONS", ("blur", "compression"))  # time
   names = [name for name, f in FIGURES.items() if f.method]
   workdirs = [f"--workdir={name}" for name in ("dip", "st_ilif", "dil")]
   # t-SNE and curves take all runs; one is enough here.
