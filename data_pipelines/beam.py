@@ -7,8 +7,10 @@ build, with Beam or without.
 
 import argparse
 import importlib.util
+import os
 import pathlib
 import sys
+import threading
 from collections.abc import Iterator
 
 from data_pipelines import build
@@ -20,6 +22,8 @@ from data_pipelines.building.plan import Unit
 from data_pipelines.building.pool import Pool, pin_to_one_cpu_thread
 from data_pipelines.building.unit import Job
 from dfdetect_jax.errors import UserError, exit_on_user_error
+
+EXIT_STOPPED = 75  # as everywhere: the same command goes on
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,8 +57,8 @@ def _make_absolute(args: argparse.Namespace) -> None:
       setattr(args, name, type(given)(pathlib.Path(given).resolve()))
 
 
-def _on_beam(options: list[str]):
-  """A `run` for `build.build`: one unit is one element of a pipeline with these options of Beam's."""
+def _on_beam(runner: list[str]):
+  """A `run` for `build.build`: one unit is one element of a pipeline of Beam's, whose own options these are."""
   import apache_beam
   from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -73,12 +77,35 @@ def _on_beam(options: list[str]):
   def run(job: Job, own: list[Unit], undone: list[Unit], options: BuildOptions) -> int:
     if undone:
       print(f"{len(undone)} of {len(own)} shards to build; Beam's runner shows the progress", file=sys.stderr)
-      with apache_beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+      _watch_workers()
+      with apache_beam.Pipeline(options=PipelineOptions(runner)) as pipeline:
         units = pipeline | "Units" >> apache_beam.Create(undone)
         units | "Spread" >> apache_beam.Reshuffle() | "Build" >> apache_beam.ParDo(BuildUnit(job, options.timeout))
     return sum(finish.records_of(options.output, unit) for unit in undone)
 
   return run
+
+
+def _watch_workers() -> None:
+  """Ends the program where a worker process of Beam's local runner dies: Beam itself would wait for it for ever.
+
+  What is built stays built, and the same command goes on. (Runners of clusters replace their workers.)
+  """
+  before = threading.excepthook
+
+  def hook(args: threading.ExceptHookArgs) -> None:
+    if args.thread is None or args.thread.name != "run_worker":
+      before(args)
+      return
+    print(
+      f"data_pipelines.beam: error: a worker of Beam's local runner died ({args.exc_value}). What is built stays; the "
+      "same command goes on with the rest.",
+      file=sys.stderr,
+      flush=True,
+    )
+    os._exit(EXIT_STOPPED)  # Beam's own threads wait for the dead one
+
+  threading.excepthook = hook
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 import hashlib
 import importlib.util
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -32,6 +35,44 @@ def test_beam_builds_the_same_bytes(tmp_path, dataset, mode):
   program = [sys.executable, "-m", "data_pipelines.beam"]  # a program of its own: Beam leaves threads and warnings
   result = subprocess.run([*program, *arguments, output, "--", *runner], cwd=ROOT, capture_output=True, timeout=300)
   assert result.returncode == 0, result.stderr.decode()
+  assert contents(tmp_path / "beam") == contents(tmp_path / "plain")
+
+
+def workers_of(pid):
+  """Process ids of Beam's workers below a process."""
+  parents, found = {}, []
+  for folder in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+      parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+      if b"sdk_worker_main" in (words := (folder / "cmdline").read_bytes()) and not words.startswith(b"/bin/sh"):
+        found.append(int(folder.name))
+    except OSError:
+      continue  # it has ended
+
+  def below(process):
+    return process == pid or (process in parents and below(parents[process]))
+
+  return [process for process in found if below(process)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("apache_beam") is None, reason="needs Apache Beam (extra: beam)")
+def test_a_killed_worker_costs_no_video(tmp_path, dataset):
+  """Guards against Beam's local runner, which waits for a dead worker for ever: the program says so and leaves with 75,
+  and the same command goes on to the same bytes."""
+  arguments = dataset(6)
+  assert build.main([*arguments, f"--output={tmp_path / 'plain'}", "--workers=1"]) == 0
+  runner = ["--runner=DirectRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+  command = [sys.executable, "-m", "data_pipelines.beam", *arguments, f"--output={tmp_path / 'beam'}", "--", *runner]
+  deadline = time.monotonic() + 240
+  with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    while not list((tmp_path / "beam").rglob("*array_record*")) and process.poll() is None:
+      assert time.monotonic() < deadline
+      time.sleep(0.02)
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    told = process.stderr.read()
+  assert process.returncode == 75 and "a worker of Beam's local runner died" in told
+  subprocess.run(command, cwd=ROOT, capture_output=True, timeout=240, check=True)
   assert contents(tmp_path / "beam") == contents(tmp_path / "plain")
 
 
