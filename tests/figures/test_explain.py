@@ -140,7 +140,7 @@ def test_dils_map_over_snippets_and_frames_finds_the_forged_half():
   model = DIL(depths=(1, 1), width=4, reduction=2, frames=4)
   method = Method(model=model, clip_spec=ClipSpec(frames=4, size=16, snippets=6))
   rng = np.random.default_rng(0)
-  clips = rng.uniform(60, 190, (9, 1, 1, 16, 16, 3)) + rng.normal(0, 2, (9, 6, 4, 16, 16, 3))
+  clips = rng.uniform(60, 190, (1, 1, 1, 16, 16, 3)) + rng.normal(0, 2, (9, 6, 4, 16, 16, 3))
   clips[:, 3:] += rng.normal(0, 40, (9, 3, 4, 16, 16, 3))  # the second half of each video flickers
   clips = clips.clip(0, 255).astype(np.uint8)
   variables = jax.jit(method.init)(jax.random.key(0))
