@@ -1,51 +1,31 @@
-"""What a user of the package as a whole relies on: light imports, a README that tells the truth."""
+"""What an installed copy lacks, no test in the checkout would miss: every file that a program reads is in the wheel."""
 
-import importlib.util
 import pathlib
-import re
-import subprocess
-import sys
-import time
+import tomllib
 
-import pytest
-
-ROOT = pathlib.Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+NOT_READ = {".md", ".jpg", ".pyc"}  # for people, not for programs
+FOR_DOCKER = {"launch/Dockerfile"}
 
 
-def test_import_is_quick_and_light():
-  """Guards against a heavy import at the top of the package."""
-  program = "import sys, dfdetect_jax; print(*sys.modules)"
-  start = time.monotonic()
-  done = subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, capture_output=True, text=True)
-  assert time.monotonic() - start < 2
-  assert not {"jax", "flax", "numpy", "grain", "tensorflow_datasets"} & set(done.stdout.split())
-
-
-def test_every_module_imports_without_tensorflow_and_torch():
-  """Guards against TensorFlow or PyTorch becoming a dependency by the back door."""
-  program = (
-    "import importlib, pkgutil, sys\n"
-    "class Absent:\n"
-    "  def find_spec(name, path=None, target=None):\n"
-    "    if name.split('.')[0] in ('tensorflow', 'torch'):\n"
-    "      raise ModuleNotFoundError(name, name=name)\n"
-    "sys.meta_path.insert(0, Absent)\n"
-    "for package in ('dfdetect_jax', 'data_pipelines', 'configs'):\n"
-    "  for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + '.'):\n"
-    "    if not module.name.endswith(('__main__', 'data_pipelines.beam')):\n"
-    "      importlib.import_module(module.name)\n"
-  )
-  subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
-
-
-@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m ([\w.]+)", README)) - {"venv", "pytest"}))
-def test_programs_of_the_readme_exist(module):
-  """Guards against a README that names a program which was renamed."""
-  assert importlib.util.find_spec(module) is not None
-
-
-def test_paths_of_the_readme_exist():
-  """Guards against a README that names a folder or config which was moved."""
-  for path in re.findall(r"`((?:configs|data_pipelines|dfdetect_jax|launch|benchmarks)/[\w./]*)`", README):
-    assert (ROOT / path).exists(), path
+def test_files_that_programs_read_are_packaged():
+  """Guards the wheel, installed elsewhere: launch templates, lists and configs come with it."""
+  tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+  packages = [pattern.rstrip("*") for pattern in tools["packages"]["find"]["include"]]
+  assert {"configs", "data_pipelines", "dfdetect_jax", "launch"} <= {*packages}
+  packed = {
+    file.relative_to(ROOT).as_posix()
+    for package, patterns in tools["package-data"].items()
+    for pattern in patterns
+    for file in (ROOT / package).glob(pattern)
+  }
+  read = {
+    file.relative_to(ROOT).as_posix()
+    for package in packages
+    for file in (ROOT / package).rglob("*")
+    if file.is_file() and file.suffix not in {".py", *NOT_READ}
+  }
+  assert read - packed == FOR_DOCKER
+  for package in packages:  # setuptools finds folders with an __init__.py only
+    for file in (ROOT / package).rglob("*.py"):
+      assert (file.parent / "__init__.py").is_file(), file
