@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import fractions
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -114,6 +115,7 @@ def read_frames(
       if about.times:
         return
       about.notes.clear()
+      about.cuts.clear()
   except (av.error.FFmpegError, OSError, EOFError, ValueError, MemoryError, OverflowError) as error:
     raise BrokenVideo(f"cannot be decoded: {_short(error)}") from error
   raise BrokenVideo("no frame can be decoded")
@@ -333,16 +335,18 @@ class _Canvas:
   def draw(self, frame: av.VideoFrame) -> np.ndarray:
     """`[H, W, 3]` uint8; the first one fixes `About.width` and `height`, other shapes are noted."""
     pixel = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
-    kind = (frame.width, frame.height, display.turn_of(frame), pixel)
+    # Not the whole matrix each time: looking at a frame's side data keeps the frame alive up to a garbage collection.
+    kind = (frame.width, frame.height, frame.rotation, pixel)
     if kind != self._kind:
-      self._change(kind, frame)
+      self._change(frame, pixel)
+      self._kind = kind
     return display.draw(self._scaler, frame, self._turn, self._size, self._canvas)
 
-  def _change(self, kind: tuple, frame: av.VideoFrame) -> None:
+  def _change(self, frame: av.VideoFrame, pixel: fractions.Fraction | None) -> None:
     about = self._about
     _check_size(frame.width, frame.height)
-    self._turn = kind[2]
-    size = display.shown_size(frame.width, frame.height, kind[3], self._turn)
+    self._turn = display.turn_of(frame)
+    size = display.shown_size(frame.width, frame.height, pixel, self._turn)
     _check_size(*size)
     if not self._turn.exact:
       about.note("its display matrix turns by other than quarter turns: followed to the nearest one")
@@ -356,7 +360,6 @@ class _Canvas:
       about.note(f"pictures change to {size[0]}x{size[1]} at {about.times[-1]:.2f} s: fitted into the first {first}")
       if self._size != self._canvas or about.width * size[1] != about.height * size[0]:
         about.cuts.append(len(about.times))
-    self._kind = kind
 
 
 def _main_stream(container: av.container.InputContainer, about: About) -> av.VideoStream:

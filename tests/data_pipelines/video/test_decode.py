@@ -1,5 +1,6 @@
 """Decoding: what a file says of itself is obeyed or refused, never believed blindly."""
 
+import gc
 import struct
 
 import av
@@ -87,6 +88,19 @@ def test_only_as_many_frames_and_pixels_as_asked_for(tmp_path, write_video, movi
   assert {f.image.shape for f in frames_of(path, longest=64)} == {(48, 64, 3)}
   assert {f.image.shape for f in frames_of(path, longest=640)} == {(96, 128, 3)}
   assert {f.full_size for f in frames_of(path, longest=64)} == {(96, 128)}
+
+
+def test_frames_are_let_go_at_once(tmp_path, write_video, moving_frames):
+  """Guards the memory of long videos: pictures of megabytes must not wait for a garbage collection (cycles)."""
+  path = write_video(tmp_path / "v.mp4", moving_frames(5, 40), rotation=90)
+  gc.collect()
+  gc.disable()
+  try:
+    for frame in decode.read_frames(path):
+      alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+      assert alive <= 3, frame.index
+  finally:
+    gc.enable()
 
 
 def gif_header(width, height):
