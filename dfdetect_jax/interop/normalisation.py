@@ -51,6 +51,8 @@ def convention(
     found = own, "the file is of this project"
   elif not table.first_layer:
     found = table.normalisation, f"{table.name}: it has no other"
+  elif asked is not None:
+    found = asked, "as asked"
   elif told := _beside(source):
     found = told, f"{source.parent.name}/config.json says so"
   elif re.search(NAMED_IMAGENET, source.name.lower()):
