@@ -165,7 +165,7 @@ def test_identity_starts_as_the_image_network(tmp_path):
   assert {n for n in random if "ste/" in n} == {f"ste/unit{i}/temporal0" for i in range(DEPTH)} | {
     "ste/temporal_embedding"
   }
-  encoder = SpatioTemporalEncoder(PATCH, WIDTH, HEADS, MLP, DEPTH, 1, 1, "identity")
+  encoder = SpatioTemporalEncoder(PATCH, WIDTH, HEADS, MLP, DEPTH, 1, 1)
   have = jax.jit(encoder.apply)({"params": variables["params"]["ste"]}, jnp.asarray(clips()))
   want = torch_vit(state, images(half=True), range(DEPTH))
   assert relative(have.reshape(want.shape), want) < 1e-4
