@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
         scoring.write_metrics(
           output, summary | {"warnings": warnings, "run": about | {"data": data, "split": args.split}}
         )
-        scoring.keep_with_run(workdir, run, args.split, as_folder(data).name, scores, summary, say)
+        scoring.keep_with_run(workdir, run, args.split, str(data), scores, summary, say)
         print(scoring.readable(summary, run.step, output))
       return
     output = as_folder(args.output or workdir / args.protocol)
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         for videos in sets:
           of_set = [s for s in scores if videos.holds(s)]
           summary = _summary(of_set, scores, args) | scoring.listed(told, of_set, videos)
-          scoring.keep_with_run(workdir, run, "test", videos.name, scores, summary, say)
+          scoring.keep_with_run(workdir, run, "test", _row_name(videos, stand_in), scores, summary, say)
           summaries[videos.name] = summary | {"scores": f"{names[folder]}/scores.csv"}
     if jax.process_index() == 0:
       ordered = {videos.name: summaries[videos.name] for videos in protocol.test}

@@ -199,11 +199,13 @@ def keep_with_run(
     split: train, which says nothing, val or test.
     name: of the test set.
     scores: of the validation split.
-    summary: of the test set, see `metrics.summarise`.
+    summary: of the test set, see `metrics.summarise` and `listed`; contaminated figures are not kept.
     say: told of what could not be kept.
   """
   told = ""
-  if split == "val":
+  if summary.get("contaminated"):
+    told = f"predictions are not told of this test: the run has seen {summary['contaminated']} of its videos."
+  elif split == "val":
     told = calibration.record_validation(workdir, run.step, run.weights, scores)
   elif split == "test":
     told = calibration.record_test(workdir, run.step, run.weights, name, summary["overall"]["video"])

@@ -1,11 +1,13 @@
 """What validation scores say: threshold, undecided band, temperature, and the file that keeps them with the run."""
 
+import types
+
 import numpy as np
 import pytest
 from scipy import special
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation import calibration, metrics
+from dfdetect_jax.evaluation import calibration, metrics, scoring
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video
 
 
@@ -113,6 +115,16 @@ def test_what_is_kept_is_read_by_checkpoint(tmp_path):
     other = calibration.read_reliability(tmp_path, step, weights)
     assert other.validation is None and not other.tests
     assert other.decision().temperature is None and "assumed" in other.decision().origin
+
+
+def test_contaminated_figures_are_not_kept(tmp_path):
+  """Guards a verdict page against the AUC of a test whose videos the run has seen."""
+  run, said = types.SimpleNamespace(step=1, weights="student"), []
+  summary = {"overall": {"video": {"real": 3, "fake": 4, "auc": 0.9}}, "contaminated": 2}
+  scoring.keep_with_run(tmp_path, run, "test", "celeb", [], summary, said.append)
+  assert not calibration.read_reliability(tmp_path, 1, "student").tests and "has seen 2 of its videos" in said[0]
+  scoring.keep_with_run(tmp_path, run, "test", "celeb", [], summary | {"contaminated": 0}, said.append)
+  assert len(calibration.read_reliability(tmp_path, 1, "student").tests) == 1 and len(said) == 1
 
 
 def test_one_class_and_damage_are_told(tmp_path):
