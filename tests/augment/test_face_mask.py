@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import scipy.spatial
 
+from data_pipelines.faces.detectors import mtcnn
+from data_pipelines.synthetic.rendering import render
 from dfdetect_jax.augment import face_mask, warping
 from dfdetect_jax.errors import UserError
 
@@ -63,3 +65,24 @@ def test_sixty_eight_points_give_five():
   np.testing.assert_allclose(five, np.stack(wanted, axis=1), atol=1e-6)
   with pytest.raises(UserError, match="5 or 68 landmarks, not by 21"):
     face_mask.five_points(jnp.zeros((1, 21, 2)))
+
+
+@pytest.mark.slow  # renders and detects faces
+def test_five_points_find_the_face():
+  """Guards the template: on rendered heads, found by the default detector, the face family's hull and the true mask of
+  the face overlap by 0.65 at least, on average over people; no family but the forehead's reaches far beyond it."""
+  detector, overlap, beyond = mtcnn.create(), [], []
+  for person in range(5):
+    (frame,) = render(5, person, person + 1, 1, 256, ["Deepfakes"])
+    true = frame.masks["Deepfakes"]
+    ((face, *_),) = detector.detect(frame.real[None])
+    y, x = np.mgrid[: true.shape[0], : true.shape[1]] + 0.5
+    grid = jnp.asarray(np.stack([x, y], axis=-1)[None], jnp.float32)
+    landmarks = jnp.asarray(face.landmarks[None], jnp.float32)
+    regions = [
+      np.asarray(face_mask.signed_distance(face_mask.outline(landmarks, jnp.int32(family)), grid))[0] < 0
+      for family in range(len(face_mask.FAMILIES))
+    ]
+    overlap.append((regions[0] & true).sum() / (regions[0] | true).sum())
+    beyond += [(region & ~true).sum() / region.sum() for i, region in enumerate(regions) if i != 1]
+  assert np.mean(overlap) > 0.65 and np.max(beyond) < 0.35
