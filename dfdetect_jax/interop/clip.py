@@ -52,7 +52,7 @@ def table(tower: str) -> Table:
     *vit.block(r"block(\d+)", r"blocks.\1"),
   )
   if tower == "clip":
-    return Table("CLIP's vision tower", entries, _LEFT, prepare=to_timm, export=True)
+    return Table("CLIP's vision tower", entries, _LEFT, prepare=to_timm, export=True, normalisation="clip")
   return Table("timm ViT", entries, _LEFT, prepare=vit.augreg_to_timm, export=True, first_layer="patch_embed.proj")
 
 

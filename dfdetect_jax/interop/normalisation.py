@@ -18,12 +18,14 @@ import numpy as np
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.interop.table import Table
 from dfdetect_jax.layers import imagenet
+from dfdetect_jax.methods.baselines.frame_vit import CLIP_MEAN, CLIP_STD
 
 # Mean and standard deviation per channel on [0, 1]. `half`: augreg's, timm's augreg and Google's own ViTs; `imagenet`:
-# torchvision's, DeiT's, DINO's and MAE's.
+# torchvision's, DeiT's, DINO's and MAE's; `clip`: CLIP's towers.
 CONVENTIONS = {
   "half": (np.full(3, 0.5), np.full(3, 0.5)),
   "imagenet": (imagenet.MEAN.astype(np.float64), imagenet.STD.astype(np.float64)),
+  "clip": (CLIP_MEAN.astype(np.float64), CLIP_STD.astype(np.float64)),
 }
 NAMED_IMAGENET = r"deit|dino|(?<![a-z])mae(?![a-z])|moco"
 
@@ -84,7 +86,7 @@ def _beside(source: pathlib.Path) -> str:
     if mean.shape == std.shape == (3,) and np.allclose([mean, std], values, atol=1e-4):
       return name
   raise UserError(
-    f"{source.parent / 'config.json'} says mean {mean.tolist()} and std {std.tolist()}, which is neither of "
+    f"{source.parent / 'config.json'} says mean {mean.tolist()} and std {std.tolist()}, which is none of "
     f"{', '.join(CONVENTIONS)}; --normalisation=NAME takes the weights as one of these."
   )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.interop import normalisation, resnet, vit, xception
+from dfdetect_jax.interop import clip, normalisation, resnet, vit, xception
 
 VIT = vit.dip(3, 3, 1)
 RESNET = resnet.table("torchvision ResNet-50")
@@ -26,6 +26,7 @@ KEYS = {"blocks.0.norm1.weight": np.ones(1)}
     ("ours.safetensors", VIT, KEYS | {"params/logit/bias": np.ones(1)}, {}, "imagenet"),
     ("ours.safetensors", VIT, KEYS, {"normalisation": "imagenet"}, "imagenet"),
     ("resnet50-11ad3fa6.pth", RESNET, KEYS, {}, "imagenet"),
+    ("ViT-L-14.pt", clip.table("clip"), KEYS, {}, "clip"),
     ("xception-43020ad28.pth", xception.table(), KEYS, {}, "half"),
   ],
 )
@@ -47,7 +48,7 @@ def test_timms_own_word_comes_first(tmp_path):
     config.write_text(json.dumps({"pretrained_cfg": {"mean": mean, "std": std}}))
     assert normalisation.convention(file, KEYS, {}, VIT, None) == (expected, f"{tmp_path.name}/config.json says so")
   config.write_text(json.dumps({"pretrained_cfg": {"mean": [0.48, 0.46, 0.41], "std": [0.27] * 3}}))
-  with pytest.raises(UserError, match=r"neither of half, imagenet; --normalisation=NAME"):
+  with pytest.raises(UserError, match=r"none of half, imagenet, clip; --normalisation=NAME"):
     normalisation.convention(file, KEYS, {}, VIT, None)
   assert normalisation.convention(file, KEYS, {}, VIT, "half")[0] == "half"
   for text in ("[]", "{", '{"pretrained_cfg": 3}'):
