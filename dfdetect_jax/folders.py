@@ -110,15 +110,19 @@ def write_whole(path: pathlib.Path | epath.Path, text: str) -> None:
 
 
 def check_writable(folder: pathlib.Path | epath.Path) -> None:
-  """Makes a folder and tries to write a file into it, before any work is done for it.
+  """Tries to write a file into a folder, which may not be there yet, before any work is done for it; leaves nothing.
 
   Raises:
     OSError: it cannot be written.
   """
+  made = [path for path in (folder, *folder.parents) if not path.exists()] if isinstance(folder, pathlib.Path) else []
   folder.mkdir(parents=True, exist_ok=True)
   probe = folder / f".probe.{os.getpid()}.partial"
   probe.write_bytes(b"?")
   probe.unlink()
+  for path in made:
+    with contextlib.suppress(OSError):  # somebody else uses it already
+      path.rmdir()
 
 
 def write_json(path: pathlib.Path | epath.Path, content: dict) -> None:

@@ -195,11 +195,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
 
 
+# What jax's own detection reads.
+_SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_LOCALID")
+_MPI = ("OMPI_MCA_orte_hnp_uri", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
+
+
+def _count(variable: str) -> int:
+  """A number of processes from the environment, 1 if it says none.
+
+  Raises:
+    UserError: it is no number.
+  """
+  text = os.environ.get(variable, "1")
+  if not text.isdecimal():
+    raise UserError(f"the environment variable {variable} is '{text}', not a number of processes: unset or correct it.")
+  return int(text)
+
+
 def _in_a_cluster() -> bool:
   """Whether the environment is that of one process among several; jax's own detection then finds the rest."""
   env = os.environ
-  slurm = "SLURM_PROCID" in env and int(env.get("SLURM_NTASKS", "1")) > 1  # set in the tasks of srun
-  mpi = int(env.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
+  slurm = "SLURM_PROCID" in env and _count("SLURM_NTASKS") > 1
+  if slurm and "SLURM_STEP_ID" not in env:  # set in the tasks of srun, not in the batch script around them
+    print(
+      f"WARNING: this is the batch step of a SLURM job of {env['SLURM_NTASKS']} tasks; it goes on as one process. Put "
+      "srun before the command to start all of them.",
+      file=sys.stderr, flush=True,
+    )  # fmt: skip
+    slurm = False
+  mpi = _count("OMPI_COMM_WORLD_SIZE") > 1
+  for name, found, needed in (("SLURM", slurm, _SLURM), ("Open MPI", mpi, _MPI)):
+    if found and (lacking := [variable for variable in needed if variable not in env]):
+      raise UserError(
+        f"this looks like a process of a job under {name}, but {', '.join(lacking)} is not set: start it with "
+        f"{name}'s own launcher, or give --coordinator, --num_processes and --process_id."
+      )
   kubernetes = "JOB_COMPLETION_INDEX" in env  # an indexed Job or JobSet; a lone pod is no job of several
   tpu = importlib.util.find_spec("libtpu") is not None and any(map(os.path.exists, ("/dev/accel0", "/dev/vfio/0")))
   return slurm or mpi or kubernetes or tpu

@@ -16,7 +16,7 @@ from dfdetect_jax.evaluation.protocols import Protocol
 from dfdetect_jax.evaluation.provenance import score_provenance
 from dfdetect_jax.evaluation.scores import VideoScore, write_scores
 from dfdetect_jax.files import sealed
-from dfdetect_jax.folders import write_json
+from dfdetect_jax.folders import check_writable, write_json
 from dfdetect_jax.runs.provenance import PROVENANCE_FILE, data_fingerprint
 from dfdetect_jax.runs.restore import Run
 from dfdetect_jax.runs.trained_videos import TRAINED_FILE, leaks_from_training, trained_videos
@@ -151,6 +151,11 @@ def score_folder(
     warnings.append(text.removeprefix(WARNING))
     say(text)
 
+  if jax.process_index() == 0:
+    try:
+      check_writable(output)
+    except OSError as error:
+      raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
   scores, about = score_unseen(run, predict, workdir, data, split, say=tell, **options)
   if jax.process_index() == 0:  # every process knows all scores; one writes them
     try:
