@@ -103,7 +103,7 @@ class Reference:
     amplitude = 25000 * (grey.shape[-2] * grey.shape[-1]) ** 0.5 / 224
     return torch.fft.ifft2(amplitude * torch.exp(1j * spectrum.angle())).abs()
 
-  def st_ilif(self, clips):
+  def st_ilif(self, clips, recurrence="single", unit_input=False):
     """Clips [B, T, 3, H, W] on the 0-255 scale; the logit."""
 
     def block(x, name, stride=1):
@@ -111,9 +111,10 @@ class Reference:
 
     grey = clips.mean((1, 2))
     p = torch.stack([self.phase_image(grey), grey], 1).detach()
+    p = p / 127.5 - 1 if unit_input else p
     p = block(block(block(p, "stem_0"), "stem_1"), "stem_2", 2)
     mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], dtype=torch.float64)[..., None, None]
-    s = self.tdm((clips / 255 - mean) / std, "scan", "sequence/first/")
+    s = self.tdm((clips / 255 - mean) / std, recurrence, "sequence/first/")
     for k in range(4):
       p = block(block(F.max_pool2d(p, 3, 2, 1), f"stages_{k}_0"), f"stages_{k}_1")
       if k:
@@ -199,10 +200,12 @@ def test_tdm_equals_pytorch(train, recurrence):
 
 
 @pytest.mark.slow
-def test_whole_model_equals_pytorch():
+@pytest.mark.parametrize(("recurrence", "unit_input"), [("single", True), ("scan", False)])
+def test_whole_model_equals_pytorch(recurrence, unit_input):
   """Guards the assembly: stages in step, CAFIM after each, AFFM, mean over places, head, no gradient into the phase."""
   clips = np.random.default_rng(0).uniform(0, 255, (2, 3, 64, 64, 3)).astype(np.float32)
-  check(model.STILIF(8), lambda r, clips: r.st_ilif(clips), [clips])
+  net = model.STILIF(8, recurrence=recurrence, unit_input=unit_input)
+  check(net, lambda r, clips: r.st_ilif(clips, recurrence, unit_input), [clips])
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (15, 12), (7, 9)])
