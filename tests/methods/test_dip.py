@@ -276,8 +276,12 @@ def test_scan_and_remat_compute_the_same(tiny):
   expected = {**gradient, "ste": {n: t for n, t in gradient["ste"].items() if not n.startswith("unit")}}
   expected["ste"]["units"] = jax.tree.map(lambda *g: jnp.stack(g), *[gradient["ste"][f"unit{i}"] for i in range(2)])
   for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(again), jax.tree.leaves(expected), strict=True):
+    name = jax.tree_util.keystr(path)
+    if name.endswith("['key']['bias']"):  # softmax does not see it: its gradient is rounding, not the same in both
+      assert max(np.abs(a).max(), np.abs(b).max()) < 1e-6, name
+      continue
     scale = max(1e-3, float(np.abs(b).max()))
-    assert np.abs(a - b).max() < 1e-4 * scale, jax.tree_util.keystr(path)
+    assert np.abs(a - b).max() < 1e-4 * scale, name
 
 
 @pytest.mark.slow
