@@ -15,7 +15,7 @@ from dfdetect_jax.methods.dip import losses, model, starts
 
 # What tells whether IDM is alive.
 MONITORED = {"mu", "tau_1", "tau_2", "diffusion_median", "bias_spread"}
-TINY = dict(patch=8, width=16, heads=2, mlp=24, units=2, spatial=1, temporal=1, layers=1, k_n=3, t=20)
+TINY = dict(patch=8, width=16, heads=2, mlp=24, units=2, spatial=1, temporal=1, layers=1, k_n=3, t=3)
 CLIP = (3, 32, 32, 3)
 
 
