@@ -218,28 +218,36 @@ def _scan(
 ) -> _Scan:
   """Decodes the video once, reduced, and looks for faces on key frames, and between them where these disagree."""
   faces: dict[int, list[Face]] = {}
-  about, thumbnails, probes = decode.About(), [], close_up.Probes()
+  about, probes = decode.About(), close_up.Probes()
+  # Small things that stay, allocated between pictures that go, would leave holes that no other picture fits in: what
+  # is kept of each frame goes into one buffer, and the pictures of a block into another.
+  thumbnails, held = bytearray(), np.empty(0)
   look = functools.partial(detect, detector)
   block: list[decode.Frame] = []  # from one key frame to another, both included
   factor = 1.0
   for frame in decode.read_frames(path, options.max_frames, LONGEST, about):
     factor = max(frame.full_size) / max(frame.image.shape[:2])
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
-    thumbnails.append(cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA))
+    thumbnails += cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).tobytes()
     if detector is not None:
       probes.see(frame.index, frame.image)
       if block and about.cuts and about.cuts[-1] == frame.index:  # nothing is interpolated over a gap
         _examine(block, options.every, look, faces)
         block = []
-      block.append(frame)
-      if len(block) > KEYS_PER_BLOCK * options.every:
+      if not held.size:
+        held = np.empty((KEYS_PER_BLOCK * options.every + 1, *frame.image.shape), np.uint8)
+      held[len(block)] = frame.image
+      block.append(dataclasses.replace(frame, image=held[len(block)]))
+      if len(block) == len(held):
         _examine(block, options.every, look, faces)
-        block = block[-1:]
+        held[0] = held[-1]
+        block = [dataclasses.replace(block[-1], image=held[0])]
     if frame.index % 32 == 0:
       tick()
   if detector is not None and block:
     _examine(block, options.every, look, faces)
-  cuts = sorted({*track.scene_cuts(np.stack(thumbnails)), *about.cuts})
+  small = np.frombuffer(thumbnails, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
+  cuts = sorted({*track.scene_cuts(small), *about.cuts})
   faces = {frame: [face.scaled(factor) for face in found] for frame, found in faces.items()}
   nothing = detector is not None and not any(face.sure for found in faces.values() for face in found)
   return _Scan(faces, cuts, about, nothing and probes.close_up(detector))
