@@ -68,14 +68,14 @@ def test_what_a_run_on_reals_says(toy_config, toy_dataset, reals):
   assert {t.label for t in given.tracks} == {0} and given.epoch == len(given.tracks) * spec.train_clips
 
 
-@pytest.mark.parametrize("example, clips", [("clip", 16), ("pair", 16), ("triplet", 32)])
+@pytest.mark.parametrize("example, clips", [("clip", 32), ("pair", 32), ("triplet", 64)])
 def test_the_step_is_traced_with_what_the_loader_gives(toy_config, example, clips):
   """Guards the shapes between loader, forging and objective, for both sources and the accumulated step."""
   for source in ("self_made", "both", *(("given",) if example == "pair" else ())):
-    config = override(toy_config, {"forgeries": source, "clips.example": example, "accumulate": 2})
+    config = override(toy_config, {"forgeries": source, "clips.example": example, "batch_size": 16, "accumulate": 2})
     program = make_program(config, 1)
     assert program.clips_per_step == clips
-    assert program.batch_shapes().keys() == Forgeries(source).batch_shapes(program.method.clip_spec, 8).keys()
+    assert program.batch_shapes().keys() == Forgeries(source).batch_shapes(program.method.clip_spec, 16).keys()
     _, metrics = jax.eval_shape(program.step(), program.abstract, program.batch_shapes(), program.run_key)
     assert metrics["loss"].shape == ()
 
