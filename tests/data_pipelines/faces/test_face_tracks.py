@@ -1,5 +1,6 @@
 """Face tracks of real clips: where there is a face there is a track, and nowhere else."""
 
+import pathlib
 import tracemalloc
 
 import numpy as np
@@ -226,3 +227,27 @@ def test_few_frames_are_in_memory(tmp_path, write_video):
   frame = 180 * 320 * 3
   # A block of 41 frames, 16 for a second look, and the key frames stacked for the detector.
   assert seeking < 80 * frame and cutting < 8 * frame
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_the_process_does_not_grow_with_a_videos_length(tmp_path, write_video):
+  """Guards against holes in the heap and frames kept alive, which Python's own count of memory does not see."""
+
+  def resident():
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+  class Watching(Counting):
+    sizes = []
+
+    def detect(self, images):
+      self.sizes.append(resident())
+      return super().detect(images)
+
+  path = write_video(tmp_path / "v.mp4", [np.full((360, 640, 3), 200, np.uint8)] * 600)
+  detector = Watching()
+  (found,) = face_tracks.face_tracks(path, face_tracks.FaceOptions(size=64), detector)
+  frame = 360 * 640 * 3
+  assert detector.sizes[-1] - detector.sizes[3] < 60 * frame  # 15 blocks of 40
+  before = resident()
+  assert max(resident() for _ in found.crops()) - before < 30 * frame
