@@ -358,12 +358,12 @@ def _unseen(tracks: Sequence[TrackScore], spec: ClipSpec, decision: Decision) ->
     faces, seen = faces + track.frames, seen + int(covered.sum())
   if seen < faces:
     notes.append(f"{seen} of {faces} frames with a face lie in a scored clip; --clips or --stride looks at more.")
-  for track in tracks:
-    if not track.weight and decision.verdict(track.score) == "fake":
-      notes.append(
-        f"face {track.track}, at {track.start_second:.2f} s, scores {track.score:.3f}, but is too short to decide: "
-        "look at it."
-      )
+  short = [track for track in tracks if not track.weight and decision.verdict(track.score) == "fake"]
+  short.sort(key=lambda track: -track.score)
+  if short:
+    named = ", ".join(f"face {t.track} ({t.score:.3f} at {t.start_second:.2f} s)" for t in short[:5])
+    more = f" and {len(short) - 5} more" if len(short) > 5 else ""
+    notes.append(f"too short to decide, but above the threshold, look at them: {named}{more}.")
   return notes
 
 

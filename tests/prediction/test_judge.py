@@ -68,6 +68,16 @@ def test_a_short_face_does_not_decide_a_long_video():
   assert combine([0.9, 0.1], [0.5, 0.4], "max")[0] == [1.0, 1.0]  # all of a short video is short
 
 
+def test_short_faces_that_look_forged_are_named(toy_judge, film):
+  """Guards against silence about what the rule leaves out: the highest five by name, the others by number."""
+  faces = [(n % 3, 10 * n, 10 * n + 8, 10 + 50 * (n % 3)) for n in range(7)] + [(0, 85, 160, 100)]
+  decision = Decision(threshold=0.0, lower=0.0, upper=0.0, temperature=None, origin="")
+  verdict = judge(toy_judge(decision=decision), film("v.mp4", 160, faces))
+  [note] = [note for note in verdict.notes if "too short to decide" in note]
+  short = sorted(verdict.tracks[:7], key=lambda t: -t.score)
+  assert note.count("face ") == 5 and f": face {short[0].track} (" in note and "and 2 more" in note
+
+
 def test_what_is_not_scored_is_told(toy_judge, film):
   """Guards the stretches without a face, with one that is too short for a clip, and faces that are left out."""
   path = film("gaps.mp4", 75, [(0, 0, 25, 10), (1, 34, 37, 60), (2, 50, 75, 100)])
