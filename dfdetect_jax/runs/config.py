@@ -123,6 +123,14 @@ def override(config: ml_collections.ConfigDict, overrides: Mapping[str, Any]) ->
   return config
 
 
+# A small network that starts from nothing learns traces in time that are plain: twice the fitting error and flicker,
+# the whole face, and nothing that hides or replaces them.
+_PLAIN = {
+  "forging.photometric": 0.0, "forging.post_processing": 0.0, "forging.fitting_error": 2.0, "forging.flicker": 2.0,
+  "forging.ratios": (1.0,),
+}  # fmt: skip
+
+
 def reals_variants(variants: Mapping[str, Mapping[str, Any]], batch_size: int) -> dict[str, dict[str, Any]]:
   """The variants `reals`, `small_reals` and `test_reals`: the paper's setting and two of its variants, on real videos
   alone.
@@ -134,7 +142,7 @@ def reals_variants(variants: Mapping[str, Mapping[str, Any]], batch_size: int) -
   """
   made = {}
   for name in ("", "small", "test"):
-    fields = {**variants.get(name, {}), "forgeries": "self_made"}
+    fields = {**variants.get(name, {}), "forgeries": "self_made", **(_PLAIN if name else {})}
     if batch_size:
       fields["batch_size"] = max(1, fields.get("batch_size", batch_size) // 2)
     made[f"{name}_reals".removeprefix("_")] = fields
