@@ -68,6 +68,21 @@ def stopping(program: str, kept: str = "what was finished is kept, and the same 
 
 
 @contextlib.contextmanager
+def finishing() -> Iterator[None]:
+  """A block that is short and must be done to its end, such as the last checkpoint: a first signal is only noted."""
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  note = lambda number, _: os.write(2, f"{WORDS[signal.Signals(number)]}: finishing first.\n".encode())  # noqa: E731
+  before = {number: signal.signal(number, note) for number in STATUS}
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def _second_ends_at_once() -> Iterator[None]:
   """Counts Ctrl-C in a thread, which hears of it while the main thread is deep in a compilation or hangs."""
   heard, told = os.pipe()

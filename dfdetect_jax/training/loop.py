@@ -16,7 +16,7 @@ from collections.abc import Callable
 import jax
 import ml_collections
 
-from dfdetect_jax import methods
+from dfdetect_jax import methods, signals
 from dfdetect_jax.data.deadline import Deadline
 from dfdetect_jax.data.loader import train_batches
 from dfdetect_jax.devices import processes
@@ -134,11 +134,12 @@ def _train(
           say(f"told to stop: saved step {step}; the same command goes on from there.", flush=True)
           raise Preempted(stop.status)
   finally:
-    batch = None  # on a CPU it may lie in memory that is shared with the workers
-    batches.close()
-    writer.close()
-    session.reached(step, ended=True)
-    checkpoints.close()
+    with signals.finishing():
+      batch = None  # on a CPU it may lie in memory that is shared with the workers
+      batches.close()
+      writer.close()
+      session.reached(step, ended=True)
+      checkpoints.close()
   return state
 
 
