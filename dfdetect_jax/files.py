@@ -17,14 +17,14 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from etils import epath
 
 from dfdetect_jax.errors import UserError, did_you_mean
 
 SEAL = "content_sha256"
-Path = pathlib.Path | epath.Path
+Path: TypeAlias = pathlib.Path | epath.Path
 _T = TypeVar("_T")
 
 

@@ -4,6 +4,7 @@ All functions take a key and float32 clips `[B, T, H, W, 3]` on the 0-255 scale 
 """
 
 import math
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,8 @@ def gaussian_blur(key: jax.Array, clips: jax.Array, sigma: tuple[float, float]) 
     padding = [(radius, radius) if a == axis else (0, 0) for a in range(5)]
     padded = jnp.pad(clips, padding, mode="edge")
     taps = [jax.lax.slice_in_dim(padded, i, i + clips.shape[axis], axis=axis) for i in range(2 * radius + 1)]
-    clips = sum(kernel[:, i][:, None, None, None, None] * tap for i, tap in enumerate(taps))
+    weighted = (kernel[:, i][:, None, None, None, None] * tap for i, tap in enumerate(taps))
+    clips = cast(jax.Array, sum(weighted))  # of one tap at least
   return clips
 
 

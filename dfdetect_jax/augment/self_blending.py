@@ -114,16 +114,18 @@ def forge(
   """
   clip = clip.astype(jnp.float32)
   altered, target = _altered(draws, clip, options)
-  mask = face_region(draws, clip.shape[1:3], landmarks, options)
+  size = (clip.shape[1], clip.shape[2])
+  mask = face_region(draws, size, landmarks, options)
   if not options.strength:
     return Forgery(target, clip, mask)
-  places = face_places(draws, clip.shape[1:3], landmarks, options)
+  places = face_places(draws, size, landmarks, options)
   pixels = jnp.array([clip.shape[2], clip.shape[1]], jnp.float32)[None, None, None]
   own = warping.pixel_grid(*clip.shape[1:3])[None]
   # In pixels, so that a displacement of nothing looks up exactly the pixel itself.
   at = jnp.round(own * pixels - 0.5) + (places - own) * pixels
   swapped = None
   if options.swap and other is not None:
+    assert other_landmarks is not None, "a clip to take faces from comes with its landmarks"
     swapped = draws.place[7] < options.swap
     altered = jnp.where(swapped, other.astype(jnp.float32), altered)
     at = jnp.where(swapped, fitted(places, landmarks, other_landmarks) * pixels - 0.5, at)
@@ -268,5 +270,6 @@ def _bend(draws: Draws, which: int, frames: int, size: tuple[int, int], options:
   """How mask (0) or face (1) is bent: `[T, H, W, 2]` in units of the face's size."""
   nodes = 0.02 * options.scaled("elastic") * (2 * draws.bends[which] - 1)[None]
   drift = options.scaled("drift") * draws.shares[0]
-  nodes = nodes + 0.025 * drift * warping.wave(*draws.waves[which], frames)
+  rates, phases = draws.waves[which]
+  nodes = nodes + 0.025 * drift * warping.wave(rates, phases, frames)
   return warping.upsample(nodes, *size)

@@ -19,12 +19,15 @@ def drop_and_repeat(key: jax.Array, clips: jax.Array, rate: float | tuple[float,
     The same shape and dtype; every output frame is one of the input's frames.
   """
   batch, frames = clips.shape[:2]
+  share: jax.Array | float
   if isinstance(rate, tuple):
     rate_key, key = jax.random.split(key)
-    rate = jax.random.uniform(rate_key, (batch, 1), minval=rate[0], maxval=rate[1])
+    share = jax.random.uniform(rate_key, (batch, 1), minval=rate[0], maxval=rate[1])
+  else:
+    share = rate
   draw = jax.random.uniform(key, (batch, frames))
   # The step from output k to output k + 1: 2 skips a frame, 0 shows it again.
-  step = jnp.where(draw < rate / 2, 2, jnp.where(draw < rate, 0, 1))
+  step = jnp.where(draw < share / 2, 2, jnp.where(draw < share, 0, 1))
   index = jnp.concatenate([jnp.zeros((batch, 1), step.dtype), jnp.cumsum(step, axis=1)[:, :-1]], axis=1)
   index = jnp.clip(index, 0, frames - 1)
   return jnp.take_along_axis(clips, index[:, :, None, None, None], axis=1)

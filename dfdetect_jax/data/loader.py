@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import grain
 import jax
@@ -246,7 +246,7 @@ def train_batches(
   workers: int = 0,
   prefetch: int = 4,
   on_unreadable: Callable[[str], None] | None = None,
-) -> Iterator[dict[str, jax.Array]]:
+) -> Generator[dict[str, jax.Array], None, None]:
   """The training batches of the given steps; batch s is the same however the run came to s.
 
   Args:

@@ -85,7 +85,7 @@ class Leak:
   second: str
 
 
-def _keys(track: Track) -> dict[tuple[str, str], str]:
+def _keys(track: VideoInfo) -> dict[tuple[str, str], str]:
   """What no other split may share with a track, with the words to tell it in."""
   found = {("video", track.video_id): track.video_id}
   if track.sha256:
@@ -98,7 +98,7 @@ def _keys(track: Track) -> dict[tuple[str, str], str]:
   return found
 
 
-def find_leaks(first: Sequence[Track], second: Sequence[Track]) -> list[Leak]:
+def find_leaks(first: Sequence[VideoInfo], second: Sequence[VideoInfo]) -> list[Leak]:
   """Everything that two splits share and must not: videos, file contents, footage and people.
 
   Pairs and people are told apart within a dataset, or the datasets that share their footage (`datasets.footage_of`),
@@ -120,7 +120,7 @@ def find_leaks(first: Sequence[Track], second: Sequence[Track]) -> list[Leak]:
   return list(leaks.values())
 
 
-def leaking_videos(first: Sequence[Track], second: Sequence[Track]) -> set[str]:
+def leaking_videos(first: Sequence[VideoInfo], second: Sequence[VideoInfo]) -> set[str]:
   """Ids of the videos of `second` that share a video, a file or footage with `first` (see `find_leaks`)."""
   seen = {key for track in first for key in _keys(track) if key[0] != "identity"}
   return {track.video_id for track in second if not seen.isdisjoint(_keys(track))}

@@ -15,6 +15,7 @@ class BatchNorm(nn.BatchNorm):
   momentum: float = 0.9
   epsilon: float = 1e-5
 
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+  # Not called in Linen's place, but in that of a module of these papers: `train` is what all of ours take.
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:  # type: ignore[override]
     """Normalises `[..., C]` by the batch's statistics in training (and updates the running ones), else by those."""
     return super().__call__(x.astype(jnp.float32), use_running_average=not train).astype(x.dtype)

@@ -3,8 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-
-Dtype = jnp.dtype
+from jax.typing import DTypeLike
 
 
 class ConvGRUCell(nn.Module):
@@ -16,7 +15,7 @@ class ConvGRUCell(nn.Module):
     dtype: compute dtype; parameters stay float32.
   """
 
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, h: jax.Array, x: jax.Array) -> tuple[jax.Array, None]:
@@ -43,7 +42,7 @@ class ConvGRU(nn.Module):
   Reference: ST-ILIF, §4.3, Fig. 8 and 9.
   """
 
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:

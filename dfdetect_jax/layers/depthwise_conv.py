@@ -5,9 +5,10 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 
-def identity(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+def identity(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
   """Initialises a kernel `[3, 3, 1, C]` so that the convolution changes nothing."""
   del key
   return jnp.zeros(shape, dtype).at[1, 1].set(1)

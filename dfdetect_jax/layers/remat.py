@@ -17,5 +17,5 @@ def recompute(block: type[nn.Module], policy: str | bool) -> type[nn.Module]:
   """
   if not policy:
     return block
-  policy = getattr(jax.checkpoint_policies, "nothing_saveable" if policy is True else policy)
-  return nn.remat(block, static_argnums=(2,), policy=policy)
+  name = "nothing_saveable" if policy is True else policy
+  return nn.remat(block, static_argnums=(2,), policy=getattr(jax.checkpoint_policies, name))

@@ -4,16 +4,17 @@ Parameter names map onto torchvision's keys: `layer1_0/conv1` is `layer1.0.conv1
 `downsample_bn` is `downsample.1`, the others keep their names. The classifier is the caller's.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.remat import recompute
 
-Dtype = jnp.dtype
-
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
   "resnet18": {"depths": (2, 2, 2, 2), "bottleneck": False},
   "resnet50": {"depths": (3, 4, 6, 3), "bottleneck": True},
 }
@@ -23,7 +24,7 @@ def conv(
   features: int,
   kernel: int,
   stride: int = 1,
-  dtype: Dtype = jnp.float32,
+  dtype: DTypeLike = jnp.float32,
   name: str | None = None,
 ) -> nn.Conv:
   """A k×k convolution without bias, padded by k // 2 on every side (`SAME` would pad a strided one unevenly)."""
@@ -59,7 +60,7 @@ class BasicBlock(nn.Module):
   features: int
   stride: int = 1
   project: bool = False
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -84,7 +85,7 @@ class Bottleneck(nn.Module):
   features: int
   stride: int = 1
   project: bool = False
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -108,7 +109,7 @@ def _shortcut(block: BasicBlock | Bottleneck, x: jax.Array, train: bool) -> jax.
 
 
 def stage(
-  depth: int, features: int, stride: int, bottleneck: bool = False, remat: str = "", dtype: Dtype = jnp.float32
+  depth: int, features: int, stride: int, bottleneck: bool = False, remat: str = "", dtype: DTypeLike = jnp.float32
 ) -> list[nn.Module]:
   """The blocks of one stage; assigned to `self.layerK` in a `setup`, they are named `layerK_0`, `layerK_1`, ….
 
@@ -140,7 +141,7 @@ class ResNet(nn.Module):
   bottleneck: bool
   width: int = 64
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def setup(self):
     self.conv1 = conv(self.width, 7, 2, self.dtype)

@@ -1,12 +1,13 @@
 """Convolution over time alone: kernels k×1×1 of a 3-D convolution, in forms that XLA runs fast."""
 
+from typing import cast
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.errors import UserError
-
-Dtype = jnp.dtype
 
 # The same numbers in three ways; benchmarks/temporal_conv.py tells which is faster where.
 FORMS = ("conv2d", "conv3d", "matmul")
@@ -69,7 +70,8 @@ def _by_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
   else:
     y = x.reshape(-1, channels) @ kernel.transpose(1, 0, 2).reshape(channels, taps * features)
     y = y.reshape(batch, frames, height * width, taps * features)
-    y = sum(jax.lax.slice_in_dim(tap, i * features, (i + 1) * features, axis=-1) for i, tap in enumerate(shifted(y)))
+    parts = (jax.lax.slice_in_dim(tap, i * features, (i + 1) * features, axis=-1) for i, tap in enumerate(shifted(y)))
+    y = cast(jax.Array, sum(parts))  # of one tap at least
   return y.reshape(batch, frames, height, width, features)
 
 
@@ -86,7 +88,7 @@ class TemporalConv(nn.Module):
   features: int
   kernel: int
   form: str = "conv2d"
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:

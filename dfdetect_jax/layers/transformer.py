@@ -5,8 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-
-Dtype = jnp.dtype
+from jax.typing import DTypeLike
 
 
 def dot_product_attention(q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -38,7 +37,7 @@ class LayerNorm(nn.LayerNorm):
   epsilon: float = 1e-6
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]  # Linen's mask is not wanted here
     """Normalises `[..., E]`."""
     return super().__call__(x.astype(jnp.float32)).astype(x.dtype)
 
@@ -58,7 +57,7 @@ class SelfAttention(nn.Module):
   qkv_bias: bool = True
   dropout: float = 0.0
   out_init: Callable = nn.initializers.xavier_uniform()
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -85,7 +84,7 @@ class Mlp(nn.Module):
 
   hidden: int
   dropout: float = 0.0
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
   activation: str = "gelu"
 
   @nn.compact
@@ -114,7 +113,7 @@ class Block(nn.Module):
   dropout: float = 0.0
   epsilon: float = 1e-6
   out_init: Callable = nn.initializers.xavier_uniform()
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
   activation: str = "gelu"
 
   @nn.compact

@@ -105,6 +105,11 @@ class Method:
     """Augments training clips on the device, all frames (and snippets) of a clip alike."""
     return pipeline.apply(self.augmentations, rng, clips)
 
+  def outputs(self, variables: Variables, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    """The model's named outputs; for a model that draws and counts nothing while it does so."""
+    outputs: Any = self.model.apply(variables, clips, train=train)  # Linen's own type leaves open what it is
+    return outputs
+
   def loss(
     self, params: Variables, model_state: Variables, teacher: Variables | None, batch: Batch, rng: jax.Array
   ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Variables]]:
@@ -131,7 +136,7 @@ class Method:
 
   def predict(self, variables: Variables, clips: jax.Array) -> jax.Array:
     """Probability of "fake" per clip, float32 `[B]` in [0, 1]."""
-    return jax.nn.sigmoid(self.model.apply(variables, clips, train=False)["logit"])
+    return jax.nn.sigmoid(self.outputs(variables, clips)["logit"])
 
 
 def binary_cross_entropy(logit: jax.Array, label: jax.Array) -> jax.Array:

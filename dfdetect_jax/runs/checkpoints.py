@@ -182,7 +182,8 @@ class Checkpoints:
     while (step := max(processes.gather(max(steps, default=-1)))) >= 0:
       steps.discard(step)
       tried += 1
-      items, error = None, None
+      items: dict[str, Any] | None = None
+      error: Exception | None = None
       try:
         items = _read(self.workdir / CHECKPOINTS / str(step), _items(abstract))
       except Exception as failure:
@@ -194,6 +195,7 @@ class Checkpoints:
         continue
       if _MISFIT in found:
         raise error or UserError(f"checkpoint {step} does not fit the config of every process of the job.")
+      assert items is not None, "a process that read nothing has told the others"
       run = items["run"]
       start = jax.device_put(Progress.start(), jax.tree.map(lambda x: x.sharding, abstract.progress))
       progress = Progress(**(vars(start) | run["progress"]))

@@ -148,7 +148,7 @@ FIELDS: Mapping[str, Field] = {
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
   """A tree of settings by dotted name."""
-  names = {}
+  names: dict[str, Any] = {}
   for key, value in tree.items():
     names |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
   return names

@@ -177,7 +177,7 @@ def _git(folder: pathlib.Path, *arguments: str) -> str | None:
   return done.stdout.strip() if done.returncode == 0 else None
 
 
-def data_fingerprint(directory: str | os.PathLike) -> dict[str, str]:
+def data_fingerprint(directory: str | pathlib.Path) -> dict[str, str]:
   """Path of a dataset folder, and the SHA-256 over its `dataset.json` (which has each shard's) and `tracks.jsonl`.
 
   Raises:

@@ -28,11 +28,11 @@ class Progress(flax.struct.PyTreeNode):
     rate_scale: factor on the learning rate (`plateau` schedule), 1 otherwise.
   """
 
-  best: jax.Array
-  best_loss: jax.Array
-  best_step: jax.Array
-  bad_evals: jax.Array
-  rate_scale: jax.Array
+  best: jax.Array | np.floating
+  best_loss: jax.Array | np.floating
+  best_step: jax.Array | np.integer
+  bad_evals: jax.Array | np.integer
+  rate_scale: jax.Array | np.floating
 
   @classmethod
   def start(cls) -> "Progress":

@@ -103,7 +103,7 @@ def curves(runs: Mapping[str, Series], metric: str, smoothing: float) -> bytes:
 
 def page(runs: Mapping[str, Series], metric: str, smoothing: float) -> list[Block]:
   """The picture, and a table of where each run stands."""
-  rows = []
+  rows: list[list[str | Cell]] = []
   lower = metric in ("log_loss", "eer", "ece")
   for run, series in runs.items():
     last = max(int(steps[-1]) for steps, _ in series.values())

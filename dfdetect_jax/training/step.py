@@ -69,6 +69,7 @@ def make_train_step(
     params = optax.apply_updates(state.params, updates)
     teacher = state.teacher
     if teacher is not None:
+      assert method.ema_decay is not None, "no teacher without it"
       teacher = optax.incremental_update(params, teacher, 1 - method.ema_decay)
     metrics["grad_norm"] = optax.tree.norm(grads)
     new_state = state.replace(params=params, model_state=model_state, teacher=teacher, opt_state=opt_state)

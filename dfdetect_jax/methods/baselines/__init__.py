@@ -3,6 +3,9 @@
 Their objective but for GenD's is the plain one, binary cross-entropy on randomly flipped clips.
 """
 
+from typing import Any
+
+import flax.linen as nn
 import jax.numpy as jnp
 import ml_collections
 
@@ -25,10 +28,11 @@ def build(config: ml_collections.ConfigDict) -> Method:
     UserError: there is no such network, or the clips do not fit it.
   """
   network, width = config.model.network, config.model.width
-  settings = {"width": width, "remat": config.remat, "dtype": jnp.dtype(config.dtype)}
+  settings: dict[str, Any] = {"width": width, "remat": config.remat, "dtype": jnp.dtype(config.dtype)}
   spec = ClipSpec(**config.clips)
   if spec.snippets or spec.test_snippets:
     raise UserError(f"{network} has no snippets: clips.snippets is {spec.snippets or spec.test_snippets}, make it 0.")
+  model: nn.Module
   if network in resnet.SIZES:
     model = FrameResNet(**resnet.SIZES[network], **settings)
   elif network == "xception":

@@ -3,11 +3,10 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.resnet import ResNet
-
-Dtype = jnp.dtype
 
 
 class FrameResNet(nn.Module):
@@ -23,7 +22,7 @@ class FrameResNet(nn.Module):
   bottleneck: bool
   width: int = 64
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:

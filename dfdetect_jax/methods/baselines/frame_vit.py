@@ -4,21 +4,22 @@ Radford et al., Learning Transferable Visual Models From Natural Language Superv
 Dosovitskiy et al., ICLR 2021 (tower `timm`: DeiT's, DINO's, augreg's).
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.transformer import Block, LayerNorm
 
-Dtype = jnp.dtype
-
 # CLIP's own normalisation, per channel on [0, 1].
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
   "l14": {"patch": 14, "width": 1024, "depth": 24, "heads": 16},
   "b16": {"patch": 16, "width": 768, "depth": 12, "heads": 12},
   "b32": {"patch": 32, "width": 768, "depth": 12, "heads": 12},
@@ -46,7 +47,7 @@ class FrameViT(nn.Module):
   heads: int = 16
   tower: str = "clip"
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:

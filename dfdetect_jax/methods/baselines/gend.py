@@ -29,7 +29,7 @@ class GenD(Method):
     """See `Method.loss`; the batch holds `clip` uint8 `[B, T, H, W, 3]` and `label`, a pair's two side by side."""
     del teacher
     clips = self.augment(rng, batch["clip"])
-    outputs = self.model.apply({"params": params, **model_state}, clips, train=True)
+    outputs = self.outputs({"params": params, **model_state}, clips, train=True)
     frames = clips.shape[1]
     label = jnp.repeat(batch["label"], frames)
     features = outputs["features"].reshape(-1, outputs["features"].shape[-1])

@@ -6,14 +6,13 @@ Inflation: Carreira and Zisserman, CVPR 2017; on ResNet-50: Wang et al., Non-loc
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.resnet import conv, max_pool
 from dfdetect_jax.layers.temporal_conv import TemporalConv
-
-Dtype = jnp.dtype
 
 # Temporal kernel of each block's first convolution, by stage.
 TEMPORAL_KERNELS = ((3, 3, 3), (3, 1, 3, 1), (3, 1, 3, 1, 3, 1), (1, 3, 1))
@@ -34,7 +33,7 @@ class InflatedBottleneck(nn.Module):
   temporal_kernel: int
   stride: int = 1
   project: bool = False
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -67,7 +66,7 @@ class I3D(nn.Module):
   width: int = 64
   dropout: float = 0.5
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:

@@ -7,6 +7,7 @@ torchvision's keys (`dfdetect_jax/interop/mobilenet_v2.py`): `block4/expand` is 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.batch_norm import BatchNorm
@@ -14,8 +15,6 @@ from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.resnet import conv
 from dfdetect_jax.layers.transformer import Block, LayerNorm
-
-Dtype = jnp.dtype
 
 # (expansion t, channels c, blocks n, stride s of the first), Table 2; the stem has 32 channels.
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -35,7 +34,7 @@ class InvertedResidual(nn.Module):
   features: int
   expansion: int
   stride: int = 1
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -64,7 +63,7 @@ class FrameMobileNetV2(nn.Module):
   width: int = 32
   head: str = "mean"
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:

@@ -8,20 +8,19 @@ are in use there; parameter names map onto its keys (`dfdetect_jax/interop/xcept
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.resnet import conv, max_pool
 
-Dtype = jnp.dtype
-
 
 class SeparableConv(nn.Module):
   """Depth-wise 3×3, then 1×1, without bias; `[..., H, W, C]` to `[..., H, W, features]`."""
 
   features: int
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -44,7 +43,7 @@ class XceptionBlock(nn.Module):
   stride: int = 1
   project: bool = False
   first_relu: bool = True
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -75,7 +74,7 @@ class Xception(nn.Module):
   width: int = 64
   middle: int = 8
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
@@ -108,11 +107,11 @@ class Xception(nn.Module):
       x = SeparableConv(features, self.dtype, name=f"conv{i}")(x)
       x = nn.relu(BatchNorm(name=f"bn{i}")(x, train))
     feature_map = x.astype(jnp.float32)
-    features = jnp.mean(feature_map, axis=(2, 3))
-    frame_logits = nn.Dense(1, name="fc")(features)[..., 0]
+    pooled = jnp.mean(feature_map, axis=(2, 3))
+    frame_logits = nn.Dense(1, name="fc")(pooled)[..., 0]
     return {
       "logit": jnp.mean(frame_logits, axis=1),
       "frame_logits": frame_logits,
-      "features": jnp.mean(features, axis=1),
+      "features": jnp.mean(pooled, axis=1),
       "feature_map": feature_map,
     }

@@ -3,11 +3,10 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.methods.dil import neighbours
-
-Dtype = jnp.dtype
 
 
 class InterSIM(nn.Module):
@@ -29,7 +28,7 @@ class InterSIM(nn.Module):
   """
 
   reduction: int = 16
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:

@@ -3,11 +3,10 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv, identity
 from dfdetect_jax.methods.dil import neighbours
-
-Dtype = jnp.dtype
 
 
 class MotionAttention(nn.Module):
@@ -31,7 +30,7 @@ class MotionAttention(nn.Module):
   reduction: int = 16
   bidirectional: bool = True
   coordinate: bool = True
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -64,7 +63,7 @@ class TemporalKernel(nn.Module):
     dtype: compute dtype; parameters and the softmax stay float32.
   """
 
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -93,7 +92,7 @@ class IntraSIM(nn.Module):
   bidirectional: bool = True
   coordinate: bool = True
   learnable_kernel: bool = True
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -115,5 +114,6 @@ class IntraSIM(nn.Module):
       kernel = self.param("kernel", neighbours.identity_taps, (3, x.shape[-1]))
       kernel = jnp.expand_dims(kernel, range(x.ndim - 4))
     taps = kernel.astype(self.dtype)[..., None, None, :]  # [..., 3, 1, 1, C]
-    y = neighbours.three_taps(y, *jnp.split(taps, 3, axis=-4), axis=-4)
+    previous, own, following = jnp.split(taps, 3, axis=-4)
+    y = neighbours.three_taps(y, previous, own, following, axis=-4)
     return jnp.concatenate([kept, y], axis=-1), jnp.mean(attention, axis=-1, dtype=jnp.float32)

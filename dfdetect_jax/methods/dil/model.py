@@ -7,6 +7,7 @@ frames of a snippet and Inter-SIM across the snippets, in turn (Fig. 2). The vid
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers import imagenet
@@ -40,7 +41,7 @@ class SnippetBlock(nn.Module):
   project: bool = False
   intra: IntraSIM | None = None
   inter: InterSIM | None = None
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array | None]:
@@ -90,7 +91,7 @@ class DIL(nn.Module):
   coordinate: bool = True
   learnable_kernel: bool = True
   remat: str = ""
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:

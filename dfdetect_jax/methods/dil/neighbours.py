@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 
 def differences(x: jax.Array, convolved: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
@@ -55,7 +56,7 @@ def three_taps(x: jax.Array, previous: jax.Array, own: jax.Array, following: jax
   return previous * earlier + own * x + following * later
 
 
-def identity_taps(rng: jax.Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+def identity_taps(rng: jax.Array, shape: tuple[int, int], dtype: DTypeLike = jnp.float32) -> jax.Array:
   """Initialises depth-wise taps `[3, C]` as the identity."""
   del rng
   return jnp.zeros(shape, dtype).at[1].set(1)

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers.transformer import LayerNorm, Mlp
 
@@ -14,7 +15,7 @@ class DirectionalAttention(nn.Module):
   """
 
   heads: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, query: jax.Array, other: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -53,7 +54,7 @@ class DirectionalBlock(nn.Module):
   heads: int
   mlp: int
   cross: bool = True
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, z_h: jax.Array, z_v: jax.Array, bias_h: jax.Array, bias_v: jax.Array, train: bool = False):

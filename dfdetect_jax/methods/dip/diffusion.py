@@ -117,13 +117,14 @@ def diffusion_distance(w: jax.Array, t: int, path: str = "spectral", density: st
 
 def repeated_squaring(s: jax.Array, n: int) -> jax.Array:
   """S^n of `[..., N, N]` for n ≥ 1 in about log₂ n matrix products of full precision."""
-  result = None
+  result: jax.Array | None = None
   while n:
     if n % 2:
       result = s if result is None else jnp.matmul(result, s, precision=HIGHEST)
     n //= 2
     if n:
       s = jnp.matmul(s, s, precision=HIGHEST)
+  assert result is not None, "n ≥ 1"
   return result
 
 

@@ -1,8 +1,12 @@
 """SpatioTemporal Encoder (STE) and directional pooling (DIP §III-B, Fig. 2, 3)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.transformer import Block, LayerNorm
@@ -31,7 +35,7 @@ class SpatioTemporalUnit(nn.Module):
   heads: int
   mlp: int
   remat: str = ""
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, tokens: jax.Array, train: bool = False) -> jax.Array:
@@ -70,7 +74,7 @@ class SpatioTemporalEncoder(nn.Module):
   temporal: int = 1
   scan: bool = False
   remat: str = ""
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
@@ -92,7 +96,7 @@ class SpatioTemporalEncoder(nn.Module):
     e_t = self.param("temporal_embedding", nn.initializers.zeros_init(), (1, frames, 1, self.width))
     cls = jnp.broadcast_to(cls.astype(self.dtype), (batch, frames, 1, self.width))
     x = jnp.concatenate([cls, x], axis=-2) + (e_s + e_t).astype(self.dtype)
-    unit = dict(
+    unit: dict[str, Any] = dict(
       spatial=self.spatial, temporal=self.temporal, heads=self.heads, mlp=self.mlp, remat=self.remat,
       dtype=self.dtype,
     )  # fmt: skip
@@ -123,7 +127,8 @@ def directional_pooling(z: jax.Array, mode: str = "mean") -> tuple[jax.Array, ja
     Z_h and Z_v, each `[B, 1 + L, E]` in the dtype of `z`.
   """
   side = round((z.shape[-2] - 1) ** 0.5)
-  pool = {"mean": jnp.mean, "max": _maximum}[mode]
+  pools: dict[str, Callable[..., jax.Array]] = {"mean": jnp.mean, "max": _maximum}
+  pool = pools[mode]
   cls = jnp.mean(z[:, :, :1], axis=1)
   patches = z[:, :, 1:].reshape(*z.shape[:2], side, side, z.shape[-1])
   rows = pool(pool(patches, axis=3), axis=1)

@@ -8,6 +8,7 @@ and MDC classifies each direction and both together (Fig. 2).
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers.transformer import LayerNorm
 from dfdetect_jax.methods.dip import decoder, diffusion, encoder
@@ -60,7 +61,7 @@ class DIP(nn.Module):
   diffusion_path: str = "spectral"
   scan: bool = False
   remat: str = ""
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:

@@ -39,18 +39,18 @@ class DipMethod(Method):
 
     # Real and forged clips alternate, so that however a batch is cut into shards, each holds as many of both.
     clips = _interleave(batch["anchor"], batch["forged"])
-    outputs = self.model.apply({"params": params, **model_state}, clips, train=True)
+    outputs = self.outputs({"params": params, **model_state}, clips, train=True)
     label = jnp.tile(jnp.array([0, 1]), count)
     cce = losses.collaborative_cross_entropy(outputs, label, self.lambda_h, self.lambda_v)
     metrics = {"accuracy": accuracy(outputs["logit"], label), **self._diffusion_metrics(params, outputs)}
     augmented = self.augment(rng, _interleave(batch["positive"], batch["negative"]))
     if self.student_augmented:
-      others = self.model.apply({"params": params, **model_state}, augmented, train=True)
+      others = self.outputs({"params": params, **model_state}, augmented, train=True)
       cce = 0.5 * (cce + losses.collaborative_cross_entropy(others, label, self.lambda_h, self.lambda_v))
     metrics["cce"] = loss = cce
 
     if self.sti_weight:
-      targets = self.model.apply({"params": teacher, **model_state}, augmented, train=False)["features"]
+      targets = self.outputs({"params": teacher, **model_state}, augmented)["features"]
       targets = jax.lax.stop_gradient(targets)
       sti = losses.spatiotemporal_invariant_loss(
         outputs["features"][0::2], targets[0::2], targets[1::2], self.margin

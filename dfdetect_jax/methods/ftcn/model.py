@@ -5,9 +5,12 @@ alone, and space is seen by max-pools only, so that the network cannot lean on t
 across the T/2 time tokens. Parameter names map onto the authors' checkpoint's keys (`dfdetect_jax/interop/ftcn.py`).
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers.batch_norm import BatchNorm
@@ -17,11 +20,9 @@ from dfdetect_jax.layers.temporal_conv import TemporalConv
 from dfdetect_jax.layers.transformer import Block
 from dfdetect_jax.methods.ftcn.pooling import max_pool_2, max_pool_3, max_pool_time
 
-Dtype = jnp.dtype
-
 # width: channels of the stem (res2-res4 give 4, 8 and 16 times that); depths: bottlenecks in res2, res3, res4; layers,
 # heads, mlp: of the transformer.
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
   "paper": {"width": 64, "depths": (3, 4, 6), "layers": 1, "heads": 16, "mlp": 2048},
   "small": {"width": 16, "depths": (3, 4, 6), "layers": 1, "heads": 4, "mlp": 512},
   "test": {"width": 4, "depths": (1, 2, 2), "layers": 1, "heads": 4, "mlp": 32},
@@ -33,7 +34,7 @@ class Stem(nn.Module):
 
   width: int
   form: str = "conv2d"
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -59,7 +60,7 @@ class Bottleneck(nn.Module):
   project: bool = False
   pool: bool = False
   form: str = "conv2d"
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -98,7 +99,7 @@ class Trunk(nn.Module):
   depths: tuple[int, int, int]
   form: str = "conv2d"
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
@@ -135,7 +136,7 @@ class TimeTransformer(nn.Module):
   heads: int
   mlp: int
   dropout: float = 0.1
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, tokens: jax.Array, train: bool = False) -> jax.Array:
@@ -177,7 +178,7 @@ class FTCN(nn.Module):
   dropout: float = 0.1
   form: str = "conv2d"
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:

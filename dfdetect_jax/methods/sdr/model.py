@@ -3,12 +3,11 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.ftcn import model as ftcn
 from dfdetect_jax.methods.sdr.trfi import Fusion, PredictiveHeads
-
-Dtype = jnp.dtype
 
 # FTCN's sizes, and the hidden width of the fusion's MLP: half of the tokens' width.
 SIZES = {size: {**fields, "bottleneck": 8 * fields["width"]} for size, fields in ftcn.SIZES.items()}
@@ -41,7 +40,7 @@ class SDR(nn.Module):
   dropout: float = 0.1
   form: str = "matmul"
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:

@@ -4,8 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-Dtype = jnp.dtype
+from jax.typing import DTypeLike
 
 
 class Fusion(nn.Module):
@@ -17,7 +16,7 @@ class Fusion(nn.Module):
   """
 
   bottleneck: int
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, r: jax.Array) -> jax.Array:

@@ -3,15 +3,14 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
 from dfdetect_jax.layers.resnet import conv
 
-Dtype = jnp.dtype
 
-
-def conv1d(kernel: int, dtype: Dtype, name: str) -> nn.Conv:
+def conv1d(kernel: int, dtype: DTypeLike, name: str) -> nn.Conv:
   """A convolution along the channels, one channel wide, without bias; takes and gives `[B, C, 1]`."""
   return nn.Conv(1, (kernel,), padding=kernel // 2, use_bias=False, dtype=dtype, name=name)
 
@@ -34,7 +33,7 @@ class CAFIM(nn.Module):
   Reference: ST-ILIF, §4.4, Eq. 4-6.
   """
 
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
@@ -79,7 +78,7 @@ class AFFM(nn.Module):
   """
 
   single_sigmoid: bool = False
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, phase: jax.Array, sequence: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers import imagenet
@@ -10,8 +11,6 @@ from dfdetect_jax.methods.st_ilif import phase
 from dfdetect_jax.methods.st_ilif.fusion import AFFM, CAFIM
 from dfdetect_jax.methods.st_ilif.phase_stream import PhaseStream
 from dfdetect_jax.methods.st_ilif.tdm import SequenceStream
-
-Dtype = jnp.dtype
 
 STREAMS = ("both", "phase", "sequence")
 
@@ -71,7 +70,7 @@ class STILIF(nn.Module):
   single_sigmoid: bool = False
   unit_input: bool = False
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
@@ -93,7 +92,6 @@ class STILIF(nn.Module):
     check_clip_shape(clips.shape)
     outputs = {}
     has_phase, has_sequence = self.stream != "sequence", self.stream != "phase"
-    p = s = None
     if has_phase:
       grey = phase.grey_mean(clips)
       outputs["phase_image"] = phase.RECONSTRUCTIONS[self.reconstruction](grey)

@@ -3,12 +3,11 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.resnet import conv, max_pool
-
-Dtype = jnp.dtype
 
 
 class ConvBlock(nn.Module):
@@ -17,7 +16,7 @@ class ConvBlock(nn.Module):
   features: int
   kernel: int = 3
   stride: int = 1
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -39,7 +38,7 @@ class PhaseStream(nn.Module):
 
   width: int = 64
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def setup(self):
     block = recompute(ConvBlock, self.remat)

@@ -3,12 +3,11 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.conv_gru import ConvGRU
 from dfdetect_jax.layers.resnet import conv, max_pool, stage
-
-Dtype = jnp.dtype
 
 RECURRENCES = ("single", "scan")
 
@@ -63,7 +62,7 @@ class TDM(nn.Module):
   differences: bool = True
   recurrence: str = "single"
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def setup(self):
     self.conv1, self.bn1 = conv(self.width, 7, 2, self.dtype), BatchNorm()
@@ -109,7 +108,7 @@ class SequenceStream(nn.Module):
   tdm: bool = True
   recurrence: str = "single"
   remat: str = ""
-  dtype: Dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def setup(self):
     self.first = TDM(self.width, self.tdm, self.recurrence, self.remat, self.dtype)
