@@ -19,8 +19,10 @@ STRICT = (
   "dfdetect_jax/augment/",
   "dfdetect_jax/training/",
   "dfdetect_jax/runs/",
+  "data_pipelines/faces/",
+  "data_pipelines/video/",
 )
-ELSEWHERE = 277  # errors that are left in the other rooms: lower it when some are mended, never raise it
+ELSEWHERE = 228  # errors that are left in the other rooms: lower it when some are mended, never raise it
 
 
 def errors() -> list[str]:

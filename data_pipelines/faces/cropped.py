@@ -17,6 +17,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -179,7 +180,10 @@ def _archive(path: pathlib.Path, wanted: Callable[[str], bool] | None = None) ->
   # What is passed by is not held, and pictures do not shrink: what unpacks to many times its size is a trap.
   most = MOST_BYTES if wanted is None else max(MOST_BYTES, 20 * path.stat().st_size)
   try:
-    with _Unpacked(path, most) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+    with (
+      _Unpacked(path, most) as stream,
+      tarfile.open(fileobj=stream, mode="r:") as archive,  # type: ignore[call-overload]  # asks for `write` to read
+    ):
       for member in archive:
         name = pathlib.PurePosixPath(member.name)
         if name.is_absolute() or ".." in name.parts:
@@ -191,8 +195,12 @@ def _archive(path: pathlib.Path, wanted: Callable[[str], bool] | None = None) ->
           raise _absurd(most)
         if not member.isfile() or name.suffix.lower() not in PICTURES or name.name.startswith("."):
           continue
-        read = wanted is None or wanted(_parent(str(name)))
-        yield str(name), archive.extractfile(member).read() if read else b""
+        if wanted is not None and not wanted(_parent(str(name))):
+          yield str(name), b""
+          continue
+        file = archive.extractfile(member)
+        assert file is not None, "a regular file"
+        yield str(name), file.read()
   except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
     raise BrokenVideo(f"damaged archive: {error}") from error
 
@@ -203,7 +211,7 @@ class _Unpacked:
   def __init__(self, path: pathlib.Path, most: int):
     with open(path, "rb") as file:
       magic = file.read(6)
-    openers = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+    openers: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
     opener = next((opener for start, opener in openers.items() if magic.startswith(start)), open)
     self._stream, self._most = opener(path, "rb"), most
     self.seek, self.tell = self._stream.seek, self._stream.tell

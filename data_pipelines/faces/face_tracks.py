@@ -205,7 +205,8 @@ def _scan_close_up(
   if options.align:
     raise BrokenVideo("looks like a crop of a face too tight to be aligned: no landmarks are found in it")
   scan.about.note("looks like a crop of a face: whole frames are taken as they are")
-  face = close_up.whole_frame(*scan.size.tolist(), options.margin)
+  width, height = scan.size.tolist()
+  face = close_up.whole_frame(width, height, options.margin)
   return dataclasses.replace(scan, faces={frame: [face] for frame in range(scan.frames)})
 
 
@@ -222,14 +223,14 @@ def _scan(
   # Small things that stay, allocated between pictures that go, would leave holes that no other picture fits in: what
   # is kept of each frame goes into one buffer, and the pictures of a block into another.
   thumbnails, held = bytearray(), np.empty(0)
-  look = functools.partial(detect, detector)
+  look = None if detector is None else functools.partial(detect, detector)
   block: list[decode.Frame] = []  # from one key frame to another, both included
   factor = 1.0
   for frame in decode.read_frames(path, options.max_frames, LONGEST, about):
     factor = max(frame.full_size) / max(frame.image.shape[:2])
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
     thumbnails += cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).tobytes()
-    if detector is not None:
+    if look is not None:
       probes.see(frame.index, frame.image)
       if block and about.cuts and about.cuts[-1] == frame.index:  # nothing is interpolated over a gap
         _examine(block, options.every, look, faces)
@@ -244,13 +245,13 @@ def _scan(
         block = [dataclasses.replace(block[-1], image=held[0])]
     if frame.index % 32 == 0:
       tick()
-  if detector is not None and block:
+  if look is not None and block:
     _examine(block, options.every, look, faces)
   small = np.frombuffer(thumbnails, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
   cuts = sorted({*track.scene_cuts(small), *about.cuts})
   faces = {frame: [face.scaled(factor) for face in found] for frame, found in faces.items()}
-  nothing = detector is not None and not any(face.sure for found in faces.values() for face in found)
-  return _Scan(faces, cuts, about, nothing and probes.close_up(detector))
+  nothing = not any(face.sure for found in faces.values() for face in found)
+  return _Scan(faces, cuts, about, detector is not None and nothing and probes.close_up(detector))
 
 
 def _examine(block: list[decode.Frame], every: int, look: Look, faces: dict[int, list[Face]]) -> None:

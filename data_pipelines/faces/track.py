@@ -88,7 +88,7 @@ def link(faces: dict[int, list[Face]], cuts: Sequence[int] = ()) -> list[BoxTrac
   open_tracks: list[list[tuple[int, Face]]] = []
   finished: list[list[tuple[int, Face]]] = []
   for frame in sorted(faces):
-    still_open = []
+    still_open: list[list[tuple[int, Face]]] = []
     for track in open_tracks:
       last = track[-1][0]
       lost = frame - last > MAX_GAP or any(last < cut <= frame for cut in cuts)
@@ -178,9 +178,9 @@ def _interpolate(knots: list[tuple[int, Face]]) -> BoxTrack:
     flat = values.reshape(len(values), -1)
     return np.stack([np.interp(frames, at, column) for column in flat.T], 1).reshape(-1, *values.shape[1:])
 
-  landmarks = [face.landmarks for _, face in knots]
+  landmarks = [face.landmarks for _, face in knots if face.landmarks is not None]
   return BoxTrack(
     first=int(at[0]),
     boxes=lines(np.stack([face.box for _, face in knots])),
-    landmarks=None if any(points is None for points in landmarks) else lines(np.stack(landmarks)),
+    landmarks=lines(np.stack(landmarks)) if len(landmarks) == len(knots) else None,
   )

@@ -70,6 +70,7 @@ class Evidence:
       return "", f"the header counts more than there is: {told}" if lacking > 0 else ""
     short = self._seconds_short(0.0 if lost or "mxf" in self._names else SLACK, rate)
     if short and (lost or not self._stated_bytes):
+      assert self._container.duration is not None, "it is by this that the packets are short"
       whole = self._container.duration / av.time_base
       return f"truncated: {max(0.0, whole - short):.2f} of {whole:.2f} s", ""
     if "asf" in self._names and lost > FEW_BYTES * self._stated_bytes:  # its duration is not believed without the rest
@@ -101,8 +102,8 @@ def stated_bytes(path: pathlib.Path) -> int:
     if head[4:8] in (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"moof"):
       return _mp4_bytes(file)
   if head[:4] == b"RIFF":
-    size = int.from_bytes(head[4:8], "little")
-    return 0 if size in (0, 0xFFFFFFFF) else 8 + size
+    rest = int.from_bytes(head[4:8], "little")
+    return 0 if rest in (0, 0xFFFFFFFF) else 8 + rest
   if head[:4] == b"\x1a\x45\xdf\xa3":
     size, at = _ebml_size(head, 4)
     if size is None or head[at + size : at + size + 4] != b"\x18\x53\x80\x67":  # the Segment, which is all the rest

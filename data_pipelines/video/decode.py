@@ -121,7 +121,7 @@ def read_frames(
   raise BrokenVideo("no frame can be decoded")
 
 
-def mean_rate(times: Sequence[float]) -> float:
+def mean_rate(times: Sequence[float] | np.ndarray) -> float:
   """Mean frame rate (n − 1)/(t_last − t_first) in frames per second, 0 where the timestamps do not tell."""
   if len(times) < 2:
     return 0.0
@@ -151,19 +151,20 @@ class _Reader:
     self._pending: set[int] = set()  # timestamps of what the decoder was given and has not given back
     self._lost, self._lost_from, self._gaps, self._sound = 0, 0.0, 0, 0
     # AVI has no presentation times: the nth picture is shown in the slot of the nth chunk that is not empty.
-    self._slots: collections.deque[int] | None = collections.deque() if container.format.name == "avi" else None
+    self._slots: collections.deque[int | None] | None = collections.deque() if container.format.name == "avi" else None
 
   def frames(self, max_frames: int, longest: int) -> Iterator[Frame]:
     """See `read_frames`; nothing if no picture can be decoded."""
     about, canvas = self._about, _Canvas(longest, self._about, self._stream)
-    image, last, repeats = None, -1, 0
+    image: np.ndarray | None = None
+    last, repeats = -1, 0  # the slot of the picture before, and how often one was shown again
     for picture in self._repaired():
       if picture is None:
         about.cuts.append(len(about.times))
         image = None
         continue
       frame, at = picture
-      if self._slots is not None and image is not None and 0 < at - last - 1 <= MOST_REPEATS:
+      if self._slots is not None and image is not None and at is not None and 0 < at - last - 1 <= MOST_REPEATS:
         for slot in range(last + 1, at):  # an empty chunk shows the picture before it once more
           repeats += 1
           yield Frame(len(about.times), self._clock(slot), image, (about.height, about.width))
@@ -171,7 +172,7 @@ class _Reader:
             return
         about.notes = [note for note in about.notes if not note.endswith(REPEATED)]
         about.note(f"{repeats} {REPEATED}")
-      image, last = canvas.draw(frame), at
+      image, last = canvas.draw(frame), last if at is None else at
       yield Frame(len(about.times), self._clock(at), image, (about.height, about.width))
       if len(about.times) == max_frames:
         return
@@ -191,13 +192,13 @@ class _Reader:
     if at is None:
       time = (last + step if times else 0.0) if self._rate else np.nan
     else:
-      time = float(at * self._stream.time_base) - self._start
+      time = self._seconds(at)
     if time <= last:
       if last - time > 1:
         self._about.note(f"timestamps start again at {last:.2f} s: what follows is counted on from there")
         self._about.cuts.append(len(times))
         self._start -= last + (step if self._rate else 0.04) - time
-        time = float(at * self._stream.time_base) - self._start
+        time = self._seconds(at)
       else:  # out of order by a few frames: the order of the pictures is the decoder's
         time = last + (step if self._rate else 0.04) / 4
     times.append(time)
@@ -205,7 +206,8 @@ class _Reader:
 
   def _repaired(self) -> Iterator[tuple[av.VideoFrame, int | None] | None]:
     """Pictures with their timestamps, None for a gap between two."""
-    repair, waiting = Repair(), collections.deque()
+    repair = Repair()
+    waiting: collections.deque[int | None] = collections.deque()
     for frame in self._decoded():
       if frame is None:
         yield from ((out, waiting.popleft()) for out in repair.flush())
@@ -275,8 +277,8 @@ class _Reader:
   def _before_damage(self, packet: av.Packet) -> list[av.VideoFrame]:
     """What the decoder still holds and is shown before the damaged packet, and before what it lost with it."""
     held = self._drained()
-    missing = self._pending - {frame.pts for frame in held} | {packet.pts}
-    end = float("inf") if None in missing else min(missing)
+    missing = self._pending - {frame.pts for frame in held}
+    end = float("inf") if packet.pts is None else min(missing | {packet.pts})
     return [frame for frame in held if frame.pts is None or frame.pts < end]
 
   def _drained(self) -> list[av.VideoFrame]:
@@ -320,7 +322,11 @@ class _Reader:
     self._lost += 1
 
   def _seconds(self, at: int | None) -> float:
-    return np.nan if at is None else float(at * self._stream.time_base) - self._start
+    if at is None:
+      return np.nan
+    unit = self._stream.time_base
+    assert unit is not None, "a stream that was opened has one"
+    return float(at * unit) - self._start
 
 
 class _Canvas:

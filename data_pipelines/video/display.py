@@ -2,6 +2,7 @@
 
 import dataclasses
 import fractions
+from typing import Any
 
 import av
 import numpy as np
@@ -40,7 +41,7 @@ def turn_of(frame: av.VideoFrame) -> Turn:
   The matrix (ISO/IEC 14496-12, 6.2.2) holds a, b, u, c, d, v, x, y, w in fixed point and takes the stored point (p, q)
   to the shown one (a·p + c·q + x, b·p + d·q + y). Where it lies and how large it is drawn is the player's affair.
   """
-  data = frame.side_data.get("DISPLAYMATRIX")
+  data: Any = frame.side_data.get("DISPLAYMATRIX")
   if data is None:
     return Turn()
   a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()

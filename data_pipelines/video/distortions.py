@@ -71,9 +71,9 @@ def distort(frames: Frames, name: str, level: int, video: str, rate: float = 25.
   parameter = DISTORTIONS[name][level - 1]
   rng = np.random.default_rng(list(hashlib.sha256(f"{name}-{level}/{video}".encode()).digest()))
   if name == "compression":
-    return _compressed(frames, parameter, rate)
+    return _compressed(frames, int(parameter), rate)
   if name == "frame_dropping":
-    return _dropped(frames, parameter, rng)
+    return _dropped(frames, int(parameter), rng)
   return _each(frames, _FRAMEWISE[name], parameter, rng)
 
 
@@ -161,7 +161,7 @@ def _compressed(frames: Frames, crf: int, rate: float) -> Iterator[np.ndarray]:
   if not count:
     return
   done = 0
-  with av.open(io.BytesIO(stream)) as container:
+  with av.open(io.BytesIO(stream), "r") as container:
     container.streams.video[0].thread_count = 1
     for decoded in container.decode(video=0):
       yield decoded.to_ndarray(format="rgb24")[: size[0], : size[1]]

@@ -1,5 +1,6 @@
 """Filters between decoder and picture: two interlaced fields become one picture, high dynamic range fits a screen."""
 
+import fractions
 import functools
 import threading
 from collections.abc import Iterator
@@ -49,11 +50,13 @@ class Repair:
     self._waiting, self._graph = [], None
 
   def _ready(self) -> Iterator[av.VideoFrame]:
+    assert self._graph is not None, "something was pushed into it"
     while True:
       try:
         frame = self._graph.pull()
       except (av.error.BlockingIOError, av.error.EOFError):
         return
+      assert isinstance(frame, av.VideoFrame), "what comes out is what was put in"
       del self._waiting[0]
       yield self._mapped(frame)
 
@@ -78,7 +81,9 @@ def tone_mapped(frame: av.VideoFrame) -> av.VideoFrame:
   with _one_at_a_time:
     graph = _tone_mapping(frame.width, frame.height, frame.format.name, *colours)
     graph.push(frame)
-    return graph.pull()
+    shown = graph.pull()
+    assert isinstance(shown, av.VideoFrame), "what comes out is what was put in"
+    return shown
 
 
 @functools.lru_cache(maxsize=2)
@@ -92,7 +97,7 @@ def _tone_mapping(width: int, height: int, pixels: str, *colours: int) -> av.fil
 
 def _chain(width: int, height: int, pixels: str, *filters: tuple[str, str]) -> av.filter.Graph:
   graph = av.filter.Graph()
-  source = graph.add_buffer(width=width, height=height, format=av.VideoFormat(pixels), time_base=1)
+  source = graph.add_buffer(width=width, height=height, format=av.VideoFormat(pixels), time_base=fractions.Fraction(1))
   links = [source, *(graph.add(*spec) for spec in filters), graph.add("buffersink")]
   for a, b in zip(links, links[1:]):
     a.link_to(b)

@@ -38,7 +38,8 @@ MOST_PER_LEVEL = 400  # proposals kept: bounds the work on an image full of text
 
 def _conv(x: jax.Array, kernel: np.ndarray, bias: np.ndarray) -> jax.Array:
   dims = ("NHWC", "HWIO", "NHWC")
-  return jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=dims) + bias.reshape(1, 1, 1, -1)
+  y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=dims)  # type: ignore[arg-type]  # lax takes NumPy's too
+  return y + bias.reshape(1, 1, 1, -1)
 
 
 def _prelu(x: jax.Array, slope: np.ndarray) -> jax.Array:
@@ -163,9 +164,9 @@ class Mtcnn:
     return results
 
   def _detect(self, images: np.ndarray) -> list[list[Face]]:
-    boxes = self._propose(images)
-    which = np.repeat(np.arange(len(images)), [len(b) for b in boxes])
-    boxes = np.concatenate(boxes)
+    proposed = self._propose(images)
+    which: np.ndarray = np.repeat(np.arange(len(images)), [len(b) for b in proposed])
+    boxes = np.concatenate(proposed)
     scores, regression = _in_batches(self._r, _patches(images, which, boxes, 24), R_BATCH)
     keep = scores > FAINT[1]
     which, boxes, scores = which[keep], _refine(boxes[keep], regression[keep]), scores[keep]
@@ -180,7 +181,7 @@ class Mtcnn:
     boxes = _refine(boxes, regression)
     # A sure face goes before any faint one, whatever their scores: the faint may add to the sure, never replace them.
     keep = _suppress(which, boxes, scores + sure, OVERLAPS[3], of_smaller=True)
-    faces = [[] for _ in images]
+    faces: list[list[Face]] = [[] for _ in images]
     for i in keep:
       faces[which[i]].append(Face(boxes[i], float(scores[i]), points[i], bool(sure[i])))
     return faces
@@ -257,8 +258,8 @@ def _patches(images: np.ndarray, which: np.ndarray, boxes: np.ndarray, size: int
       continue
     part = images[which[n], top:bottom, left:right]
     if (right - left, bottom - top) != (x2 - x1, y2 - y1):
-      border = (top - y1, y2 - bottom, left - x1, x2 - right)
-      part = cv2.copyMakeBorder(part, *map(int, border), cv2.BORDER_CONSTANT, value=(128, 128, 128))
+      over, under, before, after = map(int, (top - y1, y2 - bottom, left - x1, x2 - right))
+      part = cv2.copyMakeBorder(part, over, under, before, after, cv2.BORDER_CONSTANT, value=(128, 128, 128))
     patches[n] = _resize(part, size, size)
   return patches
 
