@@ -48,7 +48,9 @@ def adopt(output: pathlib.Path, part: pathlib.Path) -> None:
   planned = plan.read_plan(part)
   if plan.stored_choices(output) is None:
     plan.write_plan(output, planned)
-  plan.compare(output, plan.stored_choices(output), planned["choices"])
+  stored = plan.stored_choices(output)
+  assert stored is not None, "written just now, if not before"
+  plan.compare(output, stored, planned["choices"])
   for split, count in planned["shards"].items():
     for unit in (plan.Unit(split, n, count) for n in range(count)):
       if finish.is_done(output, unit) or not finish.is_done(part, unit):

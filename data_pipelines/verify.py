@@ -146,8 +146,8 @@ def _problems_of(found: _Found) -> Iterator[str]:
     own, shards = [track for track in found.tracks if track.split == split], found.shards(split)
     counted = [shard.get("records") for shard in shards]
     told = sum(track.frames for track in own)
-    if all(isinstance(n, int) for n in counted) and sum(counted) != told:
-      yield f"split {split}: the shards hold {sum(counted)} frames, the tracks tell of {told}"
+    if (total := _total(counted)) is not None and total != told:
+      yield f"split {split}: the shards hold {total} frames, the tracks tell of {told}"
     if shards:
       yield from _wrong_frames(found, shards, own)
 
@@ -189,10 +189,16 @@ def _in_several_splits(named: Iterable[tuple[str, str]]) -> list[tuple[str, str]
   return [(name, ", ".join(sorted(splits))) for name, splits in sorted(found.items()) if name and len(splits) > 1]
 
 
+def _total(counted: list) -> int | None:
+  """Of the shards' counts, None where one is not told."""
+  return sum(counted) if all(isinstance(n, int) for n in counted) else None
+
+
 def _wrong_frames(found: _Found, shards: list[dict], tracks: list[Track]) -> Iterator[str]:
   """Compares each record with the track that tells of it, by its place: a hole spoils nothing behind it."""
   counted = [shard.get("records") for shard in shards]
-  most = sum(counted) if all(isinstance(n, int) for n in counted) else MOST_RECORDS
+  total = _total(counted)
+  most = MOST_RECORDS if total is None else total
   owner: dict[int, tuple[Track, int]] = {}
   for track in tracks:
     if track.first + track.frames > most:
@@ -206,7 +212,9 @@ def _wrong_frames(found: _Found, shards: list[dict], tracks: list[Track]) -> Ite
   start = 0
   with tqdm(total=len(owner), desc="frames", unit="frame", disable=None) as bar:
     for shard, told in zip(shards, counted):
-      wrong, strays, records, problems = [], 0, 0, []
+      wrong: list[str] = []
+      problems: list[str] = []
+      strays = records = 0
       for record in _records(found.directory / shard["file"], problems):
         bar.update()
         place, records = start + records, records + 1

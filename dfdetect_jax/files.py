@@ -17,7 +17,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from etils import epath
 
@@ -65,7 +65,7 @@ def read_text(path: Path, cure: str) -> str:
     raise damaged(path, f"not UTF-8 text: byte {error.start}", cure) from error
 
 
-def parse_json(text: str, where: object, cure: str, kind: type[_T] = dict) -> _T:
+def parse_json(text: str, where: object, cure: str, kind: type = dict) -> Any:
   """What a JSON text holds.
 
   Args:
@@ -207,7 +207,7 @@ def _convert(hint: Any, value: Any, where: object, cure: str) -> Any:
   elif origin is dict and type(value) is dict:
     return {str(key): _convert(arguments[1], item, where, cure) for key, item in value.items()}
   elif dataclasses.is_dataclass(hint) and type(value) is dict:
-    return make(hint, value, where, cure)
+    return make(cast(type, hint), value, where, cure)
   raise TypeError(f"{_kind(value)}, {_KINDS.get(hint, getattr(hint, '__name__', hint))} belongs there")
 
 

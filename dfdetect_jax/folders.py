@@ -48,7 +48,7 @@ def _reach(bucket: str) -> None:
   try:
     found, why = epath.Path(f"gs://{bucket}").exists(), "there is none of this name, or you may not see it"
   except Exception as error:  # of gcsfs, aiohttp, google.auth or requests
-    found, why = False, error
+    found, why = False, str(error)
   if not found:
     raise UserError(
       f"the bucket gs://{bucket} cannot be reached ({why}). Check its name, sign in with 'gcloud auth "

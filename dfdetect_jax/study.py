@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
   p = argparse.ArgumentParser(PROGRAM, description=__doc__, formatter_class=raw, allow_abbrev=False)
   sub = p.add_subparsers(dest="command", required=True, metavar="list|plan|check|run|collect")
   for name, function in commands.COMMANDS.items():
-    doc = inspect.getdoc(function)
+    doc = inspect.getdoc(function) or ""
     own = sub.add_parser(name, help=doc.splitlines()[0], description=doc, formatter_class=raw, allow_abbrev=False)
     own.set_defaults(function=function)
     if name != "list":

@@ -110,7 +110,7 @@ def run_here(job: Job, own: list[Unit], undone: list[Unit], options: BuildOption
   Returns:
     Number of frames written.
   """
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
   frames = failures = 0
   videos, left = (sum(len(unit.videos) for unit in units) for units in (own, undone))
   if left < videos:
@@ -119,6 +119,7 @@ def run_here(job: Job, own: list[Unit], undone: list[Unit], options: BuildOption
     for news in Pool(job, options.workers or cores, options.timeout).run(undone):
       frames += news.frames
       if news.unit is not None:
+        assert news.note is not None, "a unit is finished with its note"
         failures += len(news.note.failures)
         bar.update(len(news.unit.videos))
       rate = frames / max(bar.format_dict["elapsed"], 1e-3)

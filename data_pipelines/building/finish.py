@@ -92,7 +92,7 @@ def clear_work(directory: pathlib.Path) -> None:
   shutil.rmtree(directory / WORK_FOLDER, ignore_errors=True)
 
 
-def finish(directory: pathlib.Path) -> tuple[list[Track], list[tuple[str, str]]]:
+def finish(directory: pathlib.Path) -> tuple[list[Track], list[Failure]]:
   """Writes the dataset's metadata, `dataset.json` last: with it the dataset is finished.
 
   Args:

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from data_pipelines.building.plan import relative_path
 from data_pipelines.sources import Listing, Video
@@ -17,7 +18,8 @@ def writable(listing: Listing) -> Listing:
   """The listing with every name in a form that can be written and printed; only a video's path stays the file's own."""
 
   def named(video: Video) -> Video:
-    return dataclasses.replace(video, **{name: printable(getattr(video, name)) for name in _NAMES})
+    names: dict[str, Any] = {name: printable(getattr(video, name)) for name in _NAMES}
+    return dataclasses.replace(video, **names)
 
   return dataclasses.replace(
     listing,
@@ -85,9 +87,9 @@ def summary_of_listing(listing: Listing) -> str:
     name = "fake" if label else "real"
     lines.append(f"{SPLITS[split]:6} {name:5} {dataset:20} {manipulation:24} {compression:11} {count:7}")
   absent = collections.Counter(video.split for video in listing.absent.values())
-  for split in (split for split in SPLITS if absent[split]):
-    there = sum(video.split == split for video in listing.videos)
-    lines.append(f"{there} of {there + absent[split]} listed {split} videos are there")
+  for name in (name for name in SPLITS if absent[name]):
+    there = sum(video.split == name for video in listing.videos)
+    lines.append(f"{there} of {there + absent[name]} listed {name} videos are there")
   lines.append(f"{len(listing.videos)} videos found, {len(listing.lacking)} missing or left out")
   return "\n".join([*lines, *by_reason(listing.lacking), *(f"note: {note}" for note in listing.notes)])
 

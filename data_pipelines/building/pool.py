@@ -4,13 +4,16 @@ import collections
 import dataclasses
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.process
 import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any
 
+from data_pipelines.building.plan import Unit
 from data_pipelines.building.unit import Job, UnitNote, build_unit
 from dfdetect_jax import signals
 from dfdetect_jax.errors import UserError
@@ -24,7 +27,7 @@ class Progress:
   """News from the workers: frames written since the last news, or a finished unit."""
 
   frames: int = 0
-  unit: object = None
+  unit: Unit | None = None
   note: UnitNote | None = None
 
 
@@ -83,9 +86,9 @@ def _worker(
 class _Slot:
   """A worker as the parent sees it."""
 
-  process: multiprocessing.Process
+  process: multiprocessing.process.BaseProcess
   connection: multiprocessing.connection.Connection
-  unit: object = None
+  unit: Unit | None = None
   skip: dict[int, str] = dataclasses.field(default_factory=dict)
   video: int | None = None
   ready: bool = False
@@ -121,7 +124,7 @@ class Pool:
       for _ in range(min(self._workers, len(units))):
         self._slots.append(self._start())
       while self._slots:
-        connections = {slot.connection: slot for slot in self._slots}
+        connections: dict[Any, _Slot] = {slot.connection: slot for slot in self._slots}
         for connection in multiprocessing.connection.wait(list(connections), timeout=1.0):
           yield from self._hear(connections[connection])
         for slot in self._slots:

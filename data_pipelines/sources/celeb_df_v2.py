@@ -55,6 +55,7 @@ def list_videos(
   for path in found:
     where, split = tree.take(path), split_of[path]
     if split in ("train", "val", "test"):
+      assert where is not None, "found in the tree"
       listing.videos.append(_video(dataset, path, where, split))
     else:
       listing.miss(path, split)

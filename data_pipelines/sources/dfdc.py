@@ -183,7 +183,7 @@ def _labels(folder: pathlib.Path, entries: dict[str, dict]) -> dict[str, int]:
   for file, name, label in told:
     if str(label) not in ("0", "1"):
       raise UserError(f"{folder / file}: '{name}' has label '{label}'; expected is 0 or 1 (1 = fake).")
-    if labels.setdefault(name, int(label)) != int(label):
+    if labels.setdefault(name, int(str(label))) != int(str(label)):
       raise UserError(
         f"{folder / file}: '{name}' is labelled {label} here and {labels[name]} before. Correct the one that is wrong, "
         "or download both files again."
@@ -191,7 +191,7 @@ def _labels(folder: pathlib.Path, entries: dict[str, dict]) -> dict[str, int]:
   return labels
 
 
-def _labels_csv(file: pathlib.Path) -> list[tuple[str, str]]:
+def _labels_csv(file: pathlib.Path) -> list[tuple[str, str | None]]:
   """Names and labels of a labels.csv, none if there is none."""
   if not file.is_file():
     return []

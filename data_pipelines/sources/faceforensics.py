@@ -47,7 +47,8 @@ def read_pairs(root: pathlib.Path) -> dict[str, list[tuple[str, str]]]:
   files = {split: root / "splits" / f"{split}.json" for split in SPLITS}
   if not any(file.exists() for file in files.values()):
     return shipped_pairs()
-  pairs, where = {}, {}
+  pairs = {}
+  where: dict[str, str] = {}
   for split, file in files.items():
     content = read_json(file)
     if not isinstance(content, list) or not all(

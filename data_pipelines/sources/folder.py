@@ -36,6 +36,7 @@ def list_videos(root: pathlib.Path | None, options: SourceOptions) -> Listing:
       for path in tree.below(base):
         inside = path[len(base) + 1 :].split("/")
         where = tree.take(path)
+        assert where is not None, "found in the tree"
         manipulation = "original" if not label else (inside[0] if len(inside) > 1 else "fake")
         listing.videos.append(
           Video(

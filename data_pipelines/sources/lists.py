@@ -75,7 +75,7 @@ class Wanted:
       _stem(normal(re.split(r"[,;\t]|\s+[01]$", line)[0]))
       for _, line in lines_of(file, "--only says which videos are wanted")
     )
-    self._bare = {}
+    self._bare: dict[str, list[str]] = {}
     for name in self.names:
       self._bare.setdefault(name.rpartition("/")[2], []).append(name)
     self.found: set[str] = set()

@@ -48,7 +48,8 @@ class Tree:
     self._excused: dict[str, str] = {}
     self._by_folder: dict[str, list[str]] = {}
     seen: dict[tuple[int, int], str] = {}
-    folders, links = [""], []
+    folders: list[str] = [""]
+    links: list[str] = []
     while folders or links:
       inside = folders.pop() if folders else links.pop(0)
       self._read(inside, seen, folders, links)

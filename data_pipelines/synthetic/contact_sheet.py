@@ -40,7 +40,7 @@ def draw_contact_sheet(root: str | pathlib.Path, path: str | pathlib.Path, setti
         if video.is_file():
           frames = read_frames(video, (settings.frames - columns) // 2, columns)
           aside = (frames.shape[2] - frames.shape[1]) // 2  # the middle square: the face
-          row = np.hstack(frames[:, :, aside : aside + frames.shape[1]])
+          row = np.hstack(list(frames[:, :, aside : aside + frames.shape[1]]))
           row = cv2.resize(row, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
           caption = np.full((LABEL, row.shape[1], 3), 255, np.uint8)
           text = f"{target}  real" if kind == "real" else f"{target}_{source}  {kind}"

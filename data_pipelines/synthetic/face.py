@@ -115,7 +115,7 @@ def _window(view: View, point: np.ndarray, radius: float) -> tuple[slice, slice]
   return slice(max(0, int(y - r)), min(h, int(y + r) + 1)), slice(max(0, int(x - r)), min(w, int(x + r) + 1))
 
 
-def _blend(image: np.ndarray, colour: np.ndarray, opacity: np.ndarray) -> None:
+def _blend(image: np.ndarray, colour: np.ndarray | np.floating, opacity: np.ndarray) -> None:
   image += opacity[..., None] * (colour - image)
 
 

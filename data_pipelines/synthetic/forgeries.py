@@ -65,8 +65,10 @@ REACH = 1.6  # squared distance from the face's middle beyond which no mask reac
 
 def expression_at(motion: Motion, t: int) -> Expression:
   """The face's part of frame t of a motion."""
-  numbers = (float(x[t]) for x in (motion.open, motion.wide, motion.smile, motion.brow, motion.blink))
-  return Expression(*numbers, motion.gaze[t].astype(np.float32))
+  opened, wide, smile, brow, blink = (
+    float(x[t]) for x in (motion.open, motion.wide, motion.smile, motion.brow, motion.blink)
+  )
+  return Expression(opened, wide, smile, brow, blink, motion.gaze[t].astype(np.float32))
 
 
 def forged_part(manipulation: str, view: View, target: Person, margin: int) -> View:

@@ -32,7 +32,7 @@ class Head:
     self.height = textures.height
     self.normals = self._normals()
 
-  def radius(self, v: np.ndarray) -> np.ndarray:
+  def radius(self, v: np.ndarray | np.floating) -> np.ndarray:
     """g(v): the cross-section at height v relative to the greatest one; 0 at crown and chin, negative beyond."""
     p = self.person
     power = np.where(v < 0, 2.3, p.chin)
@@ -140,7 +140,7 @@ def see(head: Head, turn: np.ndarray, centre: np.ndarray, scale: float, jaw: flo
   off = np.abs(ox * dz - oz * dx) / norm**0.5  # distance of the ray from the axis
 
   depth = np.full((h, w), 0.5, np.float32)
-  raised = np.zeros((h, w), np.float32)
+  raised: np.ndarray = np.zeros((h, w), np.float32)
   for step in range(4):
     y = oy + depth * dy
     v = y - jaw_drop(y, jaw)

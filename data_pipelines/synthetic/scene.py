@@ -33,12 +33,12 @@ def draw_background(seed: int, number: int, height: int, width: int) -> np.ndarr
         left += book + int(rng.choice([0, 0, 1, 8]))
       cv2.rectangle(image, (0, int(top + 48)), (w, int(top + 53)), (one * 0.5).tolist(), -1)
   elif kind == "window":
-    left, top = int(rng.integers(0, w // 2)), int(rng.integers(-10, 40))
+    left, upper = int(rng.integers(0, w // 2)), int(rng.integers(-10, 40))
     wide, high = int(rng.integers(70, 150)), int(rng.integers(110, 180))
-    cv2.rectangle(image, (left, top), (left + wide, top + high), (226, 232, 238), -1)
+    cv2.rectangle(image, (left, upper), (left + wide, upper + high), (226, 232, 238), -1)
     for k in (0, wide // 2, wide):
-      cv2.line(image, (left + k, top), (left + k, top + high), (one * 0.6).tolist(), 5)
-    cv2.line(image, (left, top + high // 2), (left + wide, top + high // 2), (one * 0.6).tolist(), 4)
+      cv2.line(image, (left + k, upper), (left + k, upper + high), (one * 0.6).tolist(), 5)
+    cv2.line(image, (left, upper + high // 2), (left + wide, upper + high // 2), (one * 0.6).tolist(), 4)
   elif kind == "lights":
     image *= 0.5
     for _ in range(rng.integers(12, 40)):

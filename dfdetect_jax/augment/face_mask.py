@@ -5,6 +5,8 @@ convex polygon is the largest over directions of (projection - support), so that
 on the frame's size.
 """
 
+from typing import Any, TypeVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,17 +54,18 @@ def _from_sixty_eight() -> np.ndarray:
 
 _CORNERS_OF = {5: _from_five(), 68: _from_sixty_eight()}
 LANDMARKS = tuple(_CORNERS_OF)
+_Points = TypeVar("_Points", jax.Array, np.ndarray)
 
 
-def five_points(landmarks: jax.Array) -> jax.Array:
+def five_points(landmarks: _Points) -> _Points:
   """Eyes, nose tip and mouth's corners `[..., 5, 2]` of landmarks `[..., P, 2]`, P = 5 or 68.
 
   Raises:
     UserError: another number of landmarks.
   """
   if landmarks.shape[-2] == 68:
-    eyes = [landmarks[..., a : a + 6, :].mean(axis=-2) for a in (36, 42)]
-    stack = jnp.stack if isinstance(landmarks, jax.Array) else np.stack
+    eyes: list[Any] = [landmarks[..., a : a + 6, :].mean(axis=-2) for a in (36, 42)]
+    stack: Any = jnp.stack if isinstance(landmarks, jax.Array) else np.stack
     return stack([*eyes, *(landmarks[..., i, :] for i in (30, 48, 54))], axis=-2)
   if landmarks.shape[-2] != 5:
     raise UserError(f"a face is known by 5 or 68 landmarks, not by {landmarks.shape[-2]}.")

@@ -23,7 +23,7 @@ class Deadline:
   def __init__(self, batches: Generator[Any, None, None], seconds: float):
     self._batches, self._seconds = batches, seconds or None
     self._closed = threading.Event()
-    self._queue = queue.Queue(maxsize=1)
+    self._queue: queue.Queue = queue.Queue(maxsize=1)
     self._thread = threading.Thread(target=self._fill, name="batches", daemon=True)
     self._thread.start()
 

@@ -79,6 +79,7 @@ class FrameReader:
         f"check the shards with 'python -m data_pipelines.verify {self.directory}'."
       ) from error
     for index, identity in enumerate(found, first):
+      assert track is not None, "nothing is looked for without it"
       frame = track.first_frame + index - track.first
       if identity != (track.video_id, track.track, frame, track.label):
         video, number, frame_found, label = identity

@@ -67,6 +67,7 @@ def examples(
     UserError: there is nothing to train on.
   """
   needed = {0} if forgeries.source == "self_made" else {0, 1}
+  made: list[tuple[Track, tuple[Track, ...]]]
   if forgeries.source == "self_made":
     made = [(t, ()) for t in tracks]
   elif spec.example == "clip" and not forgeries.makes():
@@ -144,9 +145,10 @@ class _Read:
     snippets = [self.reader.read_landmarks(clip.track.first + start, frames, points) for start in clip.starts]
     return np.stack(snippets) if self.spec.snippets else snippets[0]
 
-  def example(self, planned: dict[str, Clip]) -> dict[str, np.ndarray]:
+  def example(self, planned: dict[str, Clip]) -> dict[str, np.ndarray | np.generic]:
     read = {id(clip): self.clip(clip) for clip in {id(clip): clip for clip in planned.values()}.values()}
-    arrays = {name: read[id(clip)] for name, clip in planned.items()}  # one clip may have two names
+    arrays: dict[str, np.ndarray | np.generic] = {}
+    arrays |= {name: read[id(clip)] for name, clip in planned.items()}  # one clip may have two names
     if self.forgeries.makes():
       forged = FORGED[self.spec.example]
       arrays |= {LANDMARKS_OF + name: self.landmarks(planned[name]) for name in forged}
@@ -210,7 +212,8 @@ def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator
     begin = functools.partial(_begin_worker, os.getpid())
     dataset = dataset.to_iter_dataset(options).mp_prefetch(grain.MultiprocessingOptions(workers, buffer), begin)
   else:
-    threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = min(_MOST_THREADS, cores)
     dataset = dataset.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=max(threads, prefetch)))
   iterator = iter(dataset)
   try:
@@ -313,5 +316,5 @@ def test_batches(
   # In threads, whatever training does: worker processes take seconds to start, and copy every batch.
   for step, (arrays, _) in enumerate(_iterate(dataset, 0, prefetch)):
     arrays = {name: array for name, array in arrays.items() if name not in ("label", "forge")}
-    clips, *landmarks = to_device(arrays, sharding, batch_size).values()
-    yield clips, owner[step * batch_size : (step + 1) * batch_size], *landmarks
+    batch, *landmarks = to_device(arrays, sharding, batch_size).values()
+    yield batch, owner[step * batch_size : (step + 1) * batch_size], *landmarks

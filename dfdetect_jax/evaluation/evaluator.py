@@ -75,8 +75,10 @@ def score_split(
   for wanted in videos:
     select(tracks, wanted, split)  # says what is missing
   if videos:
-    tracks, failures = ([v for v in of if any(s.holds(v) for s in videos)] for of in (tracks, failures))
-  tracks, failures = ([v for v in of if v.video_id not in without] for of in (tracks, failures))
+    tracks = [t for t in tracks if any(s.holds(t) for s in videos)]
+    failures = [f for f in failures if any(s.holds(f) for s in videos)]
+  tracks = [t for t in tracks if t.video_id not in without]
+  failures = [f for f in failures if f.video_id not in without]
   usable, short = long_enough(tracks, spec)
   forgeries, own = GIVEN, len(usable)
   if twins is not None:
@@ -85,10 +87,11 @@ def score_split(
     own, usable = len(usable), usable * 2
   probabilities: list[list[float]] = [[] for _ in usable]
   sharding = batch_sharding(mesh, batch_size, "eval_batch_size")
-  options = {"batch_size": batch_size, "sharding": sharding, "prefetch": prefetch}
-  batches = test_batches(directory, usable, split, spec, **options, **({"forgeries": forgeries} if twins else {}))
+  options: dict[str, Any] = {"batch_size": batch_size, "sharding": sharding, "prefetch": prefetch}
+  options |= {"forgeries": forgeries} if twins else {}
+  batches = test_batches(directory, usable, split, spec, **options)
 
-  def predicted(clips: jax.Array, owner: np.ndarray, *landmarks: jax.Array) -> jax.Array:
+  def predicted(clips: jax.Array, owner: Any, *landmarks: Any) -> jax.Array:
     if twins is None:
       return predict(variables, clips)
     return twins(variables, clips, *landmarks, np.maximum(owner, 0) % own, owner >= own)

@@ -322,7 +322,7 @@ def _no_interval(video: dict) -> dict[str, str]:
 
 def _worst(aucs: dict[str, float | None]) -> dict | None:
   known = {name: value for name, value in aucs.items() if value is not None}
-  name = min(known, key=known.get, default=None)
+  name = min(known, key=lambda name: known[name], default=None)
   return None if name is None else {"name": name, "auc": known[name]}
 
 
@@ -331,7 +331,7 @@ def _counts(labels: np.ndarray) -> dict[str, int]:
 
 
 def _both_classes(labels: np.ndarray) -> bool:
-  return 0 < np.count_nonzero(labels) < len(labels)
+  return 0 < int(np.count_nonzero(labels)) < len(labels)
 
 
 def _one_class(labels: np.ndarray) -> str:

@@ -109,7 +109,7 @@ def comparison_blocks(titles: Sequence[str], comparison: dict) -> list[Block]:
   """The part of a report that compares two score files; `comparison` is that of `statistics.compare`."""
   first, second = titles
   left_out = f", {comparison['excluded']} left out because they failed in either" if comparison["excluded"] else ""
-  rows = []
+  rows: list[list[str | Cell]] = []
   for name, row in comparison["bootstrap"].items():
     if row["first"] is not None:
       difference = format_figure(name, row["difference"], row["interval"])
@@ -158,7 +158,7 @@ def figures_table(rows: Sequence[tuple[str, dict]], with_threshold: bool = False
   """
   names = [n for n in metrics.METRICS if n != "acc_at_threshold" or with_threshold]
   header = ["", "real + fake", *(_with_unit(n) for n in names)]
-  lines = []
+  lines: list[list[str | Cell]] = []
   notes: dict[str, list[str]] = {}  # what is to be said -> rows that it is said of
   for name, figures in rows:
     for told in ("undefined", "no_interval"):
@@ -190,7 +190,7 @@ def _p_value(p: float | None) -> str:
 def summary_blocks(titles: Sequence[str], summaries: Sequence[dict]) -> list[Block]:
   """The table that stands above several files: a row each, at video level."""
   names = ("auc", "acc", "balanced_acc", "tpr_at_1", "tpr_at_5", "log_loss")
-  rows = []
+  rows: list[list[str | Cell]] = []
   for title, summary in zip(titles, summaries, strict=True):
     video, worst = summary["overall"]["video"], summary["worst_manipulation"]
     cells = [format_figure(name, video[name], video.get("intervals", {}).get(name)) for name in names]

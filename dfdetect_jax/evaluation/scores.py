@@ -12,6 +12,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def score_video(
   )
 
 
-def failed_video(video_id: str, label: int, reason: str, **known: str) -> VideoScore:
+def failed_video(video_id: str, label: int, reason: str, **known: Any) -> VideoScore:
   """The row of a video that could not be scored; `known` are further fields of `VideoScore` (dataset, split, …)."""
   return VideoScore(video_id=video_id, label=label, score=FAILED_SCORE, status="failed", reason=reason, **known)
 
@@ -195,7 +196,7 @@ def _to_score(row: dict[str, str | None], where: str) -> VideoScore:
   def text(name: str) -> str:
     return (row.get(name) or "").strip()
 
-  def number(name: str, value: str, kind: type, default: float | None = None) -> float:
+  def number(name: str, value: str, kind: type, default: float | None = None) -> Any:
     if not value and default is not None:
       return default
     try:

@@ -225,7 +225,8 @@ def folders_of(protocol: Protocol, catalogue: Catalogue) -> dict[pathlib.Path, l
     UserError: a set lies in no folder, or in several; all sets that are missing are named.
   """
   folders: dict[pathlib.Path, list[VideoSet]] = {}
-  missing, first = [], None
+  missing: list[str] = []
+  first = None
   for videos in protocol.test:
     try:
       folders.setdefault(catalogue.find(videos, "test").path, []).append(videos)

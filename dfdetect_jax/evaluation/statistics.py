@@ -173,7 +173,7 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> dict:
   """
   fake, real = labels == 1, labels == 0
   m, n = int(fake.sum()), int(real.sum())
-  result = {"auc": [None, None], "difference": None, "standard_error": None, "interval": None, "p": None}
+  result: dict = {"auc": [None, None], "difference": None, "standard_error": None, "interval": None, "p": None}
   if not (m and n):
     return result | {"undefined": "undefined: videos of one class only"}
   placements = []
@@ -235,10 +235,9 @@ def compare(
       raise UserError(f"the two score files disagree on the label of '{a.video_id}' ({a.label} and {b.label}).")
   metrics.apply_failed_policy([], failed)  # refuses a policy that does not exist
   used = [(a, b) for a, b in pairs if failed == "half" or not (a.failed or b.failed)]
-  a, b = [p[0] for p in used], [p[1] for p in used]
-  labels, scores_a = metrics.labels_and_scores(a)
-  scores_b = metrics.labels_and_scores(b)[1]
-  clusters = metrics.clusters(a)
+  labels, scores_a = metrics.labels_and_scores([a for a, _ in used])
+  scores_b = metrics.labels_and_scores([b for _, b in used])[1]
+  clusters = metrics.clusters([a for a, _ in used])
   figures = [metrics.binary_metrics(labels, s, t) for s, t in zip((scores_a, scores_b), thresholds, strict=True)]
   samples = None
   if len(np.unique(clusters)) >= 2:

@@ -4,6 +4,7 @@ The first two are brought to timm's names; the text tower and the projection int
 """
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def table(tower: str) -> Table:
   return Table("timm ViT", entries, _LEFT, prepare=vit.augreg_to_timm, export=True, first_layer="patch_embed.proj")
 
 
-def to_timm(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def to_timm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """Hugging Face's and OpenAI's names and shapes turned into timm's; other arrays stay as they are."""
   timm, projections = {}, {}
   for name, a in arrays.items():
@@ -72,7 +73,7 @@ def to_timm(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
       a = a.reshape(1, *((1,) if a.ndim == 1 else ()), *a.shape)
     timm[told] = a
   for number, leaf in sorted({key[:2] for key in projections}):
-    parts = [projections.get((number, leaf, part)) for part in "qkv"]
-    if all(part is not None for part in parts):  # else the key will be named as missing
+    parts = [projections[key] for key in ((number, leaf, part) for part in "qkv") if key in projections]
+    if len(parts) == 3:  # else the key will be named as missing
       timm[f"blocks.{number}.attn.qkv.{leaf}"] = np.concatenate(parts)
   return timm

@@ -15,7 +15,6 @@
 import collections
 import pathlib
 import shutil
-from typing import Any
 
 import jax
 import jax.export
@@ -93,12 +92,11 @@ def program(run: Run) -> bytes:
   variables = jax.tree.map(jnp.asarray, jax.device_get(run.variables))
 
   def logits(clips: jax.Array) -> jax.Array:
-    outputs: Any = run.method.model.apply(variables, clips, train=False)
-    return outputs["logit"]
+    return run.method.outputs(variables, clips)["logit"]
 
   (rows,) = jax.export.symbolic_shape("b")
   clips = jax.ShapeDtypeStruct((rows, *run.method.clip_spec.shape(train=False)), jnp.uint8)
-  return jax.export.export(jax.jit(logits))(clips).serialize()
+  return bytes(jax.export.export(jax.jit(logits))(clips).serialize())
 
 
 def model_card(run: Run, source: pathlib.Path, seen: list[TrainedVideo], unknown: str, licence: str) -> str:

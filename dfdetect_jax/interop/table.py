@@ -99,7 +99,7 @@ class Table:
   name: str
   entries: tuple[Entry, ...]
   unused: tuple[tuple[str, str], ...] = ()
-  prepare: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
+  prepare: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]] | None = None
   export: bool = False
   first_layer: str = ""
   normalisation: str = "imagenet"

@@ -48,7 +48,9 @@ def dip(units: int, spatial: int, temporal: int, temporal_init: str = "zero") ->
   zero, so that they do nothing at first. Written in files of our own they keep our names, and come back from there as
   they were.
   """
-  entries, untrained, number = [], [], 0
+  entries: list[Entry] = []
+  untrained: list[tuple[str, str]] = []
+  number = 0
   for unit in range(units):
     for i in range(spatial + temporal):
       kind = f"spatial{i}" if i < spatial else f"temporal{i - spatial}"
@@ -95,7 +97,7 @@ def _past_the_end(key: str, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarra
   return last, told + "a copy of the last"
 
 
-def augreg_to_timm(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def augreg_to_timm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """Names and layouts of an augreg archive (Flax's ViT) turned into timm's; other arrays stay as they are."""
   timm, projections = {}, {}
   for name, a in arrays.items():
@@ -108,11 +110,12 @@ def augreg_to_timm(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     else:
       timm[name] = a
   for number, leaf in sorted({(n, leaf) for n, _, leaf in projections}):
-    parts = [projections.get((number, part, leaf)) for part in ("query", "key", "value")]
-    if any(p is None for p in parts):
+    wanted = [(number, part, leaf) for part in ("query", "key", "value")]
+    if any(key not in projections for key in wanted):
       continue  # an incomplete file: the key will be named as missing
     # Kernels [E, heads, d] to [heads·d, E], biases [heads, d] to [heads·d]; query, key and value below each other.
-    parts = [p.reshape(p.shape[0], -1).T if leaf == "kernel" else p.reshape(-1) for p in parts]
+    whole = (projections[key] for key in wanted)
+    parts = [p.reshape(p.shape[0], -1).T if leaf == "kernel" else p.reshape(-1) for p in whole]
     timm[f"blocks.{number}.attn.qkv.{'weight' if leaf == 'kernel' else 'bias'}"] = np.concatenate(parts)
   return timm
 
@@ -136,7 +139,7 @@ def _translate(name: str) -> str | None:
   """timm's name of an array of an augreg archive, None if it has none."""
   module, _, leaf = name.rpartition("/")
   if leaf not in _LEAVES:
-    module, leaf = name, None
+    module, leaf = name, ""
   for pattern, key in _AUGREG:
     if match := re.fullmatch(pattern, module):
       return match.expand(key) + _LEAVES.get(leaf, "")

@@ -12,7 +12,7 @@ def _separable(ours: str, theirs: str) -> tuple[Entry, ...]:
 
 def _block(number: int, convolutions: int, first_relu: bool) -> tuple[Entry, ...]:
   """A block, whose layers the file counts in one list: (ReLU,) convolution, BatchNorm, ReLU, convolution, …"""
-  entries = []
+  entries: list[Entry] = []
   for i in range(convolutions):
     place = 3 * i + first_relu
     entries += _separable(f"block{number}/sep{i + 1}", rf"block{number}.rep.{place}")

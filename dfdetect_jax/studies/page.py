@@ -187,7 +187,7 @@ def _method(settings: Settings, figures: Sequence[Figure]) -> list[str]:
 
 
 def _origins(measured: Sequence[Figure], output: pathlib.Path) -> Table:
-  rows = []
+  rows: list[list[str | Cell | tuple[Cell, ...]]] = []
   for figure in measured:
     links = []
     for lead in ORIGINS.values():
@@ -202,7 +202,7 @@ def _origins(measured: Sequence[Figure], output: pathlib.Path) -> Table:
 def _trainings(own: Sequence[Figure], settings: Settings, output: pathlib.Path) -> Table:
   recipes = {recipe.name: recipe for figure in own for recipe, _ in settings.parts(figure.cell)}
   sizes = networks.sizes(recipes.values(), settings.workdir)
-  rows = []
+  rows: list[list[str | Cell | tuple[Cell, ...]]] = []
   for recipe in recipes.values():
     fields = ", ".join(flag.removeprefix("--config.") for flag in recipe.flags(shown=True)[1:])
     seeds = []
