@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator
 from multiprocessing import shared_memory
 
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 75}
-WORDS = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "told to stop (SIGTERM)"}
+STATUS: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 75}
+WORDS: dict[int, str] = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "told to stop (SIGTERM)"}
 # How long a program may take to let go of its threads and processes once it has been told to stop.
 GRACE_SECONDS = 20.0
 
@@ -63,8 +63,8 @@ def stopping(program: str, kept: str = "what was finished is kept, and the same 
         print(f"\n{program}: {WORDS[number]}: {kept}.", file=sys.stderr, flush=True)
         sys.exit(STATUS[number])
   finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
+    for told, handler in before.items():
+      signal.signal(told, handler)
 
 
 @contextlib.contextmanager
@@ -146,7 +146,7 @@ def name_shared_memory(reader: int) -> None:
   Args:
     reader: process that it is written for.
   """
-  shared_memory._SHM_NAME_PREFIX = _prefix(reader)
+  shared_memory._SHM_NAME_PREFIX = _prefix(reader)  # type: ignore[attr-defined]  # CPython's own, in no stub
 
 
 def _prefix(reader: int) -> str:

@@ -241,7 +241,7 @@ def record_test(workdir: pathlib.Path, step: int, weights: str, name: str, video
   return _record(workdir, "tests", dataclasses.asdict(test), ("step", "weights", "name"))
 
 
-def read_reliability(workdir: pathlib.Path, step: int, weights: str) -> Reliability:
+def read_reliability(workdir: str | pathlib.Path, step: int, weights: str) -> Reliability:
   """What is known of a checkpoint; nothing, if the workdir does not say.
 
   Raises:

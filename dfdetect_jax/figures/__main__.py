@@ -15,7 +15,7 @@ import argparse
 import pathlib
 
 from dfdetect_jax.errors import UserError, exit_on_user_error
-from dfdetect_jax.evaluation.document import Heading, Items, Paragraph, Picture, to_html
+from dfdetect_jax.evaluation.document import Block, Heading, Items, Paragraph, Picture, to_html
 from dfdetect_jax.figures import demo
 from dfdetect_jax.figures.figure import Drawn, Figure, Material, write
 from dfdetect_jax.figures.registry import FIGURES, get_figure, listed
@@ -102,7 +102,7 @@ def _draw(
 def _write_page(
   output: pathlib.Path, drawn: list[tuple[Figure, Drawn]], missing: dict[str, str], is_demo: bool
 ) -> None:
-  blocks = [Heading("Figures", 1), *([Paragraph(demo.NOTE, notice=True)] if is_demo else [])]
+  blocks: list[Block] = [Heading("Figures", 1), *([Paragraph(demo.NOTE, notice=True)] if is_demo else [])]
   for figure, found in drawn:
     blocks += [Heading(f"{figure.reference}: {figure.title}"), Picture(found.small, found.caption)]
   if missing:

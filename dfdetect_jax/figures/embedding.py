@@ -33,8 +33,7 @@ def features_of(run: Run, data: str, split: str, seed: int, most: int = MOST_VID
     chosen = np.sort(np.random.default_rng(seed).choice(len(tracks), most, replace=False))
     tracks = [tracks[i] for i in chosen]
   reader = FrameReader(data, split, spec.size)
-  model = run.method.model
-  apply = jax.jit(lambda v, c: model.apply(v, c, train=False)["features"].reshape(c.shape[0], -1))
+  apply = jax.jit(lambda v, c: run.method.outputs(v, c)["features"].reshape(c.shape[0], -1))
   batch = max(1, min(run.config.eval_batch_size, 32))
   found = []
   for first in range(0, len(tracks), batch):

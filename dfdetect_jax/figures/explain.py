@@ -15,11 +15,12 @@ Reference: Selvaraju et al., "Grad-CAM", ICCV 2017; saliency: Simonyan et al., I
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dfdetect_jax.methods.baselines.frame import FrameResNet
 from dfdetect_jax.methods.baselines.frame_vit import FrameViT
@@ -189,7 +190,7 @@ def explain(
       return out
 
     with nn.intercept_methods(between):
-      outputs = model.apply(variables, pixels, train=False)
+      outputs: Any = model.apply(variables, pixels, train=False)
     asked = dict.fromkeys(["logit", *(layer.logit for layer in layers)])
     return {name: outputs[name] for name in asked}, ([values[n] for n in range(len(layers))], outputs)
 
@@ -213,14 +214,14 @@ def explain(
       drawn = drawn.reshape(len(clips), -1, *drawn.shape[-2:])
     maps[f"{GRAD_CAM}_{layer.name}" if layer.name else GRAD_CAM] = drawn
   if layers and GRAD_CAM not in maps:
-    maps[GRAD_CAM] = sum(maps.values())
+    maps[GRAD_CAM] = cast(jax.Array, sum(maps.values()))
   if saliency:
     maps[SALIENCY] = jnp.linalg.norm(derivatives["logit"][1], axis=-1)
   own, tables = _own(outputs, crossed=getattr(model, "dica", True))
   return Explanation(jax.nn.sigmoid(outputs["logit"]), {**maps, **own}, tables)
 
 
-def make_explainer(method: Method, saliency: bool = False) -> Callable[[Any, jax.Array], Explanation]:
+def make_explainer(method: Method, saliency: bool = False) -> Callable[[Any, jax.Array | np.ndarray], Explanation]:
   """`explain` of one detector, compiled: a function of variables and clips. One shape of clips compiles once."""
   return jax.jit(functools.partial(explain, method, saliency=saliency))
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.evaluation.document import Strips
 from dfdetect_jax.evaluation.provenance import read_provenance
 from dfdetect_jax.evaluation.scores import read_scores
 from dfdetect_jax.evaluation.worst import worst_blocks, worst_videos
@@ -26,7 +27,9 @@ def dip_figure10(material: Material) -> Drawn:
   chosen = worst_videos(scores, EACH)
   if not chosen:
     raise UserError(f"{path}: no video is on the wrong side of 0.5; there is no failure to draw.")
-  strips = [s for s in worst_blocks(scores, read_provenance(path), EACH)[-1].strips if s.jpeg]
+  last = worst_blocks(scores, read_provenance(path), EACH)[-1]
+  assert isinstance(last, Strips), "a report of the worst videos ends with them"
+  strips = [s for s in last.strips if s.jpeg]
   if not strips:
     raise UserError(f"{path}: the shards that its videos lie in cannot be found (see provenance.json beside it).")
   canvas = Canvas(figsize=(9, 1.55 * len(strips)), layout="constrained")

@@ -1,6 +1,7 @@
 """Where networks look: Grad-CAM of ST-ILIF's streams, DIP's directions and DIL's frames, and DIL's Intra-SMA."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def clip_of(sample: Sample, spec: ClipSpec, first: int | None = None) -> tuple[n
   return (frames, places) if snippets else (frames[0], places[0])
 
 
-def _scale(maps: Sequence[np.ndarray]) -> float:
+def _scale(maps: Iterable[np.ndarray]) -> float:
   """What is drawn at full strength: the greatest heat of all pictures of a figure's row, so that they compare."""
   return max(float(m.max()) for m in maps)
 
@@ -93,7 +94,8 @@ def dip_figure7(material: Material) -> Drawn:
   samples = material.samples(spec.size)
   rows = ["frame", "horizontal", "vertical", "both"]
   canvas, axes = grid(rows, [s.kind for s in samples], 1.5)
-  clips, values = np.stack([clip_of(s, spec)[0] for s in samples]), {}
+  clips = np.stack([clip_of(s, spec)[0] for s in samples])
+  values: dict[str, dict[str, Any]] = {}
   told = material.explained(run, clips)
   for n, sample in enumerate(samples):
     probability = float(told.probability[n])

@@ -1,10 +1,12 @@
 """Maps of places drawn where they belong: on the crop, and through the track's transforms on the video's frames."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 
 
-def heat(drawn: np.ndarray, frames: int, size: int, toward: str = "fake") -> np.ndarray:
+def heat(drawn: Any, frames: int, size: int, toward: str = "fake") -> np.ndarray:
   """A map of one clip (or snippet) at the clip's own resolution.
 
   Args:

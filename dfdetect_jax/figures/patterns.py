@@ -24,8 +24,8 @@ def dip_figure8(material: Material) -> Drawn:
   if "diffusion" in outputs:
     length = outputs["diffusion"].shape[-1] // 2
     blocks = {"h": np.s_[:, :length, :length], "v": np.s_[:, length:, length:]}
-    for n, (d, k) in enumerate(DIRECTIONS):
-      patterns[f"{d}\nIDM"] = outputs["diffusion"][blocks[k]]
+    for n, (d, along) in enumerate(DIRECTIONS):
+      patterns[f"{d}\nIDM"] = outputs["diffusion"][blocks[along]]
       patterns[f"{d}\nwithout both"] = 1 - outputs["cosine"][:, n]
   names = [
     name for d, _ in DIRECTIONS for what in ("without both", "DiCA", "IDM") if (name := f"{d}\n{what}") in patterns

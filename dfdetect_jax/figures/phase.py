@@ -88,7 +88,7 @@ def figure2(material: Material) -> Drawn:
   """What up-sampling changes: residuals of the amplitude and the phase spectrum, binarised (Fig. 2)."""
   samples = material.samples()
   canvas, axes = grid(["picture", "amplitude", "phase"], [s.kind for s in samples], 1.6)
-  means = {"amplitude": [], "phase": []}
+  means: dict[str, list[float]] = {"amplitude": [], "phase": []}
   for n, sample in enumerate(samples):
     grey = _grey(sample.frames[len(sample.frames) // 2])
     _show(axes[0, n], grey, 0, 255)
@@ -117,8 +117,8 @@ def figure3(material: Material) -> Drawn:
       columns.append(f"{name}\n{sample.kind}")
       images.append((frames[0], reconstructed(frames)))
   for n, sample in enumerate(both):
-    pair = [np.ravel(images[n + 2 * k][1]) for k in range(2)]
-    correlation[sample.kind] = float(np.corrcoef(*pair)[0, 1])
+    one, other = (np.ravel(images[n + 2 * k][1]) for k in range(2))
+    correlation[sample.kind] = float(np.corrcoef(one, other)[0, 1])
   canvas, axes = grid(["frame", "phase"], columns, 1.7)
   for n, (frame, image) in enumerate(images):
     axes[0, n].imshow(frame)
@@ -138,7 +138,7 @@ def figure5(material: Material) -> Drawn:
   both = material.both()
   columns = ["frame", "phase\nreconstruction", "amplitude\nreconstruction", "phase\nspectrum", "amplitude\nspectrum"]
   canvas, axes = grid([s.kind for s in both], columns, 1.6)
-  likeness = {}
+  likeness: dict[str, dict] = {}
   for n, sample in enumerate(both):
     frames = sample.frames[:T]
     grey = _grey(frames).mean(axis=0)

@@ -111,8 +111,8 @@ def cut_clips(
   ending: dict[int, list[Request]] = {}
   for request in requests:
     track = tracks[request.track]
-    for frame in _frames_of(request, spec):
-      uses[request.track][frame] = uses[request.track].get(frame, 0) + 1
+    for number in _frames_of(request, spec):
+      uses[request.track][number] = uses[request.track].get(number, 0) + 1
     ending.setdefault(track.first_frame + max(request.starts) + spec.frames - 1, []).append(request)
   samples = [crop.samples_per_pixel(track.transforms) for track in tracks]
   held: list[dict[int, np.ndarray]] = [{} for _ in tracks]

@@ -100,7 +100,7 @@ class Evidence:
     """The clips kept of a track (by its place in the list), the highest score first, the lowest one last."""
     chosen = {entry[2]: entry for entry in self._high[track] + self._low[track]}
     ordered = sorted(chosen.values(), key=lambda entry: -abs(entry[0]))
-    return [self._shown(*entry[2:], score=abs(entry[0])) for entry in ordered]
+    return [self._shown(request, clip, picture, abs(score)) for score, _, request, clip, picture in ordered]
 
   @property
   def tracks(self) -> Sequence[FaceTrack]:
@@ -123,7 +123,7 @@ class Evidence:
     box, key_frame, heat = (0.0, 0.0, 0.0, 0.0), "", ""
     if picture is not None:
       height, width = self._full
-      box = tuple(float(v) for v in (x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height))
+      box = float(x1 / width), float(y1 / height), float((x2 - x1) / width), float((y2 - y1) / height)
       key_frame = data_uri(picture)
       if self._heat:
         # Rows of the transform are scaled apart: the picture's sides are rounded to pixels.

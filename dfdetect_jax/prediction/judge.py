@@ -87,7 +87,7 @@ def make_scorer(method: Method, mesh: jax.sharding.Mesh) -> Scorer:
   """Compiles the model's probabilities of "fake", of clips and of the frames that it gives logits for."""
 
   def scores(variables: Any, clips: jax.Array) -> dict[str, jax.Array]:
-    outputs = method.model.apply(variables, clips, train=False)
+    outputs: Any = method.model.apply(variables, clips, train=False)
     found = {"probability": outputs["logit"], "frames": outputs.get("frame_logits")}
     return {name: jax.nn.sigmoid(logits) for name, logits in found.items() if logits is not None}
 
@@ -331,16 +331,17 @@ def _scores(
 
 def _clip(track: FaceTrack, times: np.ndarray, spec: ClipSpec, request: Request, score: float, of_frames) -> ClipScore:
   first, last = min(request.starts), max(request.starts) + spec.frames - 1
-  frames = ()
+  frames: tuple[tuple[int, float, float], ...] = ()
   if of_frames is not None:
     inside = (np.array(request.starts)[:, None] + np.arange(spec.frames)).ravel()
     frames = tuple(
       (track.first_frame + int(i), _round(times[i]), float(p)) for i, p in zip(inside, of_frames.ravel(), strict=True)
     )
+  x1, y1, x2, y2 = (round(float(x), 1) for x in track.boxes[(first + last) // 2])
   return ClipScore(
     first_frame=track.first_frame + first, last_frame=track.first_frame + last, start_second=_round(times[first]),
     end_second=_round(times[last + 1]), score=score, counts=request.counts, frames=frames,
-    box=tuple(round(float(x), 1) for x in track.boxes[(first + last) // 2]),
+    box=(x1, y1, x2, y2),
   )  # fmt: skip
 
 

@@ -38,8 +38,7 @@ def lane(track: TrackScore, verdict: VideoVerdict, most: int = 400) -> str:
     f"Face {track.track}: score {track.score:.3f} over {len(track.clips)} clips; highest {highest[2]:.3f} at "
     f"{highest[0]:.2f} s of {seconds:.2f} s"
   )
-  told = {share: f"{seconds * share:.{_digits(seconds)}f} s" for share in (0, 0.25, 0.5, 0.75, 1)}
-  ticks = _ticks(told)
+  ticks = _ticks({share: f"{seconds * share:.{_digits(seconds)}f} s" for share in (0, 0.25, 0.5, 0.75, 1)})
   merged = f'<p class="soft">Each mark is the highest of about {clips} scores.</p>' if clips > 1 else ""
   return (
     f'<div class="plot"><svg role="img" aria-label="{esc(label)}" viewBox="0 0 {_WIDE} {_HIGH}" height="{_HIGH}" '
@@ -72,6 +71,7 @@ def binned(marks: list[tuple], seconds: float, most: int) -> tuple[list[tuple], 
 def scale(verdict: VideoVerdict, validation: Validation | None) -> str:
   """The score between 0 and 1, with the band, and below it where real and forged validation videos were."""
   x = lambda score: round(_WIDE * score, 2)  # noqa: E731
+  scored = list(zip(validation.scores, validation.labels, strict=True)) if validation else []
   rows = [("real", 0, 62), ("fake", 1, 82)] if validation else []
   high = 98 if validation else 48
   drawn = [
@@ -81,8 +81,8 @@ def scale(verdict: VideoVerdict, validation: Validation | None) -> str:
     f'<path d="M{x(verdict.score)} 6V42" stroke="var(--{verdict.verdict})" stroke-width="9" '
     'vector-effect="non-scaling-stroke"><title>this video</title></path>',
   ]
-  for name, label, y in rows:
-    for score in _thinned([s for s, of in zip(validation.scores, validation.labels, strict=True) if of == label]):
+  for name, of, y in rows:
+    for score in _thinned([s for s, label in scored if label == of]):
       drawn.append(
         f'<path d="M{x(score)} {y - 7}V{y + 7}" stroke="var(--{name})" stroke-opacity=".7" stroke-width="2.5" '
         'vector-effect="non-scaling-stroke"/>'

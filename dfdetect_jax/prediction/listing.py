@@ -43,7 +43,8 @@ def find_videos(named: Sequence[str], lists: Sequence[str] = ()) -> tuple[list[s
 
 
 def _in_folder(folder: str, told: list[str]) -> list[str]:
-  videos, others = [], []
+  videos: list[str] = []
+  others: list[str] = []
 
   def cannot(error: OSError) -> None:
     told.append(f"{shown(error.filename)} cannot be read ({error.strerror}): its videos are left out.")

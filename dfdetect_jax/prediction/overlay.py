@@ -21,7 +21,7 @@ from dfdetect_jax.prediction.verdict import TrackScore, VideoVerdict, shown
 TIME_BASE = Fraction(1, 90_000)
 # Sound that MP4 holds as it is; other sound becomes AAC.
 COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}
-_RGB = {name: tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for name, c in COLOURS.items()}
+_RGB = {name: (int(c[1:3], 16), int(c[3:5], 16), int(c[5:7], 16)) for name, c in COLOURS.items()}
 
 
 def write_overlay(

@@ -76,16 +76,16 @@ def _judged(with_: Judge, paths: list[str], outputs: Outputs, heat: Heat | None)
     verdict = judge(with_, path, Told(), evidence)
     files = []
     if verdict.status == "ok":
-      if outputs.plot_of(path):
+      if plot := outputs.plot_of(path):
         from dfdetect_jax.prediction.timeline import draw_timeline  # matplotlib is slow to import
 
-        draw_timeline(verdict, outputs.plot_of(path))
-        files.append(outputs.plot_of(path))
-      if outputs.overlay_of(path):
+        draw_timeline(verdict, plot)
+        files.append(plot)
+      if overlay := outputs.overlay_of(path):
         from dfdetect_jax.prediction.overlay import write_overlay
 
-        write_overlay(verdict, evidence.tracks, outputs.overlay_of(path), Told())
-        files.append(outputs.overlay_of(path))
+        write_overlay(verdict, evidence.tracks, overlay, Told())
+        files.append(overlay)
     shows = outputs.wants_pictures() and verdict.status == "ok"
     clips = {track.track: evidence.clips(n) for n, track in enumerate(verdict.tracks)} if shows else {}
     yield verdict, files + outputs.add(verdict, clips)

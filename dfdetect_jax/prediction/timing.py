@@ -26,7 +26,7 @@ class Clock:
 
   def __init__(self, track: FaceTrack, seen: Sequence[float]):
     step = 1 / (track.fps or ASSUMED_RATE)
-    times = np.asarray(seen[: track.video_frames], np.float64)
+    times: np.ndarray = np.asarray(seen[: track.video_frames], np.float64)
     if not len(times) or not np.isfinite(times).all():
       times = np.arange(len(times)) * step
     rest = np.arange(1, track.video_frames - len(times) + 2) * step

@@ -150,10 +150,11 @@ def shapes(recipe: Recipe):
 def _leaks(runs, found: Findings) -> None:
   """What training sets, and the weights they start from, share with test sets."""
   found.lines += ["", "Leaks from training into tests (--leaks says whether figures drop or keep them):"]
-  before, known = len(found.lines), {}
+  before = len(found.lines)
+  known: dict = {}
   for run in runs:
     init = run.recipe.config.init
-    inherited = []
+    inherited: list = []
     if init not in ("", start.RANDOM):
       try:
         inherited, _ = start.inherited_videos(init)

@@ -25,8 +25,8 @@ def list_studies(args: argparse.Namespace) -> int:
     trainings = {training for cell in measured for training, _ in cell.parts}
     counts = (len(measured), len(study.cells) - len(measured), len(trainings))
     lines.append((study.name, *map(str, counts), f"{study.title} ({study.reference})"))
-  for name, cells, quoted, trainings, title in lines:
-    print(f"{name:16} {cells:>5} {quoted:>6} {trainings:>9}  {title}")
+  for name, cells, quoted, runs, title in lines:
+    print(f"{name:16} {cells:>5} {quoted:>6} {runs:>9}  {title}")
   return 0
 
 

@@ -57,7 +57,8 @@ def make(sets: Iterable[VideoSet], folder: pathlib.Path, identities: int, frames
         _render(root, identities, frames, seed, ["c23"])
         _build("--source=manifest", f"--manifest={_manifest(root, dataset)}", f"--output={shards}")
       continue
-    clean, distorted = [], {}
+    clean: list[str] = []
+    distorted: dict[tuple[str, str], set[int]] = {}
     for compression in compressions:
       matching = [v for v in own if not v.compressions or compression in v.compressions]
       if any(not v.distortion for v in matching) and not _built(folder / "shards" / f"{dataset}-{compression}"):

@@ -53,8 +53,8 @@ def measure(recipes: Iterable[Recipe], workdir: pathlib.Path) -> dict[str, Speed
     By `Recipe.speed`; what does not fit the device is told and left out.
   """
   known = read(workdir)
-  recipes = {recipe.speed: recipe for recipe in recipes if recipe.speed not in known}
-  for speed, recipe in tqdm.tqdm(recipes.items(), desc="measuring steps", unit="config"):
+  wanted = {recipe.speed: recipe for recipe in recipes if recipe.speed not in known}
+  for speed, recipe in tqdm.tqdm(wanted.items(), desc="measuring steps", unit="config"):
     try:
       seconds = step_seconds(recipe)
     except (UserError, jax.errors.JaxRuntimeError) as error:

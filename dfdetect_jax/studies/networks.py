@@ -56,16 +56,16 @@ def size_of(config: ml_collections.ConfigDict) -> Size:
 
 def sizes(recipes: Iterable[Recipe], workdir: pathlib.Path) -> dict[str, Size]:
   """Sizes by name of recipe, computed once for a working folder, which keeps them; what cannot be built is left out."""
-  recipes = {recipe.name: recipe for recipe in recipes}
+  named = {recipe.name: recipe for recipe in recipes}
   path = workdir / FILE
   try:
     kept = {n: Size(**(s | {"clip": tuple(s["clip"])})) for n, s in json.loads(path.read_text()).items()}
   except (OSError, ValueError, TypeError, KeyError, AttributeError):
     kept = {}  # a cache: what is wrong with it does not matter
-  missing = [name for name in recipes if name not in kept]
+  missing = [name for name in named if name not in kept]
   for name in tqdm.tqdm(missing, desc="networks", unit="network", leave=False, disable=len(missing) < 2):
     try:
-      kept[name] = size_of(recipes[name].config)
+      kept[name] = size_of(named[name].config)
     except UserError:
       continue
   if missing and workdir.is_dir():
@@ -73,4 +73,4 @@ def sizes(recipes: Iterable[Recipe], workdir: pathlib.Path) -> dict[str, Size]:
       write_json(path, {name: dataclasses.asdict(size) for name, size in kept.items()})
     except OSError:
       pass
-  return {name: kept[name] for name in recipes if name in kept}
+  return {name: kept[name] for name in named if name in kept}

@@ -83,6 +83,7 @@ class Children:
       ) as self._child:
         if self.stopped:  # told so while it started
           self._child.terminate()
+        assert self._child.stdout is not None, "a pipe"
         for line in self._child.stdout:
           file.write(line)
           if line.strip():

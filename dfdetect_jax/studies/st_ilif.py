@@ -91,8 +91,8 @@ def _ablation(number: int, title: str, rows: Mapping[str, tuple[str, float]], sc
   """A table of one column, FF++ c23: row -> config and printed value; `scan` names the rows to measure so as well."""
   cells = [Cell(row, "FF++ c23 ACC", printed, "acc", ((Training(c, C23), C23),)) for row, (c, printed) in rows.items()]
   notes = (ACCURACIES.format(700), SCAN_NOTE) if scan else (ACCURACIES.format(700),)
-  cells = _with_auc(_with_scan(cells, *scan))
-  return Study(f"st_ilif_table{number}", title, f"ST-ILIF, Table {number}", cells, notes)
+  every = _with_auc(_with_scan(cells, *scan))
+  return Study(f"st_ilif_table{number}", title, f"ST-ILIF, Table {number}", every, notes)
 
 
 STUDIES = (

@@ -17,7 +17,8 @@ def check_same_origin(figures: Sequence[Figure]) -> None:
       different shards, or test videos of one kind were scored from different shards.
   """
   files = dict.fromkeys((origin.recipe.videos, origin.scores) for figure in figures for origin in figure.origins)
-  by_training, by_test = collections.defaultdict(dict), collections.defaultdict(dict)
+  by_training: dict[tuple, dict] = collections.defaultdict(dict)
+  by_test: dict[tuple, dict] = collections.defaultdict(dict)
   for videos, path in files:
     content = read_provenance(path)
     by_training[videos.dataset, videos.compressions][_named(path)] = content
