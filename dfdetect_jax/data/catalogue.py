@@ -72,11 +72,11 @@ class Catalogue:
         "from one: name only one of them, or build them together."
       )
     raise UserError(
-      f"no dataset folder holds {wanted}. There are: {'; '.join(self._told())}. Build "
+      f"no dataset folder holds {wanted}. There are: {'; '.join(self._describe())}. Build "
       f"it with data_pipelines.{'perturb' if videos.folder else 'build'} and name its folder."
     )
 
-  def _told(self) -> list[str]:
+  def _describe(self) -> list[str]:
     """What each folder holds, a line each."""
     return [
       f"{folder.path}: {', '.join(sorted({f'{t.dataset}/{t.compression}/{t.split}' for t in folder.tracks}))}"

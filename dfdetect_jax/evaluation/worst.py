@@ -37,12 +37,12 @@ def worst_blocks(scores: Sequence[VideoScore], provenance: Mapping[str, Any] | N
   if not chosen:
     return []
   pictures, why = _pictures(chosen, provenance)
-  strips = [Strip(pictures.get(s.video_id, b""), s.video_id, _told(s)) for s in chosen]
+  strips = [Strip(pictures.get(s.video_id, b""), s.video_id, _describe(s)) for s in chosen]
   note = [Paragraph(f"Their frames cannot be shown: {why}.")] if why else []
   return [Heading("Judged most wrongly", 3), *note, Strips(strips)]
 
 
-def _told(score: VideoScore) -> str:
+def _describe(score: VideoScore) -> str:
   truth = "fake" if score.label else "real"
   where = _place(score)
   shown = f"; frames from {where[1]} on, its clip of {where[2]:.3f}" if where else ""

@@ -11,11 +11,11 @@ class HeatMaps:
   """Explains single clips of a judge's detector; one compilation serves all videos.
 
   Args:
-    with_: the judge.
+    setup: the judge.
   """
 
-  def __init__(self, with_: Judge):
-    self._method, self._variables = with_.run.method, with_.run.variables
+  def __init__(self, setup: Judge):
+    self._method, self._variables = setup.run.method, setup.run.variables
     self._explainer = make_explainer(self._method)
 
   def __call__(self, picture: np.ndarray, clip: np.ndarray, transform: np.ndarray, crop_size: int) -> np.ndarray:

@@ -51,23 +51,23 @@ class About:
     return content | {"rows": dict(self.rows)}
 
 
-def about(with_: Judge) -> About:
+def about(setup: Judge) -> About:
   """Gathers what is known of a judge's run."""
-  run, folder = with_.run, as_folder(with_.workdir)
+  run, folder = setup.run, as_folder(setup.workdir)
   path = folder / provenance.PROVENANCE_FILE
   trained = provenance.read_json(path) if path.is_file() else None
   return About(
-    workdir=with_.workdir,
+    workdir=setup.workdir,
     method=run.config.method,
     step=run.step,
     weights=run.weights,
     checkpoint=run.checkpoint,
     trained_on=describe_training(trained_videos(folder, run.config)),
-    decision=with_.decision,
-    reliability=with_.reliability,
-    over_tracks=with_.over_tracks,
-    dense=with_.dense,
-    rows=tuple(_rows(with_, trained, provenance.environment())),
+    decision=setup.decision,
+    reliability=setup.reliability,
+    over_tracks=setup.over_tracks,
+    dense=setup.dense,
+    rows=tuple(_rows(setup, trained, provenance.environment())),
   )
 
 
@@ -88,18 +88,18 @@ def describe_training(videos: Sequence[TrainedVideo] | None) -> str:
   return "; ".join(parts) + (f"; selected on {selected} others" if selected else "")
 
 
-def _rows(with_: Judge, trained: dict | None, here: dict) -> list[tuple[str, str]]:
-  run, spec = with_.run, with_.run.method.clip_spec
+def _rows(setup: Judge, trained: dict | None, here: dict) -> list[tuple[str, str]]:
+  run, spec = setup.run, setup.run.method.clip_spec
   clip = f"{spec.frames} frames of {spec.size} px"
   if spec.snippets:
     clip = f"{spec.test_snippets or spec.snippets} snippets of {clip}"
   rows = [
-    ("model", f"{run.config.method}, step {run.step} ({run.weights}), {run.checkpoint or with_.workdir}"),
+    ("model", f"{run.config.method}, step {run.step} ({run.weights}), {run.checkpoint or setup.workdir}"),
     ("clips", clip),
-    ("faces", f"{with_.detector.version}, cut out at {with_.faces.margin} x the box"),
+    ("faces", f"{setup.detector.version}, cut out at {setup.faces.margin} x the box"),
   ]
   if trained is None:
-    rows.append(("trained", f"unknown: {with_.workdir} has no {provenance.PROVENANCE_FILE}"))
+    rows.append(("trained", f"unknown: {setup.workdir} has no {provenance.PROVENANCE_FILE}"))
   else:
     first, last = trained["sessions"][0], trained["sessions"][-1]
     shards = {s["data"]["sha256"][:12]: s["data"]["path"] for s in trained["sessions"]}

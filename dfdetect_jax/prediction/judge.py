@@ -1,7 +1,7 @@
 """Judges videos with a trained run: faces are found, followed and cut out as they were for training, and scored.
 
-  with_ = prepare("runs/dip")
-  verdict = judge(with_, "video.mp4")
+  setup = prepare("runs/dip")
+  verdict = judge(setup, "video.mp4")
 
 A track's score is the mean over the method's test clips, as in evaluation; the video's follows from the tracks by the
 rule in `over_tracks`. Memory is bounded by a batch of clips, whatever the length of the video.
@@ -178,11 +178,11 @@ def faces_as_trained(workdir: str, frames: int, max_tracks: int) -> tuple[str, F
   return choices["detector"], options
 
 
-def judge(with_: Judge, path: str, progress: Progress | None = None, watcher: Watcher | None = None) -> VideoVerdict:
+def judge(setup: Judge, path: str, progress: Progress | None = None, watcher: Watcher | None = None) -> VideoVerdict:
   """Judges one video.
 
   Args:
-    with_: from `prepare`.
+    setup: from `prepare`.
     path: the video.
     progress: told how far it is.
     watcher: keeps pictures on the way.
@@ -192,7 +192,7 @@ def judge(with_: Judge, path: str, progress: Progress | None = None, watcher: Wa
   """
   progress = progress or Silent()
   try:
-    return _judge(with_, str(path), progress, watcher)
+    return _judge(setup, str(path), progress, watcher)
   except BrokenVideo as error:
     reason = error.reason
   except UserError:
@@ -204,14 +204,14 @@ def judge(with_: Judge, path: str, progress: Progress | None = None, watcher: Wa
   return VideoVerdict(path=str(path), status=FAILED, reason=reason)
 
 
-def _judge(with_: Judge, path: str, progress: Progress, watcher: Watcher | None) -> VideoVerdict:
-  spec, total = with_.run.method.clip_spec, timing.expected_frames(path)
+def _judge(setup: Judge, path: str, progress: Progress, watcher: Watcher | None) -> VideoVerdict:
+  spec, total = setup.run.method.clip_spec, timing.expected_frames(path)
   progress.stage("finding faces", total)
   # Faces that are too short to be judged are asked for as well, so that they can be told.
-  options = dataclasses.replace(with_.faces, min_frames=1, max_tracks=0)
-  found = face_tracks(path, options, with_.detector, tick=lambda: progress.update(32))
-  tracks, notes = _choose(found, spec.frames, with_.faces.max_tracks)
-  requests = [r for n, track in enumerate(tracks) for r in requests_of(spec, n, track.frames, with_.dense)]
+  options = dataclasses.replace(setup.faces, min_frames=1, max_tracks=0)
+  found = face_tracks(path, options, setup.detector, tick=lambda: progress.update(32))
+  tracks, notes = _choose(found, spec.frames, setup.faces.max_tracks)
+  requests = [r for n, track in enumerate(tracks) for r in requests_of(spec, n, track.frames, setup.dense)]
   if watcher:
     watcher.begin(tracks, requests, spec)
   faces: dict[int, str] = {}
@@ -227,7 +227,7 @@ def _judge(with_: Judge, path: str, progress: Progress, watcher: Watcher | None)
   seen: list[float] = []
   frames = timing.timed(decode.read_frames(path), seen, progress)
   scored: list[list[tuple[Request, float, np.ndarray | None]]] = [[] for _ in tracks]
-  for request, clip, score, of_frames in _scores(with_, cut_clips(frames, tracks, requests, spec, watch)):
+  for request, clip, score, of_frames in _scores(setup, cut_clips(frames, tracks, requests, spec, watch)):
     if not np.isfinite(score):
       raise BrokenVideo("the model's score is not a number (NaN): its weights, or its dtype for these clips, are unfit")
     scored[request.track].append((request, score, of_frames))
@@ -236,7 +236,7 @@ def _judge(with_: Judge, path: str, progress: Progress, watcher: Watcher | None)
   clock = timing.Clock(tracks[0], seen)
   times = [clock.of(track) for track in tracks]
   means = [float(np.mean([score for request, score, _ in some if request.counts])) for some in scored]
-  weights, score, rule = combine(means, [of[-1] - of[0] for of in times], with_.over_tracks)
+  weights, score, rule = combine(means, [of[-1] - of[0] for of in times], setup.over_tracks)
   results = []
   for n, (track, of) in enumerate(zip(tracks, times, strict=True)):
     clips = [_clip(track, of, spec, *one) for one in scored[n]]
@@ -248,7 +248,7 @@ def _judge(with_: Judge, path: str, progress: Progress, watcher: Watcher | None)
       )
     )  # fmt: skip
   short = [clock.of(track) for track in found if track.frames < spec.frames]
-  decision = with_.decision
+  decision = setup.decision
   return VideoVerdict(
     path=path, verdict=decision.verdict(score), score=score, probability=decision.probability(score),
     threshold=decision.threshold, lower=decision.lower, upper=decision.upper, rule=rule, seconds=_round(clock.seconds),
@@ -301,16 +301,16 @@ def combine(scores: Sequence[float], seconds: Sequence[float], over_tracks: str)
 
 
 def _scores(
-  with_: Judge, clips: Iterator[tuple[Request, np.ndarray]]
+  setup: Judge, clips: Iterator[tuple[Request, np.ndarray]]
 ) -> Iterator[tuple[Request, np.ndarray, float, np.ndarray | None]]:
   """Scores clips in batches of one size; the next batch is cut out while the devices compute."""
-  sharding = batch_sharding(with_.run.mesh, with_.batch_size)
+  sharding = batch_sharding(setup.run.mesh, setup.batch_size)
 
   def start(batch: list[tuple[Request, np.ndarray]]):
     stacked = np.stack([clip for _, clip in batch])
     # One batch size for every video: nothing is compiled again.
-    padded = np.concatenate([stacked, np.repeat(stacked[-1:], with_.batch_size - len(batch), axis=0)])
-    return with_.scorer(with_.run.variables, jax.device_put(padded, sharding))
+    padded = np.concatenate([stacked, np.repeat(stacked[-1:], setup.batch_size - len(batch), axis=0)])
+    return setup.scorer(setup.run.variables, jax.device_put(padded, sharding))
 
   def finish(batch, outputs):
     values = {name: np.asarray(value, np.float64) for name, value in outputs.items()}
@@ -321,7 +321,7 @@ def _scores(
   batch: list[tuple[Request, np.ndarray]] = []
   for one in clips:
     batch.append(one)
-    if len(batch) == with_.batch_size:
+    if len(batch) == setup.batch_size:
       done, pending, batch = pending, functools.partial(finish, batch, start(batch)), []
       yield from done()
   yield from pending()

@@ -35,19 +35,19 @@ def run_program(args: argparse.Namespace, heat_maps: Callable[[Judge], Heat]) ->
   paths, told = find_videos(args.videos, args.list)
   shows = bool(args.report or args.overlay)
   dense = Dense(args.stride, args.clips or (DENSE_CLIPS if shows and not args.stride else 0))
-  with_ = prepare(
+  setup = prepare(
     args.workdir, args.step, args.weights, threshold=args.threshold, over_tracks=args.tracks, detector=args.detector,
     detector_model=args.detector_model, max_tracks=args.max_tracks, dense=dense,
   )  # fmt: skip
-  judge_facts = about(with_)
+  judge_facts = about(setup)
   wanted = Wanted(json=args.json, csv=args.csv, report=args.report, plot=args.plot, overlay=args.overlay)
   outputs = Outputs(wanted, paths, judge_facts)
   for line in [*told, f"trained on {judge_facts.trained_on}", f"threshold: {judge_facts.decision.origin}"]:
     print(line, file=sys.stderr)
-  heat = heat_maps(with_) if args.report and args.heat else None
+  heat = heat_maps(setup) if args.report and args.heat else None
   done: list[VideoVerdict] = []
   try:
-    for verdict, files in _judged(with_, paths, outputs, heat):
+    for verdict, files in _judged(setup, paths, outputs, heat):
       done.append(verdict)
       _say(readable(verdict, clips=len(paths) == 1))
       for file in files:
@@ -61,7 +61,7 @@ def run_program(args: argparse.Namespace, heat_maps: Callable[[Judge], Heat]) ->
   return FAKE if "fake" in verdicts else REAL if verdicts == {"real"} else NOT_JUDGED
 
 
-def _judged(with_: Judge, paths: list[str], outputs: Outputs, heat: Heat | None) -> Iterator[tuple[VideoVerdict, list]]:
+def _judged(setup: Judge, paths: list[str], outputs: Outputs, heat: Heat | None) -> Iterator[tuple[VideoVerdict, list]]:
   """Judges the videos one after another, and writes what is wanted of each."""
   for number, path in enumerate(paths):
     if len(paths) > 1:
@@ -73,7 +73,7 @@ def _judged(with_: Judge, paths: list[str], outputs: Outputs, heat: Heat | None)
       yield verdict, []
       continue
     evidence = Evidence(heat)
-    verdict = judge(with_, path, Told(), evidence)
+    verdict = judge(setup, path, Told(), evidence)
     files = []
     if verdict.status == "ok":
       if plot := outputs.plot_of(path):

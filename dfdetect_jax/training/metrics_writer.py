@@ -38,7 +38,7 @@ class MetricsWriter:
       return
     self._path = as_folder(workdir) / METRICS_FILE
     self._text = ""
-    with self._told():
+    with self._named_if_unwritable():
       if self._path.exists():
         lines = read_bytes(self._path, "remove it").decode(errors="replace").splitlines()
         kept = [line for line in lines if _step_of(line, step + 1) <= step]
@@ -66,7 +66,7 @@ class MetricsWriter:
     if not self._active:
       return
     line = json.dumps({"step": step, **scalars}) + "\n"
-    with self._told():
+    with self._named_if_unwritable():
       if self._file:
         self._file.write(line)
       else:
@@ -86,7 +86,7 @@ class MetricsWriter:
           file.close()
 
   @contextlib.contextmanager
-  def _told(self) -> Iterator[None]:
+  def _named_if_unwritable(self) -> Iterator[None]:
     """Tells a full disk in a sentence."""
     try:
       yield

@@ -17,10 +17,10 @@ def test_heat_lies_where_the_model_looked(monkeypatch):
     heat, "make_explainer", lambda method: lambda variables, clips: Explanation(None, {"grad_cam": maps}, {})
   )
   method = types.SimpleNamespace(clip_spec=ClipSpec(frames=4, size=16))
-  with_ = types.SimpleNamespace(run=types.SimpleNamespace(method=method, variables={}))
+  setup = types.SimpleNamespace(run=types.SimpleNamespace(method=method, variables={}))
   picture, clip = np.full((60, 100, 3), 90, np.uint8), np.zeros((4, 16, 16, 3), np.uint8)
   crop_at = np.array([[2.0, 0, 50], [0, 2.0, 20]])  # a crop of 16 px becomes 32 px of the video from (50, 20) on
-  drawn = heat.HeatMaps(with_)(picture, clip, crop_at, 16).astype(int)
+  drawn = heat.HeatMaps(setup)(picture, clip, crop_at, 16).astype(int)
   changed = np.abs(drawn - 90).sum(axis=-1)
   y, x = np.unravel_index(np.argmax(changed), changed.shape)
   assert 50 <= x < 58 and 44 <= y < 52

@@ -19,21 +19,21 @@ from dfdetect_jax.prediction.verdict import VideoVerdict
 def test_scores_are_those_of_the_whole_track(toy_judge, film):
   """Guards the verdict against the plain road: all crops of a track, its test clips, the model on each alone."""
   path = film("two.mp4", 40, [(0, 0, 40, 100), (1, 6, 39, 10)])
-  with_ = toy_judge()
-  verdict = judge(with_, path)
-  method, spec = with_.run.method, with_.run.method.clip_spec
-  found = {t.first_frame: t for t in face_tracks(path, with_.faces, with_.detector)}
+  setup = toy_judge()
+  verdict = judge(setup, path)
+  method, spec = setup.run.method, setup.run.method.clip_spec
+  found = {t.first_frame: t for t in face_tracks(path, setup.faces, setup.detector)}
   assert [t.first_frame for t in verdict.tracks] == sorted(found) and [t.track for t in verdict.tracks] == [1, 2]
   for track in verdict.tracks:
     whole = found[track.first_frame]
     crops = np.stack([resize(c, spec.size) for c in whole.crops()])
     clips = np.stack([crops[s : s + spec.frames] for [s] in starts_at_test(spec, whole.frames)])
-    expected = np.asarray(method.predict(with_.run.variables, clips))
+    expected = np.asarray(method.predict(setup.run.variables, clips))
     np.testing.assert_allclose([c.score for c in track.clips], expected, rtol=1e-5)
     assert track.score == pytest.approx(expected.mean(), rel=1e-5)
   assert verdict.score == max(t.score for t in verdict.tracks)
-  assert verdict.verdict == with_.decision.verdict(verdict.score)
-  assert verdict.probability == with_.decision.probability(verdict.score)
+  assert verdict.verdict == setup.decision.verdict(verdict.score)
+  assert verdict.probability == setup.decision.probability(verdict.score)
   with_mean = judge(toy_judge(over_tracks="mean"), path)
   weights = np.array([40, 33]) / 73
   assert with_mean.score == pytest.approx(weights @ [t.score for t in with_mean.tracks])
@@ -86,8 +86,8 @@ def test_what_is_not_scored_is_told(toy_judge, film):
   assert (gap.start_second, gap.end_second) == (1.0, 2.0) and "a face, but for 0.12 s at most" in gap.reason
   assert any("1 of 3 face tracks are shorter than a clip (4 frames)" in note for note in verdict.notes)
   assert verdict.seconds == 3.0 and verdict.video_frames == 75
-  with_ = toy_judge()
-  fewer = judge(dataclasses.replace(with_, faces=dataclasses.replace(with_.faces, max_tracks=1)), path)
+  setup = toy_judge()
+  fewer = judge(dataclasses.replace(setup, faces=dataclasses.replace(setup.faces, max_tracks=1)), path)
   assert len(fewer.tracks) == 1 and any("1 of 2 face tracks were left out" in note for note in fewer.notes)
 
 
@@ -134,15 +134,15 @@ def test_a_score_per_frame_where_the_model_has_one(toy_judge, film):
       return {"logit": logits.mean(axis=(1, 2)), "frame_logits": logits}
 
   Method.model = Model()
-  with_ = toy_judge()
-  with_ = dataclasses.replace(
-    with_, run=dataclasses.replace(with_.run, method=Method, variables={}),
-    scorer=judging.make_scorer(Method, with_.run.mesh),
+  setup = toy_judge()
+  setup = dataclasses.replace(
+    setup, run=dataclasses.replace(setup.run, method=Method, variables={}),
+    scorer=judging.make_scorer(Method, setup.run.mesh),
   )  # fmt: skip
   path = film("v.mp4", 21, [(0, 0, 21, 60)])
-  [track] = judge(with_, path).tracks
+  [track] = judge(setup, path).tracks
   [clip] = track.clips
-  [whole] = face_tracks(path, with_.faces, with_.detector)
+  [whole] = face_tracks(path, setup.faces, setup.detector)
   crops = np.stack([resize(c, 16) for c in whole.crops()])
   starts = starts_at_test(Method.clip_spec, 21)[0]
   frames = [s + k for s in starts for k in (0, 1)]

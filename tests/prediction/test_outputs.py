@@ -66,7 +66,7 @@ def predict(toy_judge, monkeypatch, tmp_path):
     )  # fmt: skip
     known |= {name: str(value) if not isinstance(value, int) else value for name, value in options.items()}
     arguments = argparse.Namespace(videos=[str(v) for v in videos], **known)
-    return program.run_program(arguments, lambda with_: heat)
+    return program.run_program(arguments, lambda setup: heat)
 
   return run
 
@@ -172,11 +172,11 @@ def test_an_index_is_written_as_results_come_and_gone_on_with(predict, film, tmp
   outputs = dict(report=tmp_path / "report", json=tmp_path / "all.json", csv=tmp_path / "all.csv")
   real, seen = program.judge, []
 
-  def stopping(with_, path, *rest):
+  def stopping(setup, path, *rest):
     if len(seen) == 2:
       raise KeyboardInterrupt
     seen.append(path)
-    return real(with_, path, *rest)
+    return real(setup, path, *rest)
 
   monkeypatch.setattr(program, "judge", stopping)
   with pytest.raises(KeyboardInterrupt):
@@ -185,9 +185,9 @@ def test_an_index_is_written_as_results_come_and_gone_on_with(predict, film, tmp
   assert len(json.loads((tmp_path / "all.json").read_text())["videos"]) == 2
   assert "2 are still to be judged" in (tmp_path / "report" / "index.html").read_text()
 
-  def counting(with_, path, *rest):
+  def counting(setup, path, *rest):
     seen.append(path)
-    return real(with_, path, *rest)
+    return real(setup, path, *rest)
 
   monkeypatch.setattr(program, "judge", counting)
   for expected in ([asked[2], asked[3]], [asked[2]]):  # what failed is tried again
