@@ -14,7 +14,7 @@ from data_pipelines.building.listing import summary_of_listing
 from data_pipelines.building.options import settings_of
 from data_pipelines.building.pool import pin_to_one_cpu_thread
 from data_pipelines.video.distortions import DISTORTIONS, LEVELS, folder
-from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.errors import UserError, exit_on_user_error, unwritable
 from dfdetect_jax.folders import on_disk
 
 SEVEN = [name for name in DISTORTIONS if name != "frame_dropping"]
@@ -105,7 +105,7 @@ def _tracks_folder(output: pathlib.Path, settings: plan.Settings) -> pathlib.Pat
   try:
     path.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise UserError(f"--output={output} cannot be written: {error.strerror or error}.") from error
+    raise unwritable(f"--output={output}", error) from error
   return path
 
 

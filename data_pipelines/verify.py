@@ -18,7 +18,7 @@ from tqdm import tqdm
 from data_pipelines.building.shards import file_sha256
 from data_pipelines.video import encoding
 from dfdetect_jax.datasets import shares_people
-from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.errors import exit_on_user_error, unwritable
 from dfdetect_jax.files import DamagedFile
 from dfdetect_jax.schema import (
   FRAME_FEATURES,
@@ -311,7 +311,7 @@ def contact_sheets(directory: pathlib.Path, target: pathlib.Path, found: _Found 
   try:
     target.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise UserError(f"--sheets={target} cannot be written: {error.strerror}.") from error
+    raise unwritable(f"--sheets={target}", error) from error
   written = []
   for split in SPLITS:
     shards = found.shards(split)

@@ -24,6 +24,17 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
   return f" Did you mean '{close[0]}'?" if close else ""
 
 
+def unwritable(where: object, error: Exception, cure: str = "choose another folder") -> UserError:
+  """What is said when something cannot be written.
+
+  Args:
+    where: file or folder, or the flag that named it.
+    error: that the system gave.
+    cure: what to do.
+  """
+  return UserError(f"{where} cannot be written ({getattr(error, 'strerror', None) or error}): {cure}.")
+
+
 @contextlib.contextmanager
 def exit_on_user_error(program: str) -> Iterator[None]:
   """Turns a `UserError` inside the block into one paragraph on stderr and exit status 2.

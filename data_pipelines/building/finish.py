@@ -12,7 +12,7 @@ from data_pipelines.building import plan, retry, shards
 from data_pipelines.building.plan import WORK_FOLDER, Unit
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
 from dfdetect_jax import locks
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.files import DamagedFile, sealed
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.schema import (
@@ -41,7 +41,7 @@ def claimed(directory: pathlib.Path, part: str = "") -> Iterator[None]:
     try:
       stack.enter_context(locks.held(directory / WORK_FOLDER / name, "a build", what))
     except OSError as error:
-      raise UserError(f"--output={directory} cannot be written: {error.strerror or error}.") from error
+      raise unwritable(f"--output={directory}", error) from error
     yield
 
 

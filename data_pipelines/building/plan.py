@@ -16,7 +16,7 @@ from data_pipelines.faces.face_tracks import FaceOptions
 from data_pipelines.sources import Listing, Video
 from data_pipelines.sources.layout import printable
 from data_pipelines.video.encoding import Encoding
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.files import damaged, read_json, sealed
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.schema import DATASET_FILE, SPLITS, info_of, read_dataset_file
@@ -161,7 +161,7 @@ def begin(directory: pathlib.Path, choices: dict, units: list[Unit], told: dict)
     shards = {unit.split: unit.shards for unit in units}
     write_plan(directory, {"choices": choices, "shards": shards} | told)
   except OSError as error:
-    raise UserError(f"--output={directory} cannot be written: {error.strerror or error}.") from error
+    raise unwritable(f"--output={directory}", error) from error
   return False
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from array_record.python import array_record_module
 from tensorflow_datasets.proto import tf_example_pb2
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import unwritable
 from dfdetect_jax.schema import FRAME_FEATURES, LANDMARKS
 
 DATASET_NAME = "faces"
@@ -61,7 +61,7 @@ class ShardWriter:
     try:
       self._writer.write(record)
     except Exception as error:
-      raise UserError(f"{self._partial} cannot be written ({error}): is the disk full?") from error
+      raise unwritable(self._partial, error, "is the disk full? Make room for it") from error
     self.records += 1
 
   def close(self) -> str:
@@ -69,7 +69,7 @@ class ShardWriter:
     try:
       self._writer.close()
     except Exception as error:
-      raise UserError(f"{self._partial} cannot be written ({error}): is the disk full?") from error
+      raise unwritable(self._partial, error, "is the disk full? Make room for it") from error
     checksum = file_sha256(self._partial)
     self._partial.replace(self._path)
     return checksum

@@ -18,7 +18,7 @@ from data_pipelines.synthetic.noise import generator
 from data_pipelines.synthetic.rendering import frame_size, render
 from data_pipelines.synthetic.video_writer import CRF, MASK_CRF, VideoWriter
 from dfdetect_jax import locks
-from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.errors import UserError, did_you_mean, unwritable
 from dfdetect_jax.folders import write_whole
 
 SETTINGS_FILE = "synthetic.json"
@@ -157,7 +157,7 @@ def make_dataset(
   except OSError as error:
     if not isinstance(error, PermissionError) and error.errno not in (errno.EROFS, errno.ENOSPC, errno.ENOTDIR):
       raise
-    raise UserError(f"--output={root} cannot be written ({error.strerror}): choose another folder.") from error
+    raise unwritable(f"--output={root}", error) from error
 
 
 def _make(

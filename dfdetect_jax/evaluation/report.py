@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Sequence
 
 from dfdetect_jax.datasets import title_of
-from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.errors import UserError, exit_on_user_error, unwritable
 from dfdetect_jax.evaluation import metrics, plots, statistics
 from dfdetect_jax.evaluation.document import (
   Block,
@@ -321,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       for name, text in pages.items():
         write_whole(args.output / name, text)
     except OSError as error:
-      raise UserError(f"{args.output} cannot be written ({error.strerror or error}): choose another folder.") from error
+      raise unwritable(args.output, error) from error
 
 
 if __name__ == "__main__":

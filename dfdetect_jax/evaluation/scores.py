@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.schema import INFO_FIELDS, Track, VideoInfo
 
@@ -144,7 +144,7 @@ def write_scores(path: str | os.PathLike, scores: Iterable[VideoScore]) -> None:
   try:
     write_whole(path, file.getvalue())
   except OSError as error:
-    raise UserError(f"{path} cannot be written ({error.strerror or error}): choose another output folder.") from error
+    raise unwritable(path, error, "choose another output folder") from error
 
 
 def read_scores(path: str | os.PathLike) -> list[VideoScore]:

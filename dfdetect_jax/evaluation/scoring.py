@@ -9,7 +9,7 @@ import jax
 
 from dfdetect_jax.data.catalogue import Catalogue
 from dfdetect_jax.data.videos import VideoSet
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.evaluation import calibration, metrics
 from dfdetect_jax.evaluation.evaluator import Predictor, score_split
 from dfdetect_jax.evaluation.protocols import Protocol
@@ -155,7 +155,7 @@ def score_folder(
     try:
       check_writable(output)
     except OSError as error:
-      raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
+      raise unwritable(output, error, "choose another --output") from error
   scores, about = score_unseen(run, predict, workdir, data, split, say=tell, **options)
   if jax.process_index() == 0:  # every process knows all scores; one writes them
     try:
@@ -166,7 +166,7 @@ def score_folder(
       content |= {"contaminated": sorted(about.contaminated), "absent": [_named(failure) for failure in about.absent]}
       write_json(output / PROVENANCE_FILE, sealed(content))
     except OSError as error:
-      raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
+      raise unwritable(output, error, "choose another --output") from error
   return scores, about
 
 
@@ -184,7 +184,7 @@ def write_metrics(output: pathlib.Path, content: dict) -> None:
   try:
     write_json(output / "metrics.json", content)
   except OSError as error:
-    raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
+    raise unwritable(output, error, "choose another --output") from error
 
 
 def keep_with_run(

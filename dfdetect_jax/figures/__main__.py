@@ -14,7 +14,7 @@ with it. `all` draws what can be drawn of what is given, and says what cannot an
 import argparse
 import pathlib
 
-from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.errors import UserError, exit_on_user_error, unwritable
 from dfdetect_jax.evaluation.document import Block, Heading, Items, Paragraph, Picture, to_html
 from dfdetect_jax.figures import demo
 from dfdetect_jax.figures.figure import Drawn, Figure, Material, write
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
       output.mkdir(parents=True, exist_ok=True)
       _write_page(output, [], {}, bool(args.demo))
     except OSError as error:
-      raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
+      raise unwritable(output, error, "choose another --output") from error
     if args.demo:
       methods = [m for m in ("dip", "st_ilif", "dil") if any(f.method == m for f in figures)]
       if not methods and any(f.name == "dip_figure10" for f in figures):

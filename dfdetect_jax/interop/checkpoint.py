@@ -17,7 +17,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.files import damaged, make, read_json, sealed
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.interop import files
@@ -139,9 +139,7 @@ def save(
     run_config.save_config(directory, config)
   except (OSError, ValueError) as error:
     where = str(directory) if len(str(directory)) < 200 else f"{str(directory)[:80]}…"
-    raise UserError(
-      f"{where} cannot be written ({getattr(error, 'strerror', None) or error}): choose another folder."
-    ) from error
+    raise unwritable(where, error) from error
 
 
 def read_conversion(directory: str | pathlib.Path) -> Conversion | None:

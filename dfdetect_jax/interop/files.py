@@ -10,7 +10,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unwritable
 
 # The first whose `weights_only` cannot be talked into running code (CVE-2025-32434).
 TORCH_VERSION = (2, 6)
@@ -105,7 +105,7 @@ def write(path: str | pathlib.Path, arrays: dict[str, np.ndarray], about: dict[s
     safetensors.numpy.save_file({k: np.array(a, order="C") for k, a in arrays.items()}, partial, about)
     partial.replace(path)
   except (OSError, safetensors.SafetensorError) as error:
-    raise UserError(f"{path} cannot be written ({error}).") from error
+    raise unwritable(path, error) from error
 
 
 def _is_float(array: np.ndarray) -> bool:

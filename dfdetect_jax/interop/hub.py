@@ -20,7 +20,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.evaluation.calibration import RELIABILITY_FILE
 from dfdetect_jax.files import read_json
 from dfdetect_jax.folders import write_whole
@@ -80,7 +80,7 @@ def export_folder(
     partial.rename(target)
   except OSError as error:
     shutil.rmtree(partial, ignore_errors=True)
-    raise UserError(f"{target} cannot be written ({error.strerror or error}): choose another folder.") from error
+    raise unwritable(target, error) from error
   return run
 
 

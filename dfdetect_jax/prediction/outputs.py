@@ -11,7 +11,7 @@ import pathlib
 import urllib.parse
 from collections.abc import Mapping, Sequence
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.folders import on_disk, write_whole
 from dfdetect_jax.prediction.about import About
 from dfdetect_jax.prediction.evidence import ShownClip
@@ -181,9 +181,7 @@ def _try_file(file: pathlib.Path, option: str, videos: Sequence[str]) -> None:
     trial.write_bytes(b"")
     trial.unlink()
   except OSError as error:
-    raise UserError(
-      f"--{option}: {shown(file)} cannot be written ({error.strerror or error}): choose another place."
-    ) from error
+    raise unwritable(f"--{option}: {shown(file)}", error, "choose another place") from error
 
 
 def _judge_key(about: About) -> dict[str, str]:

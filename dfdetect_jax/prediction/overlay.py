@@ -13,7 +13,7 @@ import numpy as np
 
 from data_pipelines.faces.face_tracks import FaceTrack
 from data_pipelines.video import decode
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import unwritable
 from dfdetect_jax.prediction.progress import Progress
 from dfdetect_jax.prediction.timeline import COLOURS, steps
 from dfdetect_jax.prediction.verdict import TrackScore, VideoVerdict, shown
@@ -46,9 +46,7 @@ def write_overlay(
       _write(verdict, tracks, output, progress)
     os.replace(partial, path)
   except (OSError, av.error.FFmpegError) as error:
-    raise UserError(
-      f"{shown(path)} cannot be written ({error.strerror or error}): choose another --overlay."
-    ) from error
+    raise unwritable(shown(path), error, "choose another --overlay") from error
   finally:
     with contextlib.suppress(OSError):
       partial.unlink()

@@ -7,7 +7,7 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import unwritable
 from dfdetect_jax.prediction.verdict import TrackScore, VideoVerdict, shown
 
 # Vermilion, blue and grey of Okabe and Ito's palette, told apart by every eye.
@@ -70,7 +70,7 @@ def draw_timeline(verdict: VideoVerdict, path: pathlib.Path) -> None:
   try:
     figure.savefig(path, dpi=110)
   except OSError as error:
-    raise UserError(f"{path} cannot be written ({error.strerror}): choose another --plot.") from error
+    raise unwritable(path, error, "choose another --plot") from error
   finally:
     plt.close(figure)
 

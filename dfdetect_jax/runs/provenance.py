@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import dfdetect_jax
 from dfdetect_jax import files
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import unwritable
 from dfdetect_jax.folders import as_folder, write_json
 from dfdetect_jax.schema import DATASET_FILE, TRACKS_FILE, read_metadata
 
@@ -73,7 +73,7 @@ class Session:
     try:
       self._write(step)
     except OSError as error:
-      raise UserError(f"{self._path} cannot be written ({error.strerror or error}): make room for it.") from error
+      raise unwritable(self._path, error, "make room for it") from error
 
   def reached(self, step: int, ended: bool = False) -> None:
     """Notes how far the session has come; a full disk is said, but stops nothing that could still be saved."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import ml_collections
 
 from dfdetect_jax.data.videos import Leak, VideoSet, find_leaks, leaking_videos
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.files import damaged, make, parse_rows, read_text
 from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.schema import SPLITS, Track, VideoInfo, read_tracks
@@ -56,7 +56,7 @@ def write_trained_videos(
   try:
     write_whole(path, format_trained_videos(videos))
   except OSError as error:
-    raise UserError(f"{path} cannot be written ({error.strerror or error}): make room for it.") from error
+    raise unwritable(path, error, "make room for it") from error
 
 
 def format_trained_videos(videos: Sequence[TrainedVideo]) -> str:

@@ -7,7 +7,7 @@ import pathlib
 import urllib.parse
 from collections.abc import Callable, Sequence
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import unwritable
 from dfdetect_jax.evaluation import document, metrics, statistics
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Items, Paragraph, Picture, Table
 from dfdetect_jax.evaluation.provenance import read_provenance
@@ -49,7 +49,7 @@ def write(study: Study, figures: Sequence[Figure], settings: Settings, output: p
       write_whole(path, text)
       written.append(path)
   except OSError as error:
-    raise UserError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+    raise unwritable(output, error, "choose another --output") from error
   return written
 
 

@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from dfdetect_jax.data.videos import VideoSet
-from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.errors import UserError, did_you_mean, unwritable
 from dfdetect_jax.files import damaged, read_json
 from dfdetect_jax.folders import on_disk
 from dfdetect_jax.runs.config_files import load_config
@@ -91,7 +91,7 @@ class Settings:
       partial.write_text(text)
       partial.replace(path)
     except OSError as error:
-      raise UserError(f"{self.workdir} cannot be written ({error.strerror}): choose another --workdir.") from error
+      raise unwritable(self.workdir, error, "choose another --workdir") from error
 
 
 def load(args: argparse.Namespace) -> Settings:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from dfdetect_jax.errors import UserError, did_you_mean, exit_on_user_error
+from dfdetect_jax.errors import UserError, did_you_mean, exit_on_user_error, unwritable
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Paragraph, Picture, Table, to_html
 from dfdetect_jax.evaluation.style import CYCLE, look, to_svg
 from dfdetect_jax.folders import as_folder, write_whole
@@ -160,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       output.parent.mkdir(parents=True, exist_ok=True)
       write_whole(output, text)
     except OSError as error:
-      raise UserError(f"{output} cannot be written ({error.strerror or error}): choose another --output.") from error
+      raise unwritable(output, error, "choose another --output") from error
     print(f"{len(runs)} run{'s' * (len(runs) > 1)} in {output}.")
 
 
