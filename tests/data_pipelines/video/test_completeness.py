@@ -182,6 +182,23 @@ def test_empty_chunks_repeat_the_picture_before(tmp_path, write_video, moving_fr
   assert about.notes == [f"{times[-1] + 1 - 20} pictures are repeats of the one before (empty chunks)"]
 
 
+def test_a_picture_without_a_chunk_of_its_own_is_shown(tmp_path, write_video, monkeypatch):
+  """Guards AVI whose decoder gives more pictures than there are chunks: no slot is known, which ended the program."""
+  path = write_video(tmp_path / "v.avi", [np.full((96, 128, 3), 20 + 10 * n, np.uint8) for n in range(10)], "mpeg4")
+  decoded = decode._Reader._decoded
+
+  def two_of_the_fourth(self):
+    for n, frame in enumerate(decoded(self)):
+      yield from [frame, frame] if n == 3 else [frame]
+
+  monkeypatch.setattr(decode._Reader, "_decoded", two_of_the_fourth)
+  about = decode.About()
+  shown = list(decode.read_frames(path, about=about))
+  grey = [round(float(f.image.mean()), -1) for f in shown]
+  assert grey == [20, 30, 40, 50, 50, 60, 70, 80, 90, 100, 110]
+  assert about.notes == [] and np.all(np.diff(about.times) > 0)
+
+
 @pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
 def test_a_recording_that_begins_between_key_frames(tmp_path, write_video, moving_frames, codec):
   """Guards streams cut anywhere: the pictures before the first key frame are left out, with their number and length."""
