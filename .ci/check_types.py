@@ -22,7 +22,7 @@ STRICT = (
   "data_pipelines/faces/",
   "data_pipelines/video/",
 )
-ELSEWHERE = 59  # errors that are left in the other rooms: lower it when some are mended, never raise it
+ELSEWHERE = 29  # errors that are left in the other rooms: lower it when some are mended, never raise it
 
 
 def errors() -> list[str]:

@@ -116,6 +116,7 @@ def main(argv: list[str] | None = None) -> None:
       return
     from dfdetect_jax.training.loop import train_and_evaluate
 
+    assert _WORKDIR.value is not None, "asked for above"
     train_and_evaluate(config, _WORKDIR.value, profile, _OTHER_DATA.value)
 
 

@@ -5,6 +5,7 @@ import functools
 import importlib.metadata
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import av
 import cv2
@@ -246,13 +247,15 @@ def _find_tracks(
 ) -> list[face_tracks.FaceTrack]:
   settings = job.settings
   options = settings.faces_for(video.split)
+  assert detector is not None, "only sets of ready crops do without"
   boxes_from = job.boxes_paths.get(video.boxes_from, "") if settings.target_boxes and video.boxes_from else ""
   known = None
   if settings.detector == "precomputed":
     names = [video.video_id, where, pathlib.Path(video.path).name]
     if boxes_from:
       names = [video.boxes_from, relative_path(boxes_from, job.root), pathlib.Path(boxes_from).name, *names]
-    known = detector.faces_of(*names)
+    precomputed: Any = detector
+    known = precomputed.faces_of(*names)
     if known is None:
       raise BrokenVideo("no boxes for it in the detections file")
   return face_tracks.face_tracks(video.path, options, detector, boxes_from, known, lambda: tick(0))

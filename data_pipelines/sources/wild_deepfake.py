@@ -80,7 +80,9 @@ def _sequences(tree: Tree, paths: list[str]) -> list[list[str] | BrokenVideo]:
       if where.is_dir():
         pictures = tree.below(path, PICTURE_SUFFIXES)
         return sorted({p[len(path) + 1 :].rpartition("/")[0] for p in pictures if tree.take(p)})
-      return cropped.sequences_in(tree.take(path))
+      archive = tree.take(path)
+      assert archive is not None, "found in the tree"
+      return cropped.sequences_in(archive)
     except BrokenVideo as broken:
       return broken
 

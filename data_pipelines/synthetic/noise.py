@@ -48,7 +48,7 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
   return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
+def smoothstep(x: np.ndarray | np.floating, low: float, high: float) -> np.ndarray:
   """0 below `low`, 1 above `high` (or the reverse when high < low), cubic between."""
   s = np.minimum(np.maximum((x - low) / (high - low), 0.0), 1.0)
   return s * s * (3.0 - 2.0 * s)

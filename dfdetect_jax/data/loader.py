@@ -155,7 +155,9 @@ class _Read:
       if self.forgeries.source == "both":
         arrays["forge"] = np.bool_(planned[forged[0]].forge)
     elif len(planned) == 1:
-      arrays["label"] = np.int32(planned["clip"].track.label)
+      label = planned["clip"].track.label
+      assert label is not None, "nothing unlabelled is trained on"
+      arrays["label"] = np.int32(label)
     return arrays
 
   def __call__(self, batch: list[dict[str, Clip]]) -> tuple[dict[str, np.ndarray], str]:
@@ -281,6 +283,7 @@ def train_batches(
   # Slicing by step, not a saved iterator state: right for any number of hosts and workers.
   for arrays, damage in _iterate(dataset[steps.start : steps.stop], workers, prefetch):
     for message in damage.splitlines():
+      assert on_unreadable is not None, "without it damage raises"
       on_unreadable(message)
     yield to_device(arrays, sharding, batch_size)
 
@@ -295,7 +298,7 @@ def test_batches(
   sharding: jax.sharding.Sharding,
   prefetch: int = 4,
   forgeries: Forgeries = GIVEN,
-) -> Iterator[tuple[jax.Array, ...]]:
+) -> Iterator[tuple[jax.Array | np.ndarray, ...]]:
   """All test clips of the tracks, each exactly once, in batches of one size.
 
   Yields:

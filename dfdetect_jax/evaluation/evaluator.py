@@ -91,10 +91,11 @@ def score_split(
   options |= {"forgeries": forgeries} if twins else {}
   batches = test_batches(directory, usable, split, spec, **options)
 
-  def predicted(clips: jax.Array, owner: Any, *landmarks: Any) -> jax.Array:
+  def predicted(clips: Any, owner: Any, *landmarks: Any) -> jax.Array:
     if twins is None:
       return predict(variables, clips)
-    return twins(variables, clips, *landmarks, np.maximum(owner, 0) % own, owner >= own)
+    [points] = landmarks
+    return twins(variables, clips, points, np.maximum(owner, 0) % own, owner >= own)
 
   total = sum(len(test_starts(spec, t.frames)) for t in usable)
   with tqdm.tqdm(total=total, desc=f"scoring {split}", unit="clip", disable=not progress, mininterval=1.0) as bar:

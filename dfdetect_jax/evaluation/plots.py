@@ -1,6 +1,7 @@
 """Pictures of a score file: ROC curves, score histogram, reliability diagram, as SVG; equal scores give equal bytes."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def _roc(axes: Axes, sets: Sets, legend: bool = True) -> None:
     if area is None:
       continue
     fpr, tpr, _ = sk.roc_curve(labels, scores)
-    style = {"linewidth": 2.0 if number == 0 else 1.3, "zorder": 3 if number == 0 else 2}
+    style: dict[str, Any] = {"linewidth": 2.0 if number == 0 else 1.3, "zorder": 3 if number == 0 else 2}
     axes.plot(fpr, tpr, color=CYCLE[number % len(CYCLE)], label=f"{name}  {100 * area:.2f}", **style)
   axes.set(xlabel="real videos called fake", ylabel="fakes found", title="ROC", aspect="equal")
   axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))

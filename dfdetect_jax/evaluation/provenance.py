@@ -7,7 +7,7 @@ them, and holds the whole provenance of the run, so that it says all of this whe
 import hashlib
 import pathlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dfdetect_jax.errors import UserError
@@ -100,18 +100,19 @@ def check_same(provenances: Mapping[str, dict[str, Any] | None], same_test: bool
       f"strict: nothing tells where {', '.join(lacking)} comes from: {PROVENANCE_FILE} is missing beside it, is that "
       "of other scores, or lacks the run's. Score again with dfdetect_jax.evaluate, from a run that has one."
     )
-  for name, content in provenances.items():
+  known: dict[str, Any] = dict(provenances)
+  for name, content in known.items():
     for what, code in (("scored", content["code"]), *(("trained", s["code"]) for s in content["run"]["sessions"])):
       if code["dirty"]:
         raise UserError(
           f"strict: {name} was {what} with code that differs from its commit {code['commit'][:12]} (its sources are "
           f"{code['sha256'][:12]}), which nobody else has. Commit first, then train and score again."
         )
-  compared = {"the shards trained on": trained_on}
+  compared: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {"the shards trained on": trained_on}
   if same_test:
     compared |= {"the shards scored": lambda p: [_shards(p["data"])], "the split scored": lambda p: [p["split"]]}
   for what, value in compared.items():
-    values = {name: value(content) for name, content in provenances.items()}
+    values = {name: value(content) for name, content in known.items()}
     several = {v for found in values.values() for v in found}
     if len(several) > 1:
       told = "; ".join(f"{name}: {' and '.join(found)}" for name, found in values.items())

@@ -211,7 +211,7 @@ def titles_of(
   levels: list[list[str]] = [[], [], [], []]
   for path, table, provenance in zip(short, tables, provenances, strict=True):
     run = provenance and provenance["run"]
-    if not run:
+    if not run or provenance is None:
       for level in levels:
         level.append(path)
       continue

@@ -81,7 +81,7 @@ def _pictures(chosen: Sequence[VideoScore], provenance: Mapping[str, Any] | None
     place = _place(score)
     own = [t for t in tracks if t.video_id == score.video_id]
     holding = [t for t in own if place and t.first_frame <= place[1] < t.first_frame + t.frames]
-    if not holding:
+    if not holding or place is None:
       continue
     track = own[place[0]] if len(own) == len(score.clip_scores) and own[place[0]] in holding else holding[0]
     first = place[1] - track.first_frame

@@ -46,6 +46,7 @@ class Drawn:
     if self.ending == "svg":
       return self.picture
     image = cv2.imdecode(np.frombuffer(self.picture, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None, "drawn just now"
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
 
 
@@ -155,7 +156,8 @@ def grid(
   """A canvas of square pictures with names of rows and columns; axes `[rows, columns]`."""
   canvas = Canvas(figsize=(left + cell * len(columns), 0.35 + cell * len(rows)), layout="constrained")
   axes = canvas.subplots(len(rows), len(columns), squeeze=False)
-  canvas.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.01, hspace=0.01)
+  engine: Any = canvas.get_layout_engine()
+  engine.set(w_pad=0.015, h_pad=0.015, wspace=0.01, hspace=0.01)
   for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():

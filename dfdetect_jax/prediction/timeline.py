@@ -79,4 +79,6 @@ def _pixels(uri: str) -> np.ndarray:
   if not uri:
     return np.full((2, 2, 3), 230, np.uint8)
   encoded = np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8)
-  return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+  picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+  assert picture is not None, "encoded by ourselves"
+  return picture

@@ -89,9 +89,10 @@ def _figure(cell: Cell, settings: Settings) -> Figure:
   most = 0
   for seed in settings.seeds:
     found = [_find(settings.run_folder(recipe, seed), videos) for recipe, videos in parts]
-    most = max(most, sum(path is not None for path in found))
-    if None not in found:
-      complete[seed] = found
+    there = [path for path in found if path is not None]
+    most = max(most, len(there))
+    if len(there) == len(found):
+      complete[seed] = there
   wanted, seeds = len(settings.seeds), tuple(complete)
   if not complete:
     reason = f"{most} of {len(parts)} parts" if most else "not run"
@@ -115,7 +116,8 @@ def _figure(cell: Cell, settings: Settings) -> Figure:
   samples = [
     _resampled(tuple(complete[seed][part] for seed in seeds), videos) for part, (_, videos) in enumerate(parts)
   ]
-  interval = None if None in samples else _interval([figures[cell.metric] for figures in samples])
+  drawn = [figures[cell.metric] for figures in samples if figures is not None]
+  interval = _interval(drawn) if len(drawn) == len(samples) else None
   interval = interval and (scale * interval[0], scale * interval[1])
   remarks = _remarks({(path, videos) for paths in complete.values() for path, (_, videos) in zip(paths, parts)})
   return Figure(cell, seeds, wanted, float(np.mean(per_seed)), sd, interval, origins, remarks=remarks)
@@ -179,4 +181,4 @@ def _resampled(paths: tuple[pathlib.Path, ...], videos: VideoSet) -> dict[str, n
 def _interval(parts: Sequence[np.ndarray]) -> tuple[float, float] | None:
   """95 % interval of the mean over parts from its resamples; None where these cannot say how sure it is."""
   found = statistics.interval(np.mean(parts, axis=0))
-  return found and (found[0], found[1])
+  return (found[0], found[1]) if found else None
