@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 sys.path.append(str(pathlib.Path(__file__).parent))  # where `config.method = "toy_method"` is found
+sys.path.append(str(pathlib.Path(__file__).parents[1]))  # where `benchmarks` is: its twins are the parity tests' too
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compilations are most of the suite's time; a cache beside the repository's other caches keeps the second run quick.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))

@@ -1,29 +1,22 @@
 """FTCN's published weights, through both programs: `ftcn_tt.pth` in, the same keys out."""
 
-import importlib.util
-import pathlib
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
 import torch
 
+from benchmarks.twins import ftcn
 from dfdetect_jax import interop
 from dfdetect_jax.interop import convert, export
 from dfdetect_jax.methods.ftcn.model import SIZES
-
-_path = pathlib.Path(__file__).parents[1] / "parity" / "torch_ftcn.py"
-_spec = importlib.util.spec_from_file_location("torch_ftcn", _path)
-torch_ftcn = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(torch_ftcn)
 
 
 @pytest.mark.slow
 def test_weights_come_in_and_go_out(tmp_path, capsys):
   """Guards the authors' checkpoint: converted, its logits are PyTorch's; exported, its arrays are what they were."""
   torch.manual_seed(0)
-  theirs = torch_ftcn.FTCN(4, **SIZES["test"]).eval()
+  theirs = ftcn.FTCN(4, **SIZES["test"]).eval()
   state = theirs.state_dict()
   torch.save(state, tmp_path / "ftcn_tt.pth")
   convert.main(["--method=ftcn", "--variant=test", f"--from={tmp_path / 'ftcn_tt.pth'}", f"--to={tmp_path / 'ftcn'}"])

@@ -1,8 +1,5 @@
 """FTCN against PyTorch with the authors' parameter names and the same weights, which pass through the key table."""
 
-import importlib.util
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,39 +7,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dfdetect_jax.interop import ftcn as key_table
+from benchmarks.twins import ftcn as ftcn_twin
 from dfdetect_jax.interop import names
-from dfdetect_jax.interop.transfer import transfer
 from dfdetect_jax.methods.ftcn import pooling
 from dfdetect_jax.methods.ftcn.model import FTCN, SIZES
-
-_spec = importlib.util.spec_from_file_location("torch_ftcn", pathlib.Path(__file__).with_name("torch_ftcn.py"))
-torch_ftcn = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(torch_ftcn)
 
 
 def pair(size, frames, pixels, batch, **settings):
   """(our model, our variables, the float64 PyTorch model with the same weights, clips)."""
   torch.manual_seed(0)
-  theirs = torch_ftcn.FTCN(frames, **SIZES[size])
-  with torch.no_grad():
-    for module in theirs.modules():
-      if isinstance(module, torch.nn.BatchNorm3d):
-        module.weight.uniform_(0.5, 1.5)
-        module.bias.uniform_(-0.5, 0.5)
-        module.running_mean.uniform_(-0.5, 0.5)
-        module.running_var.uniform_(0.5, 1.5)
-      elif isinstance(module, torch.nn.Conv3d):
-        torch.nn.init.kaiming_normal_(module.weight, mode="fan_out")
-      elif isinstance(module, torch.nn.Dropout):
-        module.p = settings.get("dropout", 0.1)
+  theirs = ftcn_twin.randomised(ftcn_twin.FTCN(frames, **SIZES[size]), settings.get("dropout", 0.1))
   ours = FTCN(frames=frames, **SIZES[size], **settings)
   clips = np.random.default_rng(0).uniform(0, 255, (batch, frames, pixels, pixels, 3)).astype(np.float32)
-  like = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(ours.init, jax.random.key(0), clips))
-  arrays = {key: value.numpy() for key, value in theirs.state_dict().items()}
-  flat, report = transfer(arrays, key_table.table(), names.flatten(like))
-  assert not report.problems() and not report.fresh and not report.adapted
-  return ours, names.unflatten(flat, like), theirs.double(), clips
+  flat = ftcn_twin.to_linen({key: value.numpy() for key, value in theirs.state_dict().items()}, ours, clips)
+  variables = names.unflatten(flat, jax.eval_shape(ours.init, jax.random.key(0), clips))
+  return ours, variables, theirs.double(), clips
 
 
 def relative_error(ours, want):

@@ -1,10 +1,19 @@
-"""FTCN in PyTorch with the parameter names of the authors' checkpoint, for parity tests and the benchmark; not a test.
+"""FTCN in PyTorch with the parameter names of the authors' checkpoint.
 
 Written from the layer table, native 3-D convolutions and pools throughout.
 """
 
+import jax
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
+
+from dfdetect_jax.interop import ftcn as key_table
+from dfdetect_jax.interop import names
+from dfdetect_jax.interop.transfer import transfer
+from dfdetect_jax.methods.ftcn import model as ours
+from dfdetect_jax.methods.method import Method
 
 
 def _conv(channels: int, features: int, kernel: int) -> nn.Conv3d:
@@ -64,8 +73,8 @@ class _Attention(nn.Module):
   def forward(self, x):
     batch, count, width = x.shape
     q, k, v = self.to_qkv(x).view(batch, count, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-    weights = torch.softmax(q @ k.transpose(-2, -1) / (width // self.heads) ** 0.5, dim=-1)
-    return self.to_out((weights @ v).transpose(1, 2).reshape(batch, count, width))
+    y = F.scaled_dot_product_attention(q, k, v)
+    return self.to_out(y.transpose(1, 2).reshape(batch, count, width))
 
 
 class _Mlp(nn.Module):
@@ -125,7 +134,8 @@ class FTCN(nn.Module):
     self.resnet.head = nn.Module()
     self.resnet.head.time_T = _TimeTransformer(frames // 2, channels, layers, heads, mlp)
 
-  def forward(self, clips):
+  def tokens(self, clips):
+    """Time tokens `[B, T/2, E]`."""
     stem = self.resnet.s1.pathway0_stem
     x = self.stem_pool(torch.relu(stem.bn(stem.conv((clips - self.mean) / self.std))))
     for s in (2, 3, 4):
@@ -133,4 +143,59 @@ class FTCN(nn.Module):
         x = block(x)
       if s == 2:
         x = self.time_pool(x)
-    return self.resnet.head.time_T(x.mean(dim=(3, 4)).transpose(1, 2))
+    return x.mean(dim=(3, 4)).transpose(1, 2)
+
+  def forward(self, clips):
+    return self.resnet.head.time_T(self.tokens(clips))
+
+
+def randomised(network: FTCN, dropout: float) -> FTCN:
+  """The network with no layer switched off."""
+  with torch.no_grad():
+    for module in network.modules():
+      if isinstance(module, nn.BatchNorm3d):
+        module.weight.uniform_(0.5, 1.5)
+        module.bias.uniform_(-0.5, 0.5)
+        module.running_mean.uniform_(-0.5, 0.5)
+        module.running_var.uniform_(0.5, 1.5)
+      elif isinstance(module, nn.Conv3d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out")
+      elif isinstance(module, nn.Dropout):
+        module.p = dropout
+  return network
+
+
+def to_linen(arrays: dict[str, np.ndarray], network: ours.FTCN, clips: np.ndarray) -> dict[str, np.ndarray]:
+  """Arrays by the checkpoint's keys as those of our FTCN, by the names of `interop.names.flatten`."""
+  like = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(network.init, jax.random.key(0), clips))
+  flat, report = transfer(arrays, key_table.table(), names.flatten(like))
+  assert not report.problems() and not report.fresh and not report.adapted
+  return flat
+
+
+class FromClips(FTCN):
+  """The same, on uint8 clips `[B, T, H, W, 3]`; attributes as in `weights.Weights`."""
+
+  layout = torch.channels_last_3d
+  colours = 1
+
+  def forward(self, clips):
+    return super().forward(clips.movedim(-1, 1))
+
+  def linen_gradients(self) -> dict[str, np.ndarray]:
+    """The parameters' gradients as Linen has them, by the names of `interop.names.flatten`."""
+    arrays = {key: value.numpy() for key, value in self.state_dict().items()}
+    gradients = {key: value.grad.numpy() for key, value in self.named_parameters()}
+    flat = to_linen(arrays | gradients, self.linen, self.example)
+    return {name: value for name, value in flat.items() if name.startswith("params/")}
+
+
+def build(method: Method) -> tuple[FromClips, dict]:
+  """The twin of a method, and the method's variables that it has too."""
+  torch.manual_seed(0)
+  m = method.model
+  twin = randomised(FromClips(m.frames, m.width, m.depths, m.layers, m.heads, m.mlp), m.dropout)
+  twin.linen, twin.example = m, np.zeros((1, *method.clip_spec.shape(train=True)), np.uint8)
+  arrays = {key: value.numpy() for key, value in twin.state_dict().items()}
+  like = jax.eval_shape(method.init, jax.random.key(0))
+  return twin.to(memory_format=torch.channels_last_3d), names.unflatten(to_linen(arrays, m, twin.example), like)
