@@ -21,10 +21,6 @@ import argparse
 import sys
 
 from dfdetect_jax.errors import exit_on_user_error
-from dfdetect_jax.figures.heat import HeatMaps
-from dfdetect_jax.prediction.program import FAKE, NOT_JUDGED, REAL, run_program
-
-__all__ = ["FAKE", "NOT_JUDGED", "REAL", "main"]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -55,6 +51,11 @@ def main(argv: list[str] | None = None) -> None:
   add("--detector-model", default="", metavar="FILE", help="its model, where it needs one")
   args = parser.parse_args(argv)
   with exit_on_user_error("predict"):
+    from dfdetect_jax.devices.compiled import keep_compiled  # --help need not wait for jax
+    from dfdetect_jax.figures.heat import HeatMaps
+    from dfdetect_jax.prediction.program import run_program
+
+    keep_compiled()
     sys.exit(run_program(args, HeatMaps))
 
 

@@ -107,7 +107,9 @@ def main(argv: list[str] | None = None) -> None:
     config, profile = _parse(sys.argv if argv is None else argv), _profiled()
     check_fields(config)
     from dfdetect_jax.devices import processes  # --help and mistakes need not wait for jax
+    from dfdetect_jax.devices.compiled import keep_compiled
 
+    keep_compiled()
     processes.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _JOIN_TIMEOUT.value)
     if _DRY_RUN.value:
       from dfdetect_jax.training import dry_run

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from dfdetect_jax.cli import PROGRAMS
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -36,6 +38,26 @@ def test_train_help():
   assert status == 0
   for part in ("--config=configs/dip.py", "--workdir", "--data", "--dry-run", "--profile", "--coordinator"):
     assert part in stdout
+
+
+def test_help_does_not_wait_for_what_it_does_not_need():
+  """Guards --help's second: no program imports what computes or draws before it has read its arguments."""
+  code = (
+    "import importlib, sys\n"
+    "for name in sys.argv[1:]:\n"
+    "  try:\n"
+    "    importlib.import_module(name).main(['--help'])\n"
+    "  except SystemExit:\n"
+    "    pass\n"
+    "  heavy = {'orbax', 'matplotlib', 'sklearn', 'scipy', 'torch', 'tensorflow'} & set(sys.modules)\n"
+    "  assert not heavy, (name, heavy)\n"
+  )
+  extra = ("dfdetect_jax.figures.__main__", "dfdetect_jax.training.plot", "benchmarks.against_torch")
+  modules = [module for module, _ in PROGRAMS.values()]
+  done = subprocess.run([sys.executable, "-c", code, *modules, *extra], cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  for line in ("python -m dfdetect_jax.predict", "python -m dfdetect_jax.evaluate", "python -m dfdetect_jax.figures"):
+    assert f"usage: {line}" in done.stdout
 
 
 @pytest.mark.parametrize(

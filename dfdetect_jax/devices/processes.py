@@ -1,6 +1,5 @@
 """Several processes, one job: finding each other, and noticing when one is gone."""
 
-import argparse
 import contextlib
 import hashlib
 import importlib.util
@@ -16,12 +15,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
+from dfdetect_jax.devices.arguments import CONNECT_SECONDS
 from dfdetect_jax.devices.roll_call import roll_call
 from dfdetect_jax.errors import UserError
 
 # A process that has not been heard of for so long is dead, and takes the job down with it.
 HEARTBEAT_SECONDS = 20
-CONNECT_SECONDS = 300
 _BARRIERS = itertools.count()
 
 
@@ -182,17 +181,6 @@ def fail_together(*agreed: type[BaseException]) -> Iterator[None]:
     traceback.print_exc()
     sys.stderr.flush()
     os._exit(1)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Gives a program the flags that describe a job where no cluster is detected."""
-  group = parser.add_argument_group("several processes, where no cluster is detected")
-  group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
-  group.add_argument("--num_processes", type=int, metavar="N", help="of the job")
-  group.add_argument("--process_id", type=int, metavar="I", help="of this one, from 0")
-  group.add_argument(
-    "--join-timeout", type=float, default=CONNECT_SECONDS, metavar="SECONDS", help="to wait for the others"
-  )
 
 
 # What jax's own detection reads.

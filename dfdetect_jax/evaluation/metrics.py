@@ -8,7 +8,6 @@ only, a figure that compares the two classes is `None` and the reason is told be
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from sklearn import metrics as sk
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.scores import VideoScore
@@ -38,14 +37,21 @@ FAILED_POLICIES = ("half", "exclude")
 Intervals = Callable[[np.ndarray, np.ndarray, np.ndarray, float | None], dict[str, list[float] | None]]
 
 
+def _sk():
+  """scikit-learn's metrics, which take a second to import: a program's --help need not wait for them."""
+  from sklearn import metrics
+
+  return metrics
+
+
 def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
   """Area under the ROC curve, P(fake scores above real) + ½ P(tie); None with one class only."""
-  return float(sk.roc_auc_score(labels, scores)) if _both_classes(labels) else None
+  return float(_sk().roc_auc_score(labels, scores)) if _both_classes(labels) else None
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float | None:
   """Average precision Σₙ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores, without interpolation; None with one class only."""
-  return float(sk.average_precision_score(labels, scores)) if _both_classes(labels) else None
+  return float(_sk().average_precision_score(labels, scores)) if _both_classes(labels) else None
 
 
 def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float | None:
@@ -56,7 +62,7 @@ def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float | None:
   """
   if not _both_classes(labels):
     return None
-  fpr, tpr, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
+  fpr, tpr, _ = _sk().roc_curve(labels, scores, drop_intermediate=False)
   gap = fpr - (1 - tpr)  # grows from -1 to 1 along the curve
   after = int(np.argmax(gap >= 0))
   before = after - 1
@@ -72,23 +78,23 @@ def recall_at(labels: np.ndarray, scores: np.ndarray, false_alarms: float) -> fl
   """
   if not _both_classes(labels):
     return None
-  fpr, tpr, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
+  fpr, tpr, _ = _sk().roc_curve(labels, scores, drop_intermediate=False)
   return float(tpr[fpr <= false_alarms].max())
 
 
 def balanced_accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float | None:
   """Mean of the shares of fakes and of real videos that are judged right; None with one class only."""
-  return float(sk.balanced_accuracy_score(labels, scores > threshold)) if _both_classes(labels) else None
+  return float(_sk().balanced_accuracy_score(labels, scores > threshold)) if _both_classes(labels) else None
 
 
 def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float:
   """Share of right decisions where "fake" means a score above `threshold` (a failed video's 0.5 is thus "real")."""
-  return float(sk.accuracy_score(labels, scores > threshold))
+  return float(_sk().accuracy_score(labels, scores > threshold))
 
 
 def log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
   """Mean negative log-likelihood in nats; scores of 0 and 1 are moved inside by one float64 epsilon."""
-  return float(sk.log_loss(labels, scores, labels=[0, 1]))
+  return float(_sk().log_loss(labels, scores, labels=[0, 1]))
 
 
 def calibration_bin(scores: np.ndarray) -> np.ndarray:

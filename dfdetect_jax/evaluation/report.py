@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from dfdetect_jax.datasets import title_of
 from dfdetect_jax.errors import UserError, exit_on_user_error, unwritable
-from dfdetect_jax.evaluation import metrics, plots, statistics
+from dfdetect_jax.evaluation import metrics, statistics
 from dfdetect_jax.evaluation.document import (
   Block,
   Cell,
@@ -92,6 +92,8 @@ def file_blocks(
       blocks += figures_table([(group, levels["video"]) for group, levels in summary[key].items()], with_threshold)
   used = metrics.apply_failed_policy(scores, summary["failed"]["policy"])
   if used:
+    from dfdetect_jax.evaluation import plots  # what draws takes a second to import: --help need not wait for it
+
     sets = {"all videos": metrics.labels_and_scores(used)}
     sets |= {name: metrics.labels_and_scores(m) for name, m in metrics.groups(used)["per_manipulation"].items()}
     blocks.append(Picture(plots.score_pictures(sets), f"{title}: video-level scores."))
@@ -284,6 +286,8 @@ def report(
       blocks.append(Table(("", ""), described(provenance), figures=False))
     else:
       blocks.append(Paragraph("Nothing tells which run, code and shards it was made by."))
+  from dfdetect_jax.evaluation import plots
+
   for number in range(1, len(paths)):
     comparison = statistics.compare(tables[0], tables[number], failed, (thresholds[0], thresholds[number]))
     comparisons.append({"first": str(paths[0]), "second": str(paths[number]), **comparison})

@@ -8,7 +8,6 @@ weights, the ROC curve of a resample is a cumulative sum over the sorted videos.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy import stats
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import metrics
@@ -171,6 +170,8 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> dict:
 
   Reference: DeLong, DeLong & Clarke-Pearson, Biometrics 1988; mid-ranks: Sun & Xu, IEEE SPL 2014.
   """
+  from scipy import stats  # takes half a second
+
   fake, real = labels == 1, labels == 0
   m, n = int(fake.sum()), int(real.sum())
   result: dict = {"auc": [None, None], "difference": None, "standard_error": None, "interval": None, "p": None}

@@ -24,10 +24,9 @@ import ml_collections
 
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError, exit_on_user_error
-from dfdetect_jax.interop import checkpoint, files, names, transfer
+from dfdetect_jax.interop import files, names, transfer
 from dfdetect_jax.interop import normalisation as normalising
 from dfdetect_jax.interop.export import TRAINED
-from dfdetect_jax.interop.start import with_random
 from dfdetect_jax.interop.tables import tables
 from dfdetect_jax.runs.config_files import load_config
 from dfdetect_jax.runs.trained_videos import parse_trained_videos
@@ -56,6 +55,9 @@ def convert(
   Raises:
     UserError: the file cannot be read, is for something else, or does not fit; each key is named.
   """
+  from dfdetect_jax.interop import checkpoint  # checkpoints take a while to import: not for --help
+  from dfdetect_jax.interop.start import with_random
+
   arrays, about = files.read(source), files.about(source)
   method = methods.build(config)
   shapes = jax.eval_shape(method.init, jax.random.key(0))

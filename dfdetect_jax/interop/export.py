@@ -19,10 +19,7 @@ import numpy as np
 
 from dfdetect_jax.errors import exit_on_user_error
 from dfdetect_jax.interop import files, names
-from dfdetect_jax.interop.checkpoint import read_conversion
-from dfdetect_jax.interop.start import inherited_videos
 from dfdetect_jax.interop.tables import tables
-from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.runs.trained_videos import format_trained_videos
 
 TRAINED = "train_videos"  # in the file's header
@@ -45,6 +42,10 @@ def export(
   Raises:
     UserError: there is no such checkpoint, or the file cannot be written.
   """
+  from dfdetect_jax.interop.checkpoint import read_conversion  # checkpoints take a while to import: not for --help
+  from dfdetect_jax.interop.start import inherited_videos
+  from dfdetect_jax.runs.restore import restore_run
+
   run = restore_run(str(source), step, weights)
   table = next((t for t in tables(run.config) if t.export), None)
   arrays = {}

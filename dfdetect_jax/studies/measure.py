@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import tqdm
 
+from dfdetect_jax.devices.compiled import keep_compiled
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import damaged, make, read_json
 from dfdetect_jax.folders import write_json
@@ -52,6 +53,7 @@ def measure(recipes: Iterable[Recipe], workdir: pathlib.Path) -> dict[str, Speed
   Returns:
     By `Recipe.speed`; what does not fit the device is told and left out.
   """
+  keep_compiled()
   known = read(workdir)
   wanted = {recipe.speed: recipe for recipe in recipes if recipe.speed not in known}
   for speed, recipe in tqdm.tqdm(wanted.items(), desc="measuring steps", unit="config"):

@@ -15,7 +15,6 @@ import ml_collections
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.interop.start import RANDOM, missing_weights
 from dfdetect_jax.runs.config import override
 from dfdetect_jax.runs.config_files import config_module, find_config
 from dfdetect_jax.runs.fields import check_fields, is_identity, is_scale, is_speed
@@ -52,6 +51,8 @@ class Recipe:
   @property
   def unweighted(self) -> str:
     """Why the training cannot start: the paper's weights are not given; "" if it can."""
+    from dfdetect_jax.interop.start import missing_weights  # jax takes a while
+
     if not missing_weights(self.config):
       return ""
     method, variant = self.config.method, f" --variant={self.variant}" if self.network != self.config.method else ""
@@ -103,6 +104,8 @@ def resolve(
   Raises:
     UserError: no such variant or field.
   """
+  from dfdetect_jax.interop.start import RANDOM, missing_weights
+
   file, _, own = training.config.partition(":")
   module = config_module(find_config(file)[0])
   overrides = dict(training.overrides)

@@ -7,11 +7,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2
-from tensorboardX.record_writer import directory_check
-
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import read_bytes
 from dfdetect_jax.folders import as_folder, write_whole
@@ -36,6 +31,13 @@ class MetricsWriter:
     self._active = active
     if not active:
       return
+    # Imports PyTorch where that is installed, which takes seconds: who only reads metrics need not wait for it.
+    from tensorboardX import summary
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto import event_pb2
+    from tensorboardX.record_writer import directory_check
+
+    self._event, self._scalar = event_pb2.Event, summary.scalar
     self._path = as_folder(workdir) / METRICS_FILE
     self._text = ""
     with self._named_if_unwritable():
@@ -55,7 +57,7 @@ class MetricsWriter:
       self._board, self._flushed = EventsWriter(f"{folder}/events"), time.monotonic()
       # TensorBoard forgets what earlier files hold from this step on.
       start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-      self._board.write_event(event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=start))
+      self._board.write_event(self._event(wall_time=time.time(), step=step + 1, session_log=start))
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Writes the scalars of one step.
@@ -73,7 +75,7 @@ class MetricsWriter:
         self._text += line
         self._path.write_text(self._text)
       for name, value in scalars.items():
-        self._board.write_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary.scalar(name, value)))
+        self._board.write_event(self._event(wall_time=time.time(), step=step, summary=self._scalar(name, value)))
       if time.monotonic() - self._flushed > _FLUSH_SECONDS:
         self._board.flush()
         self._flushed = time.monotonic()

@@ -12,11 +12,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from dfdetect_jax.errors import UserError, did_you_mean, exit_on_user_error, unwritable
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Paragraph, Picture, Table, to_html
-from dfdetect_jax.evaluation.style import CYCLE, look, to_svg
 from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.training.metrics_writer import METRICS_FILE
 
@@ -70,35 +68,39 @@ def smoothed(values: np.ndarray, share: float) -> np.ndarray:
   return np.array(out)
 
 
-@look()
 def curves(runs: Mapping[str, Series], metric: str, smoothing: float) -> bytes:
   """The picture: loss, validation, learning rate and throughput, a colour and a dash for each run; SVG."""
   panels = (
     ("loss", _LOSS, "", True), (f"validation {metric}", f"val/{metric}", "", False),
     ("learning rate", _RATE, "", False), ("throughput", _SPEED, "clips per second", False),
   )  # fmt: skip
-  canvas = Figure(figsize=(12, 6.6), layout="constrained")
-  for axes, (title, name, unit, smooths) in zip(canvas.subplots(2, 2).flat, panels):
-    for number, (run, series) in enumerate(runs.items()):
-      if name not in series:
-        continue
-      colour, line = CYCLE[number % len(CYCLE)], _LINES[number % len(_LINES)]
-      steps, values = series[name]
-      if smooths and smoothing and len(values) > 2:
-        axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
-        values = smoothed(values, smoothing)
-      axes.plot(
-        steps, values, color=colour, linestyle=line, linewidth=1.6, label=run, marker="o" if len(steps) < 3 else ""
-      )
-      if name.startswith("val/"):
-        best = int(np.argmin(values) if metric in ("log_loss", "eer", "ece") else np.argmax(values))
-        axes.plot(steps[best], values[best], "o", color=colour, markersize=6)
-    axes.set(title=title, xlabel="step", ylabel=unit)
-    if not axes.lines:
-      axes.text(0.5, 0.5, f"no {name}", transform=axes.transAxes, ha="center")
-  handles, labels = canvas.axes[0].get_legend_handles_labels()
-  canvas.legend(handles, labels, loc="outside lower center", ncols=2)
-  return to_svg(canvas)
+  from matplotlib.figure import Figure  # takes a second: --help need not wait for it
+
+  from dfdetect_jax.evaluation.style import CYCLE, look, to_svg
+
+  with look():
+    canvas = Figure(figsize=(12, 6.6), layout="constrained")
+    for axes, (title, name, unit, smooths) in zip(canvas.subplots(2, 2).flat, panels):
+      for number, (run, series) in enumerate(runs.items()):
+        if name not in series:
+          continue
+        colour, line = CYCLE[number % len(CYCLE)], _LINES[number % len(_LINES)]
+        steps, values = series[name]
+        if smooths and smoothing and len(values) > 2:
+          axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+          values = smoothed(values, smoothing)
+        axes.plot(
+          steps, values, color=colour, linestyle=line, linewidth=1.6, label=run, marker="o" if len(steps) < 3 else ""
+        )
+        if name.startswith("val/"):
+          best = int(np.argmin(values) if metric in ("log_loss", "eer", "ece") else np.argmax(values))
+          axes.plot(steps[best], values[best], "o", color=colour, markersize=6)
+      axes.set(title=title, xlabel="step", ylabel=unit)
+      if not axes.lines:
+        axes.text(0.5, 0.5, f"no {name}", transform=axes.transAxes, ha="center")
+    handles, labels = canvas.axes[0].get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside lower center", ncols=2)
+    return to_svg(canvas)
 
 
 def page(runs: Mapping[str, Series], metric: str, smoothing: float) -> list[Block]:

@@ -14,7 +14,7 @@ import sys
 import jax
 import numpy as np
 
-from dfdetect_jax.devices import processes
+from dfdetect_jax.devices import arguments, processes
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.runs.checkpoints import Checkpoints
 from dfdetect_jax.runs.config_files import load_config
@@ -25,7 +25,7 @@ def main() -> None:
   parser = argparse.ArgumentParser()
   parser.add_argument("folders", nargs="+")
   parser.add_argument("--width", type=int, required=True)
-  processes.add_arguments(parser)
+  arguments.add_arguments(parser)
   args = parser.parse_args()
   processes.initialize(args.coordinator, args.num_processes, args.process_id, args.join_timeout)
   sys.path.append(str(pathlib.Path(__file__).parents[1]))
