@@ -31,7 +31,7 @@ def keep_compiled() -> None:
   Does nothing where JAX_COMPILATION_CACHE_DIR is set (to a folder of one's own, or to "" for none). A folder that
   cannot be made is told, and nothing is kept.
   """
-  if jax.config.read("jax_compilation_cache_dir") is not None:
+  if jax.config.values["jax_compilation_cache_dir"] is not None:
     return
   try:
     folder = cache_folder()
