@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import against_torch, torch_comparison
 from benchmarks.twins import dip, ftcn
@@ -49,12 +48,14 @@ def test_a_difference_is_named_and_not_timed(monkeypatch, capsys):
   assert "NOT TIMED: dip: {'logits'" in out and "| dip |" not in out
 
 
-def test_flops_of_a_layer_by_hand():
-  """Guards that FLOPs are two for each multiply-add: FTCN's stem has 5·3 of them for each pixel of each map."""
+def test_flops_of_layers_by_hand():
+  """Guards that FLOPs are two for each multiply-add: of FTCN's stem, 5·3 for each pixel of each map; of attention."""
   twin = ftcn.FTCN(4, width=4, depths=(1, 2, 2), layers=1, heads=4, mlp=32)
-  with FlopCounterMode(display=False) as counter, torch.inference_mode():
-    twin.resnet.s1.pathway0_stem.conv(torch.zeros(2, 3, 4, 32, 32))
-  assert counter.get_total_flops() == 2 * (2 * 4 * 32 * 32 * 4) * (5 * 3)
+  found = torch_comparison.counted_flops(lambda: twin.resnet.s1.pathway0_stem.conv(torch.zeros(2, 3, 4, 32, 32)))
+  assert found == 2 * (2 * 4 * 32 * 32 * 4) * (5 * 3)
+  q = torch.zeros(2, 4, 16, 8)
+  found = torch_comparison.counted_flops(lambda: F.scaled_dot_product_attention(q, q, q))
+  assert found == 2 * (2 * 4 * 16 * 16 * 8) * 2
 
 
 def test_ratios_are_of_the_quickest_variant_round_by_round():
