@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import ctypes
 import importlib
 import os
 import pathlib
@@ -95,19 +96,21 @@ def measure(
   label = np.arange(len(clips)) % 2
 
   make = {"forward": (our_forward, torch_forward), "step": (our_step, torch_step)}[what]
+  exact = in_float64(make[1], twin, clips, label)
   ours, first, compiled, our_compile = make[0](method, variables, clips, label)
   theirs, torch_first = make[1](twin, clips, label)
-  difference = compare(first(), torch_first())
+  difference = {"JAX": compare(first(), exact), "PyTorch": compare(torch_first(), exact)}
   result = {
     "clips": list(shape),
     "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
-    "relative_difference": difference,
+    "from_float64": difference,
     "tolerance": tolerance,
     "compile_seconds": {"JAX": our_compile},
     "xla_flops": flops_per_step(compiled),
   }
-  if worst := {of: error for of, error in difference.items() if not error <= tolerance}:
-    raise Differs(f"{worst} of relative difference, {tolerance} is allowed")
+  allowed = {of: max(tolerance, 3 * error) for of, error in difference["PyTorch"].items()}
+  if worst := {of: error for of, error in difference["JAX"].items() if not error <= allowed[of]}:
+    raise Differs(f"{worst} of relative difference from float64, {allowed} is allowed")
 
   programs: dict[str, Program] = {"JAX": ours, "PyTorch": theirs}
   result["flops"] = counted_flops(theirs)
@@ -202,7 +205,7 @@ def torch_forward(twin, clips, label, wrap=lambda function: function):
 def torch_step(twin, clips, label, wrap=lambda function: function):
   """As `torch_forward`, for a training step with PyTorch's fused Adam."""
   forward, clips = wrap(twin), as_input(clips, twin)
-  label = torch.from_numpy(label).float()
+  label = torch.from_numpy(label).to(next(twin.parameters()).dtype)
   optimizer = torch.optim.Adam(twin.parameters(), LEARNING_RATE, (FIRST_MOMENT, 0.999), fused=True)
 
   def timed():
@@ -247,16 +250,22 @@ def as_input(clips: np.ndarray, twin: torch.nn.Module) -> torch.Tensor:
   return clips
 
 
-def compare(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float]:
+def in_float64(make, twin: torch.nn.Module, clips: np.ndarray, label: np.ndarray) -> dict[str, Any]:
+  """What both sides should compute: the twin's logits (and gradients) with everything in float64."""
+  _, first = make(copy.deepcopy(twin).double(), clips.astype(np.float64), label)
+  return first()
+
+
+def compare(found: dict[str, Any], exact: dict[str, Any]) -> dict[str, float]:
   """Relative differences of the logits and, where there are any, of all gradients together."""
 
   def error(have, want):
     have, want = (np.concatenate([np.ravel(x) for x in side]).astype(np.float64) for side in (have, want))
     return float(np.linalg.norm(have - want) / np.linalg.norm(want))
 
-  difference = {"logits": error([ours["logits"]], [theirs["logits"]])}
-  if "gradients" in ours:
-    have, want = ours["gradients"], theirs["gradients"]
+  difference = {"logits": error([found["logits"]], [exact["logits"]])}
+  if "gradients" in found:
+    have, want = found["gradients"], exact["gradients"]
     if extra := set(want) - set(have):
       raise Differs(f"the twin has parameters of other names: {', '.join(sorted(extra)[:3])}")
     # What the twin leaves out has no part in the logit.
@@ -313,11 +322,12 @@ def peak_growth(program: Program) -> int | None:
     return int(line.split()[1])
 
   try:
+    ctypes.CDLL(None).malloc_trim(0)  # what is free but held would be taken again unseen
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = kibibytes("VmRSS")
     program()
     return 1024 * max(0, kibibytes("VmHWM") - before)
-  except (OSError, StopIteration):
+  except (OSError, StopIteration, AttributeError):  # AttributeError: another C library
     return None
 
 
@@ -330,7 +340,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
   """Markdown, a row for each method."""
   head = (
     "method", "clips", "ours, s", "PyTorch, s", "ours : PyTorch (processor)", "compiling, s",
-    "peak MiB, ours : PyTorch", "GFLOP", "GFLOP/s, ours : PyTorch", "difference",
+    "peak MiB, ours : PyTorch", "GFLOP", "GFLOP/s, ours : PyTorch", "from float64, ours : PyTorch",
   )  # fmt: skip
   lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
   notes = []
@@ -339,6 +349,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     seconds = {of: statistics.median(values) for of, values in r["wall_seconds"].items()}
     peak = [r["peak_bytes"][of] for of in ("JAX", best)]
     ratio, processor = r["ratio"], r["processor_ratio"]
+    ours, theirs = (r["from_float64"][of] for of in ("JAX", "PyTorch"))
     compiling = ", ".join(f"{short(of)} {s:.1f}" for of, s in r["compile_seconds"].items())
     cells = (
       name,
@@ -354,7 +365,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
       "not told" if None in peak else " : ".join(f"{bytes / 2**20:.0f}" for bytes in peak),
       f"{r['flops'] / 1e9:.1f}",
       " : ".join(f"{r['flops'] / seconds[of] / 1e9:.0f}" for of in ("JAX", best)),
-      ", ".join(f"{of} {error:.0e}" for of, error in r["relative_difference"].items()),
+      ", ".join(f"{of} {ours[of]:.0e} : {theirs[of]:.0e}" for of in ours),
     )
     lines.append("| " + " | ".join(cells) + " |")
     if "not_compiled" in r:

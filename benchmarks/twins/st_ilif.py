@@ -103,7 +103,8 @@ class STILIF(Weights):
 
   def forward(self, clips):
     """Clips [B, T, H, W, 3] uint8; the logit."""
-    return self.st_ilif(clips.float().movedim(-1, 2), self.recurrence, self.unit_input)
+    clips = clips if clips.is_floating_point() else clips.float()
+    return self.st_ilif(clips.movedim(-1, 2), self.recurrence, self.unit_input)
 
 
 def build(method: Method) -> tuple[STILIF, dict]:

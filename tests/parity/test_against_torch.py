@@ -30,7 +30,7 @@ def test_a_step_of_sdr_and_a_forward_pass_of_dil(tmp_path, capsys):
   """Guards the program from end to end, and SDR's and DIL's whole networks: logits and, of SDR, all gradients."""
   assert against_torch.main(["step", "--method=sdr", f"--json={tmp_path / 'step.json'}", *OPTIONS]) == 0
   sdr = json.loads((tmp_path / "step.json").read_text())["methods"]["sdr"]
-  assert sdr["relative_difference"]["gradients"] < 1e-4  # far below what is allowed at paper size
+  assert max(sdr["from_float64"]["JAX"].values()) < 1e-4  # few layers; what deep ones may differ by is PyTorch's too
   assert sdr["flops"] > 0 and min(sdr["compile_seconds"].values()) > 0
   assert {len(seconds) for seconds in sdr["wall_seconds"].values()} == {2}
   assert sdr["ratio"]["least"] <= sdr["ratio"]["median"] <= sdr["ratio"]["most"]
