@@ -19,6 +19,8 @@ PROGRAMS = {
   "evaluate": ("dfdetect_jax.evaluate", "score a split, or all test sets of a protocol"),
   "report": ("dfdetect_jax.evaluation.report", "figures, curves and tables of score files"),
   "predict": ("dfdetect_jax.predict", "judge videos"),
+  "figures": ("dfdetect_jax.figures.__main__", "the papers' figures, and explanations, from runs, shards or videos"),
+  "curves": ("dfdetect_jax.training.plot", "training curves of several runs"),
   "study": ("dfdetect_jax.study", "the papers' tables: plan, run, collect"),
   "convert": ("dfdetect_jax.interop.convert", "weights from PyTorch and others"),
   "export": ("dfdetect_jax.interop.export", "weights to others"),

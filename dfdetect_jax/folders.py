@@ -98,8 +98,10 @@ def write_whole(path: pathlib.Path | epath.Path, text: str) -> None:
   Raises:
     OSError: it cannot be written; what was there before still is.
   """
-  # Of this process alone: two that write the same file would take each other's.
-  partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+  # Of this process alone: two that write the same file would take each other's. In a bucket the name is the same each
+  # time, since nobody sweeps there what a kill leaves behind.
+  own = f".{os.getpid()}" if isinstance(path, pathlib.Path) else ""
+  partial = path.with_name(f"{path.name}{own}.partial")
   try:
     partial.write_bytes(text.encode())
     partial.replace(path)

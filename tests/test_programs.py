@@ -108,7 +108,7 @@ def test_train_then_evaluate_dip(toy_dataset, tmp_path):
   summary = json.loads((tmp_path / "e" / "metrics.json").read_text())
   assert summary["overall"]["video"]["n"] == 10 and summary["run"]["weights"] == "teacher"
 
-  assert_told(program(*train, *flags, "--config.model.k_n=5"), "model.k_n: 7 → 5")
+  assert_told(program(*train, *flags, "--config.model.k_n=5"), "model.k_n: 3 → 5")
   assert_told(program("evaluate", f"--workdir={run}", f"--data={run}"), "is not a finished face-track dataset")
   assert_told(program("evaluate", f"--workdir={tmp_path}", f"--data={toy_dataset}"), "is not the workdir of a run")
 

@@ -50,6 +50,7 @@ def training_videos(config: ml_collections.ConfigDict, spec: ClipSpec) -> Traini
   """
   wanted = VideoSet("config.videos", **config.videos)
   stored = read_tracks(config.data)
+  chosen = select(stored, wanted, "train")
   everything = [t for t in stored if wanted.holds(t)]
   warnings = check_splits(everything)
   forgeries = Forgeries(config.forgeries, config.forging.landmarks)
@@ -60,7 +61,7 @@ def training_videos(config: ml_collections.ConfigDict, spec: ClipSpec) -> Traini
     )
   else:
     check_validation(everything, spec.frames)
-  tracks, short = long_enough(select(stored, wanted, "train"), spec)
+  tracks, short = long_enough(chosen, spec)
   tracks, bare = forgeries.choose(tracks)
   if bare:
     warnings.append(f"{len(bare)} real training tracks have no landmarks and are left out, such as {bare[0].video_id}.")

@@ -110,7 +110,7 @@ def _last_saved(workdir):
 def _partial(workdir):
   """Steps of the checkpoints that are being written, or were when the run was killed."""
   folder = workdir / "checkpoints"
-  names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+  names = [p.name for p in folder.iterdir() if p.name[0] != "."] if folder.is_dir() else []  # no probe of its own
   return [int(name.partition(".")[0]) for name in names if not name.isdigit()]
 
 

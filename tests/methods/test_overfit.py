@@ -62,9 +62,10 @@ def test_overfits_eight_clips(name, source, request):
   """Guards that the whole can learn: cross-entropy < 0.05 within 250 steps, then 8 of 8 right at test."""
   config = importlib.import_module(f"configs.{name}").get_config("test")
   with config.unlocked():
-    config.optimizer.learning_rate, config.optimizer.schedule = 2e-3, "constant"
-    if name == "dip":
-      config.model.temporal_init = "difference"
+    if name == "dip":  # at a constant rate its attention is thrown off now and then
+      config.model.temporal_init, config.optimizer.schedule = "difference", "cosine"
+    else:
+      config.optimizer.learning_rate, config.optimizer.schedule = 2e-3, "constant"
   method = methods.build(config)
   spec = method.clip_spec
   clips, labels = (
@@ -76,12 +77,13 @@ def test_overfits_eight_clips(name, source, request):
   state = init_state(method, optimizer, jax.random.key(0))
   step = jax.jit(make_train_step(method, optimizer), donate_argnums=0)
   batch = batch_of(spec, clips, labels)
-  recent = []
+  recent, learned_for = [], 0
   for i in range(250):
     with jax.numpy_dtype_promotion("standard"):  # optax counts in int32 and raises floats to that power
       state, metrics = step(state, batch, jax.random.key(1))
     recent = [*recent[-9:], float(metrics[CROSS_ENTROPY.get(name, "loss")])]
-    if i >= 150 and np.mean(recent) < 0.04:  # by then running statistics have followed
+    learned_for = learned_for + 1 if np.mean(recent) < 0.04 else 0
+    if i >= 150 and learned_for > 30:  # running statistics have followed
       break
   assert np.mean(recent) < 0.05
   if name == "dip":  # IDM is no ornament: D varies between nodes, and so does what DiCA gets of it

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -30,8 +31,9 @@ def start(*arguments: str) -> subprocess.Popen:
 
 
 def state(directory: pathlib.Path) -> set[tuple[str, int]]:
-  """Names and times of a folder's files; another state means that the build has done something."""
-  return {(path.name, path.stat().st_mtime_ns) for path in directory.rglob("*") if path.is_file()}
+  """Names and times of files but locks and probes; another state means that the build has done something."""
+  files = (path for path in directory.rglob("*") if path.is_file() and not re.search("lock|probe", path.name))
+  return {(path.name, path.stat().st_mtime_ns) for path in files}
 
 
 def wait_for_work(process: subprocess.Popen, output: pathlib.Path, before: set) -> None:
