@@ -77,16 +77,16 @@ def test_a_second_interrupt_ends_at_once(body):
 @pytest.mark.parametrize("number", ENDS)
 def test_a_program_that_still_imports_ends_in_one_sentence(number, tmp_path):
   """Guards the seconds of importing, in which Python would print a traceback or, for SIGTERM, leave with -15."""
-  (tmp_path / "jax.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+  (tmp_path / "ml_collections.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
   path = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
   job = subprocess.Popen(
-    [sys.executable, "-m", "dfdetect_jax.evaluate", "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    [sys.executable, "-m", "dfdetect_jax.train"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     text=True, env=os.environ | path, cwd=tmp_path,
   )  # fmt: skip
   wait_for(job, "importing")
   job.send_signal(number)
   output = job.communicate(timeout=30)[0]
-  assert job.returncode == ENDS[number] and output.startswith("dfdetect_jax.evaluate: "), output
+  assert job.returncode == ENDS[number] and output.startswith("dfdetect_jax.train: "), output
   assert "before it began" in output and "Traceback" not in output
 
 
