@@ -4,28 +4,9 @@ import pathlib
 import re
 
 import pytest
+from helpers.listings import listing, place, write
 
-from data_pipelines.sources import registry
 from dfdetect_jax.errors import UserError
-
-
-def listing(source: str, root: pathlib.Path, **options):
-  return registry.load(source).list_videos(root, registry.SourceOptions(**options))
-
-
-def by_id(found) -> dict:
-  assert len({v.video_id for v in found.videos}) == len(found.videos)
-  return {v.video_id: v for v in found.videos}
-
-
-def write(path: pathlib.Path, text: str) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(text)
-
-
-def place(root: pathlib.Path, *names: str) -> None:
-  for name in names:
-    write(root / name, "")
 
 
 @pytest.mark.parametrize("source", ["celeb_df_v1", "celeb_df_v2"])

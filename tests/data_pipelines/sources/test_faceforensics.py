@@ -1,26 +1,12 @@
 """FaceForensics++'s layout: ids, labels, splits, boxes, and what is absent."""
 
 import json
-import pathlib
 
 import pytest
+from helpers.listings import by_id, listing, write
 
-from data_pipelines.sources import faceforensics, registry
+from data_pipelines.sources import faceforensics
 from dfdetect_jax.errors import UserError
-
-
-def listing(source: str, root: pathlib.Path, **options):
-  return registry.load(source).list_videos(root, registry.SourceOptions(**options))
-
-
-def by_id(found) -> dict:
-  assert len({v.video_id for v in found.videos}) == len(found.videos)
-  return {v.video_id: v for v in found.videos}
-
-
-def write(path: pathlib.Path, text: str) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(text)
 
 
 def test_the_shipped_pairs_are_the_authors_split():

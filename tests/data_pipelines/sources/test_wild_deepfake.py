@@ -5,17 +5,7 @@ import pathlib
 import tarfile
 
 import pytest
-
-from data_pipelines.sources import registry
-
-
-def listing(source: str, root: pathlib.Path, **options):
-  return registry.load(source).list_videos(root, registry.SourceOptions(**options))
-
-
-def by_id(found) -> dict:
-  assert len({v.video_id for v in found.videos}) == len(found.videos)
-  return {v.video_id: v for v in found.videos}
+from helpers.listings import by_id, listing
 
 
 def place(root: pathlib.Path, *names: str) -> None:
