@@ -1,7 +1,8 @@
-"""The user's mistakes, told in a paragraph instead of a traceback."""
+"""What the user is told: mistakes in a paragraph instead of a traceback, warnings in a line."""
 
 import contextlib
 import difflib
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -35,17 +36,42 @@ def unwritable(where: object, error: Exception, cure: str = "choose another fold
   return UserError(f"{where} cannot be written ({getattr(error, 'strerror', None) or error}): {cure}.")
 
 
+LOGGERS = ("dfdetect_jax", "data_pipelines")  # every module logs below one of them
+
+
+@contextlib.contextmanager
+def show_warnings() -> Iterator[None]:
+  """Shows the warnings of the project inside the block on stderr, a line `WARNING: …` each: how programs do it.
+
+  A library configures nothing: there Python shows them bare, `logging.getLogger("dfdetect_jax").setLevel("ERROR")`
+  silences them, and any handler takes them.
+  """
+  handler = logging.StreamHandler()
+  handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+  loggers = [logger for name in LOGGERS if not (logger := logging.getLogger(name)).handlers]  # not those of a caller
+  for logger in loggers:
+    logger.addHandler(handler)
+    logger.propagate = False  # some library may have given the root a handler, which would show them again
+  try:
+    yield
+  finally:
+    for logger in loggers:
+      logger.removeHandler(handler)
+      logger.propagate = True
+
+
 @contextlib.contextmanager
 def exit_on_user_error(program: str) -> Iterator[None]:
   """Turns a `UserError` inside the block into one paragraph on stderr and exit status 2.
 
   Every entry point wraps its main in it; any other exception keeps its traceback, because that is our mistake. Ctrl-C
-  and SIGTERM end it in one sentence too, with status 130 and 75 (see `signals`).
+  and SIGTERM end it in one sentence too, with status 130 and 75 (see `signals`). Warnings are shown as `show_warnings`
+  says.
 
   Args:
     program: name of the entry point, printed before the message.
   """
-  with stopping(program):
+  with stopping(program), show_warnings():
     try:
       yield
     except UserError as error:

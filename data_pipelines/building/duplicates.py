@@ -6,13 +6,15 @@ Only files of one size can be the same: the checksums of those alone are compute
 import collections
 import dataclasses
 import functools
+import logging
 import os
-import sys
 
 from data_pipelines.building.plan import relative_path
 from data_pipelines.building.shards import file_sha256
 from data_pipelines.sources import Listing, Video
 from dfdetect_jax.errors import UserError
+
+_LOG = logging.getLogger(__name__)
 
 POLICIES = ("refuse", "drop", "keep")
 # What stays of two splits: test videos are what figures are comparable by.
@@ -49,7 +51,7 @@ def resolve(listing: Listing, policy: str, root: str) -> Listing:
       "Correct the list; --duplicates=drop leaves out those of two labels, and of two splits those that are not test; "
       "--duplicates=keep builds them all."
     )
-  print(f"WARNING: {told} (--duplicates={policy}).", file=sys.stderr)
+  _LOG.warning(f"{told} (--duplicates={policy}).")
   if policy == "keep":
     return listing
   missing, dropped = list(listing.missing), set()

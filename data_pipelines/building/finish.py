@@ -3,9 +3,9 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import logging
 import pathlib
 import shutil
-import sys
 from collections.abc import Iterator
 
 from data_pipelines.building import plan, retry, shards
@@ -26,6 +26,8 @@ from dfdetect_jax.schema import (
   write_failures,
   write_tracks,
 )  # fmt: skip
+
+_LOG = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -59,10 +61,10 @@ def is_done(directory: pathlib.Path, unit: Unit, checksum: bool = False) -> bool
   try:
     told = UnitNote.read(note)
   except DamagedFile as error:
-    print(f"WARNING: {error}", file=sys.stderr, flush=True)
+    _LOG.warning(str(error))
     return False
   if told.bytes != shard.stat().st_size or (checksum and shards.file_sha256(shard) != told.sha256):
-    print(f"WARNING: {shard} is not what was built (size or checksum differ).", file=sys.stderr, flush=True)
+    _LOG.warning(f"{shard} is not what was built (size or checksum differ).")
     return False
   return True
 

@@ -5,6 +5,7 @@ this reads: a copy of the videos with other times gives the same shards).
 """
 
 import dataclasses
+import logging
 import os
 import pathlib
 import sys
@@ -20,6 +21,8 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import DamagedFile, read_json
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.schema import DATASET_FILE, SPLITS, read_failures, read_metadata, read_tracks
+
+_LOG = logging.getLogger(__name__)
 
 STAMPS_FILE = "source_files.json"
 POLICIES = ("", "failed", "changed", "all")
@@ -86,7 +89,7 @@ def prepare(directory: pathlib.Path, units: list[Unit], own: list[Unit], told: d
   elif finished:
     for which, flag, told_as in ((changed, "changed", "files are others by now"), (failed, "failed", "videos failed")):
       if which:
-        print(f"WARNING: {len(which)} {told_as} ({_some(which)}); --retry={flag} builds them again.", file=sys.stderr)
+        _LOG.warning(f"{len(which)} {told_as} ({_some(which)}); --retry={flag} builds them again.")
 
 
 def _some(names: set[str]) -> str:

@@ -4,9 +4,9 @@ import atexit
 import dataclasses
 import functools
 import gc
+import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 import grain
@@ -22,6 +22,8 @@ from dfdetect_jax.data.sampling import test_starts, train_starts
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import ClipSpec
 from dfdetect_jax.schema import Track
+
+_LOG = logging.getLogger(__name__)
 
 # Decoding leaves Python's lock, what is around it does not: more threads than this would wait for each other.
 _MOST_THREADS = 16
@@ -208,7 +210,7 @@ def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
     buffer = max(1, prefetch // workers)
     if swept := signals.sweep_shared_memory():
-      print(f"{swept} pieces of shared memory that a killed run had left were removed.", file=sys.stderr, flush=True)
+      _LOG.warning(f"{swept} pieces of shared memory that a killed run had left were removed.")
     atexit.unregister(signals.drop_shared_memory)
     atexit.register(signals.drop_shared_memory)
     begin = functools.partial(_begin_worker, os.getpid())

@@ -1,12 +1,14 @@
 """Compiled programs are kept from one call to the next: compiling is most of what a short one waits for."""
 
 import hashlib
+import logging
 import os
 import pathlib
 import platform
-import sys
 
 import jax
+
+_LOG = logging.getLogger(__name__)
 
 
 def cache_folder() -> pathlib.Path:
@@ -37,10 +39,9 @@ def keep_compiled() -> None:
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
   except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
-    print(
-      f"WARNING: compiled programs are not kept for the next call ({error}): set JAX_COMPILATION_CACHE_DIR to a folder "
-      'that can be written, or to "".',
-      file=sys.stderr, flush=True,
-    )  # fmt: skip
+    _LOG.warning(
+      f"compiled programs are not kept for the next call ({error}): set JAX_COMPILATION_CACHE_DIR to a folder "
+      'that can be written, or to "".'
+    )
     return
   jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import importlib.util
 import itertools
+import logging
 import os
 import sys
 import threading
@@ -18,6 +19,8 @@ from orbax.checkpoint import multihost
 from dfdetect_jax.devices.arguments import CONNECT_SECONDS
 from dfdetect_jax.devices.roll_call import roll_call
 from dfdetect_jax.errors import UserError
+
+_LOG = logging.getLogger(__name__)
 
 # A process that has not been heard of for so long is dead, and takes the job down with it.
 HEARTBEAT_SECONDS = 20
@@ -205,11 +208,10 @@ def _in_a_cluster() -> bool:
   env = os.environ
   slurm = "SLURM_PROCID" in env and _count("SLURM_NTASKS") > 1
   if slurm and "SLURM_STEP_ID" not in env:  # set in the tasks of srun, not in the batch script around them
-    print(
-      f"WARNING: this is the batch step of a SLURM job of {env['SLURM_NTASKS']} tasks; it goes on as one process. Put "
-      "srun before the command to start all of them.",
-      file=sys.stderr, flush=True,
-    )  # fmt: skip
+    _LOG.warning(
+      f"this is the batch step of a SLURM job of {env['SLURM_NTASKS']} tasks; it goes on as one process. Put "
+      "srun before the command to start all of them."
+    )
     slurm = False
   mpi = _count("OMPI_COMM_WORLD_SIZE") > 1
   for name, found, needed in (("SLURM", slurm, _SLURM), ("Open MPI", mpi, _MPI)):

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import functools
+import logging
 
 import jax
 
@@ -23,6 +24,8 @@ from dfdetect_jax.folders import as_folder
 from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.runs.trained_videos import trained_videos
 
+_LOG = logging.getLogger(__name__)
+
 
 def run_program(args: argparse.Namespace) -> None:
   """Scores what the arguments ask for.
@@ -38,17 +41,16 @@ def run_program(args: argparse.Namespace) -> None:
   processes.initialize(args.coordinator, args.num_processes, args.process_id, args.join_timeout)
   warnings: list[str] = []
 
-  def say(text: str) -> None:
-    if text.startswith(scoring.WARNING):  # a figure is worth no more than what was told beside it: files hold it too
-      warnings.append(text.removeprefix(scoring.WARNING))
+  def warn(text: str) -> None:
+    warnings.append(text)  # a figure is worth no more than what was told beside it: files hold it too
     if jax.process_index() == 0:
-      print(text, flush=True)
+      _LOG.warning(text)
 
   workdir = as_folder(args.workdir)
   run = restore_run(args.workdir, args.step, args.weights)
   score = functools.partial(
     scoring.score_folder, run, make_predictor(run.method, run.mesh), workdir,
-    leaks=args.leaks, batch_size=args.batch_size, over_tracks=args.tracks, say=say,
+    leaks=args.leaks, batch_size=args.batch_size, over_tracks=args.tracks, warn=warn,
   )  # fmt: skip
   about = {"workdir": args.workdir, "step": run.step, "method": run.config.method, "weights": run.weights}
   if protocol is None:
@@ -60,15 +62,15 @@ def run_program(args: argparse.Namespace) -> None:
       scoring.write_metrics(
         output, summary | {"warnings": warnings, "run": about | {"data": data, "split": args.split}}
       )
-      scoring.keep_with_run(workdir, run, args.split, str(data), scores, summary, say)
+      scoring.keep_with_run(workdir, run, args.split, str(data), scores, summary, warn)
       print(scoring.readable(summary, run.step, output))
     return
   output = as_folder(args.output or workdir / args.protocol)
   stand_in = _stand_in(args)
   for name, other in stand_in.items():
-    say(f"{scoring.WARNING}{other} stands in for {name}: no figure below is one of {title_of(name)}.")
+    warn(f"{other} stands in for {name}: no figure below is one of {title_of(name)}.")
   for warning in check_training(protocol, trained_videos(workdir, run.config), workdir):
-    say(f"{scoring.WARNING}{warning}")
+    warn(warning)
   notes = tuple(warnings)
   folders = scoring.folders_of(protocol, Catalogue(args.data))
   names = scoring.folder_names(list(folders))
@@ -79,7 +81,7 @@ def run_program(args: argparse.Namespace) -> None:
       for videos in sets:
         of_set = [s for s in scores if videos.holds(s)]
         summary = _summary(of_set, scores, args) | scoring.listed(told, of_set, videos)
-        scoring.keep_with_run(workdir, run, "test", _row_name(videos, stand_in), scores, summary, say)
+        scoring.keep_with_run(workdir, run, "test", _row_name(videos, stand_in), scores, summary, warn)
         summaries[videos.name] = summary | {"scores": f"{names[folder]}/scores.csv"}
   if jax.process_index() == 0:
     ordered = {videos.name: summaries[videos.name] for videos in protocol.test}

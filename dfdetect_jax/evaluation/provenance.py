@@ -5,14 +5,16 @@ them, and holds the whole provenance of the run, so that it says all of this whe
 """
 
 import hashlib
+import logging
 import pathlib
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.runs import provenance
 from dfdetect_jax.runs.provenance import FORMAT, PROVENANCE_FILE, read_json
+
+_LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:  # a report reads provenance without the libraries that restore a run
   from dfdetect_jax.runs.restore import Run
@@ -68,10 +70,7 @@ def read_provenance(scores: pathlib.Path) -> dict[str, Any] | None:
   if (named.get("file"), named.get("sha256")) == (scores.name, sha256(scores)):
     return content
   if named.get("file") == scores.name:  # a copy under another name may lie beside the scores of a run
-    print(
-      f"WARNING: {scores} is not the score file that {path} tells of: one of the two was changed.",
-      file=sys.stderr, flush=True,
-    )  # fmt: skip
+    _LOG.warning(f"{scores} is not the score file that {path} tells of: one of the two was changed.")
   return None
 
 

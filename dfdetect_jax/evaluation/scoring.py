@@ -1,6 +1,7 @@
 """Scores dataset folders with a trained run: one split of one folder, or every test set of a protocol."""
 
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from dfdetect_jax.runs.restore import Run
 from dfdetect_jax.runs.trained_videos import TRAINED_FILE, leaks_from_training, trained_videos
 from dfdetect_jax.schema import Failure, VideoInfo, read_failures, read_tracks
 
-WARNING = "WARNING: "
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,7 @@ def score_unseen(
   leaks: str = "refuse",
   batch_size: int | None = None,
   over_tracks: str | None = None,
-  say: Callable[[str], None] = print,
+  warn: Callable[[str], None] = _LOG.warning,
 ) -> tuple[list[VideoScore], Circumstances]:
   """Scores a split of a dataset folder, after looking for what the run has seen of it.
 
@@ -86,7 +87,7 @@ def score_unseen(
     videos: sets whose videos are scored, each once; all videos if there is none.
     leaks: what happens to videos that the run has seen: "refuse" to go on, "drop" them, or "keep" and mark them.
     batch_size, over_tracks: None: what the config says.
-    say: told of warnings.
+    warn: told of warnings.
 
   Returns:
     The scores, and what they cannot be told without.
@@ -97,20 +98,20 @@ def score_unseen(
   seen: set[str] = set()
   trained = trained_videos(workdir, run.config)
   if trained is None:
-    say(f"WARNING: leaks from training cannot be looked for: {workdir} has no {TRAINED_FILE}, and its shards are gone.")
+    warn(f"leaks from training cannot be looked for: {workdir} has no {TRAINED_FILE}, and its shards are gone.")
   else:
     tracks = [t for t in read_tracks(data, split) if not videos or any(v.holds(t) for v in videos)]
     seen, told = leaks_from_training(trained, tracks, split, leaks)
     for warning in told:
-      say(f"WARNING: {data}: {warning}")
+      warn(f"{data}: {warning}")
   left_out, contaminated = (set(), seen) if leaks == "keep" else (seen, set())
   of_split = [*read_tracks(data, split), *read_failures(data, split)]
   named = {video.video_id: video for video in of_split if not videos or any(v.holds(video) for v in videos)}
   absent = [video for video in named.values() if isinstance(video, Failure) and video.absent]
   if absent:
     real = sum(failure.label == 0 for failure in absent)
-    say(
-      f"WARNING: {data}: figures are of {len(named) - len(absent)} of {len(named)} listed {split} videos; "
+    warn(
+      f"{data}: figures are of {len(named) - len(absent)} of {len(named)} listed {split} videos; "
       f"{len(absent)} ({real} real, {len(absent) - real} fake) were not there when the shards were built."
     )
   scores = score_split(
@@ -130,7 +131,7 @@ def score_folder(
   output: pathlib.Path,
   *,
   notes: Sequence[str] = (),
-  say: Callable[[str], None] = print,
+  warn: Callable[[str], None] = _LOG.warning,
   **options: Any,
 ) -> tuple[list[VideoScore], Circumstances]:
   """Scores a split of a dataset folder, and writes `scores.csv` with `provenance.json` beside it.
@@ -139,7 +140,7 @@ def score_folder(
     run, predict, workdir, data, split: see `score_unseen`.
     output: folder for the two files; process 0 writes them.
     notes: what else a reader of the scores must know; stands in their provenance with all warnings.
-    say: told of warnings.
+    warn: told of warnings.
     **options: of `score_unseen`.
 
   Raises:
@@ -148,15 +149,15 @@ def score_folder(
   warnings = list(notes)
 
   def tell(text: str) -> None:
-    warnings.append(text.removeprefix(WARNING))
-    say(text)
+    warnings.append(text)
+    warn(text)
 
   if jax.process_index() == 0:
     try:
       check_writable(output)
     except OSError as error:
       raise unwritable(output, error, "choose another --output") from error
-  scores, about = score_unseen(run, predict, workdir, data, split, say=tell, **options)
+  scores, about = score_unseen(run, predict, workdir, data, split, warn=tell, **options)
   if jax.process_index() == 0:  # every process knows all scores; one writes them
     try:
       output.mkdir(parents=True, exist_ok=True)
@@ -194,7 +195,7 @@ def keep_with_run(
   name: str,
   scores: Sequence[VideoScore],
   summary: dict,
-  say: Callable[[str], None] = print,
+  warn: Callable[[str], None] = _LOG.warning,
 ) -> None:
   """Lets predictions know what a checkpoint is worth: writes threshold, band and temperature, or a test's AUC.
 
@@ -205,7 +206,7 @@ def keep_with_run(
     name: of the test set.
     scores: of the validation split.
     summary: of the test set, see `metrics.summarise` and `listed`; contaminated figures are not kept.
-    say: told of what could not be kept.
+    warn: told of what could not be kept.
   """
   told = ""
   if summary.get("contaminated"):
@@ -215,7 +216,7 @@ def keep_with_run(
   elif split == "test":
     told = calibration.record_test(workdir, run.step, run.weights, name, summary["overall"]["video"])
   if told:
-    say(f"WARNING: {told}")
+    warn(told)
 
 
 def folders_of(protocol: Protocol, catalogue: Catalogue) -> dict[pathlib.Path, list[VideoSet]]:

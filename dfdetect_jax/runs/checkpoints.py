@@ -1,9 +1,9 @@
 """Checkpoints of a run: `checkpoints/` holds the latest whole states, `best/` the weights that validation preferred."""
 
 import contextlib
+import logging
 import pathlib
 import shutil
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +17,8 @@ from dfdetect_jax.files import DamagedFile
 from dfdetect_jax.folders import as_absolute, check_writable, move
 from dfdetect_jax.runs import checksums
 from dfdetect_jax.runs.state import Progress, TrainState, path_name
+
+_LOG = logging.getLogger(__name__)
 
 CHECKPOINTS, BEST, DAMAGED = "checkpoints", "best", "damaged_checkpoints"
 # The items that evaluation needs; the others only serve to go on training.
@@ -219,11 +221,7 @@ class Checkpoints:
       count = jax.process_count()
       who = f" by process {', '.join(map(str, named))} of {count}" if count > 1 else ""
       why = f" ({_first_line(error)})" if me in unable and error else ""
-      print(
-        f"WARNING: checkpoint {step} cannot be read{who}{why}; going back to the one before.",
-        file=sys.stderr,
-        flush=True,
-      )
+      _LOG.warning(f"checkpoint {step} cannot be read{who}{why}; going back to the one before.")
     source, target = self.workdir / CHECKPOINTS / str(step), self.workdir / DAMAGED / str(step)
     if lead and source.exists():
       epath.Path(target).rmtree(missing_ok=True)
@@ -346,9 +344,9 @@ def load_weights(
     if _UNREADABLE not in found:
       return abstract.replace(**items), number, folder
     told = f" ({_first_line(error)})" if error else ""
-    print(f"WARNING: the weights in {folder} cannot be read{told}.", file=sys.stderr, flush=True)
+    _LOG.warning(f"the weights in {folder} cannot be read{told}.")
     if (place, number) != tried[-1]:
-      print("WARNING: going back to the last good checkpoint instead; its figures are its own.", file=sys.stderr)
+      _LOG.warning("going back to the last good checkpoint instead; its figures are its own.")
   there = ", ".join(str(number) for _, number in (*best, *latest))
   raise UserError(
     f"the weights '{step}' of {workdir} cannot be read: {_first_line(error) if error else 'by another process'}. "

@@ -10,11 +10,11 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import pathlib
 import platform
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ from dfdetect_jax import files
 from dfdetect_jax.errors import unwritable
 from dfdetect_jax.folders import as_folder, write_json
 from dfdetect_jax.schema import DATASET_FILE, TRACKS_FILE, read_metadata
+
+_LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
   import ml_collections
@@ -83,7 +85,7 @@ class Session:
       self._entry["ended"] = now() if ended else None
       self._write(step)
     except OSError as error:
-      print(f"WARNING: {self._path} cannot be written ({error.strerror or error}).", file=sys.stderr, flush=True)
+      _LOG.warning(f"{self._path} cannot be written ({error.strerror or error}).")
 
   def _write(self, step: int) -> None:
     self._entry |= {"last_step": step, "wall_seconds": round(time.monotonic() - self._start, 3)}

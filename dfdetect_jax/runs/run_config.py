@@ -1,8 +1,8 @@
 """The config of a run as its workdir keeps it: what a resumed run, an evaluation and a prediction go by."""
 
 import json
+import logging
 import pathlib
-import sys
 
 import ml_collections
 
@@ -13,6 +13,8 @@ from dfdetect_jax.runs.config import base_config
 from dfdetect_jax.runs.fields import check_fields, flat, may_change
 from dfdetect_jax.runs.provenance import PROVENANCE_FILE
 from dfdetect_jax.runs.provenance import read_json as read_provenance
+
+_LOG = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"
 
@@ -57,7 +59,7 @@ def _completed(stored: dict, path: pathlib.Path) -> dict:
         raise damaged(path, f"'{parent}' is {node!r:.40}, not a group of fields", "copy it from where it is whole")
     node[last] = default[last]
   if lacking:
-    print(f"WARNING: {path} lacks {', '.join(lacking)}: taken as by default.", file=sys.stderr, flush=True)
+    _LOG.warning(f"{path} lacks {', '.join(lacking)}: taken as by default.")
   return stored
 
 

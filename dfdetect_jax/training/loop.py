@@ -9,6 +9,7 @@ The order in which things happen is part of what makes a run repeatable:
    its own step decided, and a run that goes on from it never validates twice with different outcomes.
 """
 
+import logging
 import math
 import pathlib
 from collections.abc import Callable
@@ -37,6 +38,8 @@ from dfdetect_jax.training.throughput import flops_per_step
 from dfdetect_jax.training.validation import Validation
 from dfdetect_jax.training.videos import TrainingVideos, training_videos
 from dfdetect_jax.training.weights import inherited_videos, initial_variables
+
+_LOG = logging.getLogger(__name__)
 
 __all__ = ["Diverged", "Preempted", "train_and_evaluate"]
 
@@ -76,15 +79,16 @@ def _train(
   """`train_and_evaluate` in a workdir that nobody else trains in."""
   lead = jax.process_index() == 0
   say = print if lead else lambda *_, **__: None
+  warn = _LOG.warning if lead else lambda _: None
 
   # What is learned from, then what is computed: both are known, and checked, before anything is written.
   method = methods.build(config)
   videos = training_videos(config, method.clip_spec)
   for warning in videos.warnings:
-    say(f"WARNING: {warning}")
+    warn(warning)
   program = make_program(config, videos.total_steps, method=method)
   validation = Validation(config, program, videos)
-  inherited = inherited_videos(config, workdir, videos.everything, say)
+  inherited = inherited_videos(config, workdir, videos.everything, warn)
   run_folder.agree(workdir, config, videos.total_steps)
   run_folder.check(workdir, config, other_data)
 

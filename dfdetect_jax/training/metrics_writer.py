@@ -2,14 +2,16 @@
 
 import contextlib
 import json
+import logging
 import pathlib
-import sys
 import time
 from collections.abc import Iterator, Mapping
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import read_bytes
 from dfdetect_jax.folders import as_folder, write_whole
+
+_LOG = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"
 _FLUSH_SECONDS = 60.0
@@ -45,7 +47,7 @@ class MetricsWriter:
         lines = read_bytes(self._path, "remove it").decode(errors="replace").splitlines()
         kept = [line for line in lines if _step_of(line, step + 1) <= step]
         if lost := sum(_step_of(line, -1) < 0 for line in lines[:-1]):  # a kill may have cut the last one
-          print(f"WARNING: {self._path}: {lost} lines are damaged and are left out.", file=sys.stderr, flush=True)
+          _LOG.warning(f"{self._path}: {lost} lines are damaged and are left out.")
         self._text = "".join(line + "\n" for line in kept)
         write_whole(self._path, self._text)
       # What lies in a bucket cannot be appended to: there the file is written anew each time.

@@ -1,6 +1,6 @@
 """Metrics of the steps: fetched together, looked at for what is not finite, told and written now and then."""
 
-import sys
+import logging
 from collections.abc import Callable
 
 import jax
@@ -13,6 +13,8 @@ from dfdetect_jax.runs.state import TrainState
 from dfdetect_jax.training.metrics_writer import MetricsWriter
 from dfdetect_jax.training.program import Program
 from dfdetect_jax.training.progress import ProgressLine
+
+_LOG = logging.getLogger(__name__)
 
 
 class Diverged(UserError):
@@ -73,9 +75,8 @@ class StepLog:
       if self._in_a_row > self._config.skip_nonfinite:
         raise self._diverged(step, metrics)
       self._skipped += 1
-      self._say(
-        f"WARNING: step {step} is not finite (loss {metrics['loss']}) and was skipped.", file=sys.stderr, flush=True
-      )
+      if jax.process_index() == 0:
+        _LOG.warning(f"step {step} is not finite (loss {metrics['loss']}) and was skipped.")
     return fetched[-1][1] if fetched else {}
 
   def write(self, step: int, state: TrainState) -> None:
@@ -96,7 +97,7 @@ class StepLog:
       UserError: there are more of them than `config.max_unreadable`.
     """
     self._replaced.append(message)
-    print(f"WARNING: a clip was replaced: {message}", file=sys.stderr, flush=True)
+    _LOG.warning(f"a clip was replaced: {message}")
     if len(self._replaced) > self._config.max_unreadable:
       raise UserError(f"{len(self._replaced)} clips could not be read (config.max_unreadable): {message}")
 

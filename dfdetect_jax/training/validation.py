@@ -1,6 +1,7 @@
 """Validation of a run: when it is time, what it measures, and what the run remembers of it."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 
 import jax
@@ -18,6 +19,8 @@ from dfdetect_jax.runs.state import TrainState
 from dfdetect_jax.training.metrics_writer import MetricsWriter
 from dfdetect_jax.training.program import Program
 from dfdetect_jax.training.videos import TrainingVideos
+
+_LOG = logging.getLogger(__name__)
 
 
 class Validation:
@@ -71,7 +74,7 @@ class Validation:
       if jax.process_index() == 0:
         weights = "teacher" if method.evaluate_teacher and state.teacher is not None else "student"
         if told := record_validation(checkpoints.workdir, step, weights, scores):
-          say(f"WARNING: {told}", flush=True)
+          _LOG.warning(told)
     shown = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
     say(f"step {step}  validation  {shown}{'  (best so far)' if improved else ''}", flush=True)
     return state

@@ -1,6 +1,7 @@
 """The weights that a run starts from: what becomes of each is told and kept, and what they have seen is inherited."""
 
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,11 +15,13 @@ from dfdetect_jax.interop import start
 from dfdetect_jax.runs.trained_videos import TRAINED_FILE, TrainedVideo
 from dfdetect_jax.schema import Track
 
+_LOG = logging.getLogger(__name__)
+
 START_FILE = "start.json"  # what became of each weight
 
 
 def inherited_videos(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path, tracks: Sequence[Track], say: Callable[..., None]
+  config: ml_collections.ConfigDict, workdir: pathlib.Path, tracks: Sequence[Track], warn: Callable[[str], None]
 ) -> list[TrainedVideo]:
   """What the weights that a run starts from have seen, which its own test may not hold either.
 
@@ -26,7 +29,7 @@ def inherited_videos(
     config: of the run.
     workdir: its folder; a run that goes on has the list there, and may do without the folder that it started from.
     tracks: of its shards; those of val that the weights were trained on are warned of.
-    say: told of warnings.
+    warn: told of warnings.
 
   Raises:
     UserError: the paper starts from weights and none are given, or `config.init` holds none.
@@ -35,11 +38,11 @@ def inherited_videos(
     return []
   seen, unknown = start.inherited_videos(config.init)
   if unknown:
-    say(f"WARNING: {unknown}")
+    warn(unknown)
   validation = [t for t in tracks if t.split == "val"]
   if again := leaking_videos([v for v in seen if v.split == "train"], validation):
-    say(
-      f"WARNING: the weights in {config.init} were trained on {len(again)} of {len({t.video_id for t in validation})} "
+    warn(
+      f"the weights in {config.init} were trained on {len(again)} of {len({t.video_id for t in validation})} "
       "videos of 'val': what validation chooses looks better there than it is."
     )
   return seen

@@ -34,13 +34,13 @@ def test_a_whole_environment_is_a_cluster(monkeypatch, variables):
   assert processes._in_a_cluster()
 
 
-def test_a_batch_step_without_srun_says_so(monkeypatch, capsys):
+def test_a_batch_step_without_srun_says_so(monkeypatch, caplog):
   """Guards against one process that waits for three which nobody starts."""
   given(
     monkeypatch, {name: value for name, value in STEP.items() if name not in ("SLURM_STEP_ID", "SLURM_STEP_NODELIST")}
   )
   assert not processes._in_a_cluster()
-  assert "batch step of a SLURM job of 4 tasks" in capsys.readouterr().err
+  assert "batch step of a SLURM job of 4 tasks" in caplog.text
 
 
 @pytest.mark.parametrize(

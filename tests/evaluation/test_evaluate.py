@@ -179,8 +179,8 @@ def test_a_stand_in_dataset_takes_a_protocols_place(toy_run, ffpp, copy_dataset,
   other = copy_dataset(ffpp, tmp_path / "mine", rename)
   arguments = [f"--workdir={toy_run}", "--protocol=cross-dataset-c23", f"--data={other}", "--stand-in=dfdc=mine"]
   evaluate.main([*arguments, "--sets=DFDC", f"--output={tmp_path / 'out'}"])
-  printed = capsys.readouterr().out
-  assert "| DFDC (stand-in: mine) | 5 + 4 |" in printed and "mine stands in for dfdc" in printed
+  printed = capsys.readouterr()
+  assert "| DFDC (stand-in: mine) | 5 + 4 |" in printed.out and "WARNING: mine stands in for dfdc" in printed.err
   content = json.loads((tmp_path / "out/metrics.json").read_text())
   assert content["stand_in"] == {"dfdc": "mine"}
   for warnings in (content["warnings"], read_provenance(tmp_path / "out/mine/scores.csv")["warnings"]):
@@ -243,13 +243,13 @@ def test_planted_leaks_are_refused_or_dropped(toy_run, ffpp, leaking, tmp_path, 
   assert "the run has seen 2 of 9 videos of 'test': 1 of kind" in told and "--leaks=drop" in told
   assert not (tmp_path / "out").exists()
   evaluate.main([*arguments, "--leaks=drop"])
-  assert "2 of 9 videos of 'test' were left out, because the run has seen them" in capsys.readouterr().out
+  assert "2 of 9 videos of 'test' were left out, because the run has seen them" in capsys.readouterr().err
   rows = read_scores(tmp_path / "out/scores.csv")
   left_out = read_provenance(tmp_path / "out/scores.csv")["left_out"]
   assert len(rows) == 7 and len(left_out) == 2 and {row.video_id for row in rows}.isdisjoint(left_out)
 
   evaluate.main([*arguments[:2], f"--output={tmp_path / 'kept'}", "--leaks=keep"])
-  assert "CONTAMINATED: 2 of 9 videos of 'test' are scored although the run has seen them" in capsys.readouterr().out
+  assert "CONTAMINATED: 2 of 9 videos of 'test' are scored although the run has seen them" in capsys.readouterr().err
   kept = read_provenance(tmp_path / "kept/scores.csv")
   assert (kept["left_out"], kept["contaminated"]) == ([], left_out) and len(
     read_scores(tmp_path / "kept/scores.csv")
@@ -267,7 +267,7 @@ def test_planted_leaks_are_refused_or_dropped(toy_run, ffpp, leaking, tmp_path, 
   config = json.loads((workdir / "config.json").read_text())
   (workdir / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
   evaluate.main(arguments)
-  assert "WARNING: leaks from training cannot be looked for" in capsys.readouterr().out
+  assert "WARNING: leaks from training cannot be looked for" in capsys.readouterr().err
 
 
 def test_the_list_of_trained_videos_is_what_was_trained_on(toy, ffpp, tmp_path):
@@ -292,7 +292,7 @@ def test_a_person_in_other_videos_is_told_and_scored(toy_run, ffpp, copy_dataset
   change = _with_test_track(lambda t: dataclasses.replace(t, identity=train_track.identity))
   data = copy_dataset(ffpp, tmp_path / "people", change)
   evaluate.main([f"--workdir={toy_run}", f"--data={data}", f"--output={tmp_path / 'out'}"])
-  assert "WARNING" in (printed := capsys.readouterr().out) and "people of 'test' stand in training too" in printed
+  assert "WARNING: " in (printed := capsys.readouterr().err) and "people of 'test' stand in training too" in printed
   content = json.loads((tmp_path / "out/metrics.json").read_text())
   assert "people of 'test' stand in training too" in content["warnings"][0]
   text = to_markdown(report.report([tmp_path / "out/scores.csv"])[0])
@@ -358,7 +358,7 @@ def test_listed_videos_that_the_disk_lacked_are_told_everywhere(toy_run, ffpp, t
   assert schema.read_failures(data, "test") == [*absent, failed]
   evaluate.main([f"--workdir={toy_run}", f"--data={data}", f"--output={tmp_path / 'out'}"])
   told = "figures are of 10 of 13 listed test videos; 3 (1 real, 2 fake) were not there when the shards were built"
-  assert told in capsys.readouterr().out
+  assert told in capsys.readouterr().err
   figures = json.loads((tmp_path / "out/metrics.json").read_text())
   assert figures["listed"] == {"named": 13, "there": 10, "scored": 10}
   assert any(told in text for text in figures["warnings"])

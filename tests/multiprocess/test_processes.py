@@ -132,9 +132,9 @@ def test_processes_agree_on_the_checkpoint_to_go_on_from(toy, alone, tmp_path):
       found = f"step 15 {digest}" if name != "nothing_in_common" else "UserError none of the 2 checkpoints in "
       assert f"{name}: process {process}: {found}" in job.stdout, job.stdout + job.stderr
   for line in (
-    "WARNING: checkpoint 20 cannot be read by process 1 of 2 (",
-    "WARNING: checkpoint 20 cannot be read by process 0 of 2 (",
-    "WARNING: checkpoint 20 cannot be read by process 1 of 2; going back to the one before.",  # said by the first
+    "checkpoint 20 cannot be read by process 1 of 2 (",
+    "checkpoint 20 cannot be read by process 0 of 2 (",
+    "checkpoint 20 cannot be read by process 1 of 2; going back to the one before.",  # said by the first
   ):
     assert line in job.stderr, job.stderr
   assert (tmp_path / "truncated" / "seen_by_0" / "damaged_checkpoints" / "20").is_dir()

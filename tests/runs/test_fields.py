@@ -94,7 +94,7 @@ def test_papers_that_contradict_each_other_are_refused(workdir):
     run_config.read_config(workdir)
 
 
-def test_a_run_from_before_a_field_gets_its_default_loudly(workdir, capsys):
+def test_a_run_from_before_a_field_gets_its_default_loudly(workdir, caplog):
   """Guards old runs: what they lack is taken as by default, and said."""
   fields = json.loads((workdir / "config.json").read_text())
   del fields["unpaired"], fields["optimizer"]["momentum"]
@@ -102,4 +102,4 @@ def test_a_run_from_before_a_field_gets_its_default_loudly(workdir, capsys):
   (workdir / "config.json").write_text(json.dumps(fields))
   config = run_config.read_config(workdir)
   assert config.unpaired == "random" and config.optimizer.momentum == 0.9
-  assert "lacks optimizer.momentum, unpaired: taken as by default" in capsys.readouterr().err
+  assert "lacks optimizer.momentum, unpaired: taken as by default" in caplog.text

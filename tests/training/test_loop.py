@@ -201,7 +201,7 @@ def test_weights_are_chosen_by_name(straight):
 
 
 @pytest.mark.slow
-def test_unreadable_checkpoints_are_set_aside(toy_config, straight, tmp_path, capfd):
+def test_unreadable_checkpoints_are_set_aside(toy_config, straight, tmp_path, caplog):
   """Guards the fall-back: a truncated latest checkpoint costs the steps since the one before it, never the run."""
   workdir, state = straight
   shutil.copytree(workdir, tmp_path / "run")
@@ -209,18 +209,18 @@ def test_unreadable_checkpoints_are_set_aside(toy_config, straight, tmp_path, ca
     if file.is_file():
       file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
   assert_identical(loop.train_and_evaluate(toy_config, tmp_path / "run"), state)
-  assert "WARNING: checkpoint 20 cannot be read" in capfd.readouterr().err
+  assert "checkpoint 20 cannot be read" in caplog.text
   assert (tmp_path / "run" / "damaged_checkpoints" / "20").is_dir()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("item", ["params", "opt_state", "run"])
-def test_missing_files_count_as_unreadable(toy_config, straight, tmp_path, capfd, item):
+def test_missing_files_count_as_unreadable(toy_config, straight, tmp_path, caplog, item):
   """Guards the fall-back for each part of a checkpoint that may be gone."""
   shutil.copytree(straight[0], tmp_path / "run")
   shutil.rmtree(tmp_path / "run" / "checkpoints" / "20" / item)
   assert_identical(loop.train_and_evaluate(toy_config, tmp_path / "run"), straight[1])
-  assert "WARNING: checkpoint 20 cannot be read" in capfd.readouterr().err
+  assert "checkpoint 20 cannot be read" in caplog.text
 
 
 def test_when_no_checkpoint_can_be_read_the_run_stops(toy_config, straight, tmp_path):

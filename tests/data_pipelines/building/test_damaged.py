@@ -45,17 +45,17 @@ def test_a_damaged_plan_is_a_sentence(begun, damage):
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_note_costs_its_unit(begun, capsys, damage):
+def test_a_damaged_note_costs_its_unit(begun, caplog, damage):
   """Guards the resume: what cannot be read is built again, and said."""
   damage(note_path(begun, UNIT))
   assert finish.undone_of(begun, [UNIT]) == [UNIT]
-  assert "train-00000.json" in capsys.readouterr().err or not note_path(begun, UNIT).is_file()
+  assert "train-00000.json" in caplog.text or not note_path(begun, UNIT).is_file()
 
 
-def test_a_flipped_bit_in_a_finished_shard_costs_its_unit(begun, capsys):
+def test_a_flipped_bit_in_a_finished_shard_costs_its_unit(begun, caplog):
   """Guards against damage that would survive a resumed build."""
   content = bytearray(shard_path(begun, UNIT).read_bytes())
   content[50] ^= 4
   shard_path(begun, UNIT).write_bytes(content)
   assert finish.undone_of(begun, [UNIT]) == [UNIT]
-  assert "size or checksum differ" in capsys.readouterr().err
+  assert "size or checksum differ" in caplog.text
