@@ -16,8 +16,12 @@ if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
   os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
 
 import jax
+import jaxtyping
 import pytest
 from absl import flags
+
+# The types, shapes and dtypes that signatures promise are checked on every call that a test makes.
+jaxtyping.install_import_hook(["dfdetect_jax.layers"], "beartype.beartype")
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -1,8 +1,8 @@
 """BatchNorm as the papers' PyTorch code has it."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 
 class BatchNorm(nn.BatchNorm):
@@ -16,6 +16,6 @@ class BatchNorm(nn.BatchNorm):
   epsilon: float = 1e-5
 
   # Not called in Linen's place, but in that of a module of these papers: `train` is what all of ours take.
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:  # type: ignore[override]
+  def __call__(self, x: Float[Array, "*batch C"], train: bool = False) -> Float[Array, "*batch C"]:  # type: ignore[override]
     """Normalises `[..., C]` by the batch's statistics in training (and updates the running ones), else by those."""
     return super().__call__(x.astype(jnp.float32), use_running_average=not train).astype(x.dtype)

@@ -1,9 +1,9 @@
 """Convolutional gated recurrent unit over half of the channels (ST-ILIF, Fig. 8 and 9)."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 
 class ConvGRUCell(nn.Module):
@@ -18,7 +18,7 @@ class ConvGRUCell(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, h: jax.Array, x: jax.Array) -> tuple[jax.Array, None]:
+  def __call__(self, h: Float[Array, "B H W C"], x: Float[Array, "B H W C"]) -> tuple[Float[Array, "B H W C"], None]:
     """Takes the state h and the input x, both `[B, H, W, C]`, to the next state; (carry, output) for `nn.scan`."""
     channels = h.shape[-1]
     gates = nn.Conv(2 * channels, (3, 3), padding=1, dtype=self.dtype, name="gates")
@@ -45,7 +45,7 @@ class ConvGRU(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Float[Array, "B S H W C"]) -> Float[Array, "B H W C"]:
     """Maps S steps `[B, S, H, W, C]`, C even, to the last one's output `[B, H, W, C]`."""
     moving, kept = jnp.split(x, 2, axis=-1)
     scan = nn.scan(ConvGRUCell, variable_broadcast="params", split_rngs={"params": False}, in_axes=1)

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
 
 
-def identity(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
+def identity(key: Key[Array, ""], shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Float[Array, "3 3 1 C"]:
   """Initialises a kernel `[3, 3, 1, C]` so that the convolution changes nothing."""
   del key
   return jnp.zeros(shape, dtype).at[1, 1].set(1)
@@ -31,7 +31,7 @@ class DepthwiseConv(nn.Module):
   stride: int = 1
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch h w C"]:
     """Maps `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, C]` of the same dtype."""
     height, width, channels = x.shape[-3:]
     kernel = self.param("kernel", self.kernel_init, (3, 3, 1, channels))

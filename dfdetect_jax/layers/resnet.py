@@ -7,9 +7,9 @@ Parameter names map onto torchvision's keys: `layer1_0/conv1` is `layer1.0.conv1
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.remat import recompute
@@ -40,7 +40,7 @@ def conv(
   )
 
 
-def max_pool(x: jax.Array) -> jax.Array:
+def max_pool(x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch -(-H//2) -(-W//2) C"]:
   """The stem's max-pool, 3×3, stride 2, padding 1: `[..., H, W, C]` to `[..., ⌈H/2⌉, ⌈W/2⌉, C]`."""
   # Linen's max_pool takes explicit padding with a single leading axis only.
   y = nn.max_pool(x.reshape(-1, *x.shape[-3:]), (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
@@ -63,7 +63,9 @@ class BasicBlock(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(
+    self, x: Float[Array, "*batch H W C"], train: bool = False
+  ) -> Float[Array, "*batch h w {self.features}"]:
     """Maps `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, features]`."""
     y = conv(self.features, 3, self.stride, self.dtype, name="conv1")(x)
     y = nn.relu(BatchNorm(name="bn1")(y, train))
@@ -88,7 +90,9 @@ class Bottleneck(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(
+    self, x: Float[Array, "*batch H W C"], train: bool = False
+  ) -> Float[Array, "*batch h w {self.features}"]:
     """Maps `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, features]`."""
     inner = self.features // 4
     y = conv(inner, 1, 1, self.dtype, name="conv1")(x)
@@ -100,7 +104,7 @@ class Bottleneck(nn.Module):
     return nn.relu(y + _shortcut(self, x, train))
 
 
-def _shortcut(block: BasicBlock | Bottleneck, x: jax.Array, train: bool) -> jax.Array:
+def _shortcut(block: BasicBlock | Bottleneck, x: Array, train: bool) -> Array:
   """The block's input, projected where its shape changes; creates its layers in the calling block."""
   if not block.project:
     return x
@@ -151,7 +155,7 @@ class ResNet(nn.Module):
       blocks = stage(depth, features, 2 if k else 1, self.bottleneck, self.remat, self.dtype)
       setattr(self, f"layer{k + 1}", blocks)
 
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, x: Float[Array, "*batch H W 3"], train: bool = False) -> Float[Array, "*batch h w C"]:
     """Maps normalised images `[..., H, W, 3]` to the last stage's features `[..., H/32, W/32, 8·width (·4)]`.
 
     Leading axes are free; BatchNorm takes its statistics over all of them.

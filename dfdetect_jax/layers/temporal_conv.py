@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from dfdetect_jax.errors import UserError
 
@@ -13,7 +14,9 @@ from dfdetect_jax.errors import UserError
 FORMS = ("conv2d", "conv3d", "matmul")
 
 
-def temporal_conv(x: jax.Array, kernel: jax.Array, form: str = "conv2d") -> jax.Array:
+def temporal_conv(
+  x: Float[Array, "B T H W C"], kernel: Float[Array, "k C F"], form: str = "conv2d"
+) -> Float[Array, "B T H W F"]:
   """y_t = Σ_i x_{t+i−⌊k/2⌋} W_i, zeros beyond the clip's ends.
 
   Args:
@@ -53,13 +56,13 @@ def temporal_conv(x: jax.Array, kernel: jax.Array, form: str = "conv2d") -> jax.
   raise UserError(f"temporal convolution: form is '{form}', it must be one of {', '.join(FORMS)}.")
 
 
-def _by_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _by_matmul(x: Array, kernel: Array) -> Array:
   """One matrix product with all taps, gathered where there are fewer channels: before it or after."""
   batch, frames, height, width, channels = x.shape
   taps, _, features = kernel.shape
   half = taps // 2
 
-  def shifted(y: jax.Array) -> list[jax.Array]:
+  def shifted(y: Array) -> list[Array]:
     y = jnp.pad(y, ((0, 0), (half, half), (0, 0), (0, 0)))
     return [jax.lax.slice_in_dim(y, i, i + frames, axis=1) for i in range(taps)]
 
@@ -71,7 +74,7 @@ def _by_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     y = x.reshape(-1, channels) @ kernel.transpose(1, 0, 2).reshape(channels, taps * features)
     y = y.reshape(batch, frames, height * width, taps * features)
     parts = (jax.lax.slice_in_dim(tap, i * features, (i + 1) * features, axis=-1) for i, tap in enumerate(shifted(y)))
-    y = cast(jax.Array, sum(parts))  # of one tap at least
+    y = cast(Array, sum(parts))  # of one tap at least
   return y.reshape(batch, frames, height, width, features)
 
 
@@ -91,7 +94,7 @@ class TemporalConv(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B T H W {self.features}"]:
     """Maps `[B, T, H, W, C]` to `[B, T, H, W, features]`."""
     init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
     kernel = self.param("kernel", init, (self.kernel, x.shape[-1], self.features))

@@ -6,9 +6,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 
-def dot_product_attention(q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+def dot_product_attention(
+  q: Float[Array, "*batch N heads d"],
+  k: Float[Array, "*batch M heads d"],
+  v: Float[Array, "*batch M heads d"],
+  bias: Float[Array, "*#batch #heads #N #M"] | None = None,
+) -> Float[Array, "*batch N heads d"]:
   """softmax(q kᵀ / √d + bias) v, with logits and softmax in float32.
 
   Args:
@@ -37,7 +43,7 @@ class LayerNorm(nn.LayerNorm):
   epsilon: float = 1e-6
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]  # Linen's mask is not wanted here
+  def __call__(self, x: Float[Array, "*batch E"]) -> Float[Array, "*batch E"]:  # type: ignore[override]  # Linen's mask is not wanted here
     """Normalises `[..., E]`."""
     return super().__call__(x.astype(jnp.float32)).astype(x.dtype)
 
@@ -60,7 +66,7 @@ class SelfAttention(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, x: Float[Array, "*batch N E"], train: bool = False) -> Float[Array, "*batch N E"]:
     """Maps `[..., N, E]` to the same shape."""
     width = x.shape[-1]
     qkv = nn.DenseGeneral(
@@ -88,7 +94,7 @@ class Mlp(nn.Module):
   activation: str = "gelu"
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, x: Float[Array, "*batch E"], train: bool = False) -> Float[Array, "*batch E"]:
     width = x.shape[-1]
     x = nn.Dense(self.hidden, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc1")(x)
     x = x * nn.sigmoid(1.702 * x) if self.activation == "quick_gelu" else nn.gelu(x, approximate=False)
@@ -117,7 +123,7 @@ class Block(nn.Module):
   activation: str = "gelu"
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, x: Float[Array, "*batch N E"], train: bool = False) -> Float[Array, "*batch N E"]:
     """Maps `[..., N, E]` to the same shape."""
     y = LayerNorm(epsilon=self.epsilon, name="norm1")(x)
     y = SelfAttention(self.heads, self.qkv_bias, self.dropout, self.out_init, self.dtype, name="attention")(y, train)

@@ -10,7 +10,7 @@ from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
 def test_equals_the_grouped_convolution():
   """Guards the direction of the shifts, the zeros beyond the edges and free leading axes."""
   rng = np.random.default_rng(0)
-  x = rng.normal(size=(2, 3, 5, 4, 6)).astype(np.float32)
+  x = jnp.asarray(rng.normal(size=(2, 3, 5, 4, 6)), jnp.float32)
   kernel = rng.normal(size=(3, 3, 1, 6)).astype(np.float32)
   out = DepthwiseConv().apply({"params": {"kernel": kernel}}, x)
   want = jax.lax.conv_general_dilated(
