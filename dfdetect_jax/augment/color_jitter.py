@@ -2,11 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Key, Real
 
 from dfdetect_jax.augment.photometric import LUMA
 
 
-def color_jitter(key: jax.Array, clips: jax.Array, factor: tuple[float, float] = (0.6, 1.4)) -> jax.Array:
+def color_jitter(
+  key: Key[Array, ""], clips: Real[Array, "B T H W 3"], factor: tuple[float, float] = (0.6, 1.4)
+) -> Float32[Array, "B T H W 3"]:
   """x₁ = b·x;  x₂ = ḡ + c·(x₁ − ḡ);  x₃ = g + s·(x₂ − g), each limited to [0, 255].
 
   The factors b, c, s are drawn uniformly per clip. g is x₂'s luma; ḡ is x₁'s,
@@ -29,6 +32,6 @@ def color_jitter(key: jax.Array, clips: jax.Array, factor: tuple[float, float] =
   return jnp.clip(grey + saturation * (clips - grey), 0.0, 255.0)
 
 
-def _luma(clips: jax.Array) -> jax.Array:
+def _luma(clips: Array) -> Array:
   """Greyscale `[B, T, H, W, 1]`."""
   return jnp.sum(clips * jnp.array(LUMA)[None, None, None, None], axis=-1, keepdims=True)

@@ -6,6 +6,7 @@ Deterministic functions of a clip and its parameters, all frames alike.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float32, Real
 
 from dfdetect_jax.augment.photometric import LUMA
 
@@ -24,7 +25,7 @@ _k, _n = np.mgrid[:8, :8]
 _DCT = (np.cos(np.pi * (2 * _n + 1) * _k / 16) * np.where(_k == 0, np.sqrt(1 / 8), 0.5)).astype(np.float32)
 
 
-def jpeg(clip: jax.Array, quality: jax.Array) -> jax.Array:
+def jpeg(clip: Float32[Array, "T H W 3"], quality: Real[Array, ""] | float) -> Float32[Array, "T H W 3"]:
   """Rounds the coefficients of 8×8 blocks as JPEG does, chroma not subsampled (what a codec's intra frames lose).
 
   Args:
@@ -49,7 +50,7 @@ def jpeg(clip: jax.Array, quality: jax.Array) -> jax.Array:
   return jnp.clip(jnp.einsum("cd,thwd->thwc", jnp.asarray(_TO_RGB), ycc)[:, :height, :width], 0.0, 255.0)
 
 
-def resample(clip: jax.Array, scale: jax.Array) -> jax.Array:
+def resample(clip: Float32[Array, "T H W C"], scale: Real[Array, ""] | float) -> Float32[Array, "T H W C"]:
   """Shrinks every frame to `scale` of its size with a triangle filter, and enlarges it back, bilinearly.
 
   Args:
@@ -60,7 +61,7 @@ def resample(clip: jax.Array, scale: jax.Array) -> jax.Array:
   return jnp.einsum("ih,jw,thwc->tijc", down_up(clip.shape[1]), down_up(clip.shape[2]), clip)
 
 
-def _shrink(size: int, small: jax.Array) -> jax.Array:
+def _shrink(size: int, small: Array | float) -> Array:
   """Weights `[size, size]` from pixels to the first `small` samples (a real number of them)."""
   pixels, samples = (jnp.arange(size, dtype=jnp.float32) + 0.5,) * 2
   distance = jnp.abs(samples[:, None] - pixels[None] * (small / size))
@@ -68,7 +69,7 @@ def _shrink(size: int, small: jax.Array) -> jax.Array:
   return weights / jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1e-6)
 
 
-def _enlarge(size: int, small: jax.Array) -> jax.Array:
+def _enlarge(size: int, small: Array | float) -> Array:
   """Weights `[size, size]` from the first `small` samples back to pixels."""
   pixels, samples = (jnp.arange(size, dtype=jnp.float32) + 0.5,) * 2
   distance = jnp.abs(samples[None] - pixels[:, None] * (small / size))
@@ -76,7 +77,7 @@ def _enlarge(size: int, small: jax.Array) -> jax.Array:
   return weights / jnp.sum(weights, axis=1, keepdims=True)
 
 
-def sharpen(clip: jax.Array, amount: jax.Array) -> jax.Array:
+def sharpen(clip: Float32[Array, "T H W C"], amount: Real[Array, ""] | float) -> Float32[Array, "T H W C"]:
   """x + a·(x - x̄), x̄ the 3×3 binomial average; a in [-1, 0) blurs, 0 changes nothing, a > 0 sharpens; scalar."""
   blurred = clip
   for axis in (1, 2):
@@ -86,7 +87,13 @@ def sharpen(clip: jax.Array, amount: jax.Array) -> jax.Array:
   return jnp.clip(clip + amount * (clip - blurred), 0.0, 255.0)
 
 
-def recolor(clip: jax.Array, gain: jax.Array, offset: jax.Array, gamma: jax.Array, saturation: jax.Array) -> jax.Array:
+def recolor(
+  clip: Float32[Array, "T H W 3"],
+  gain: Float32[Array, "3"],
+  offset: Float32[Array, "3"],
+  gamma: Real[Array, ""] | float,
+  saturation: Real[Array, ""] | float,
+) -> Float32[Array, "T H W 3"]:
   """(g + s·(x - g))^γ with x = gain·clip + offset on the 0-1 scale, g its luma.
 
   Args:

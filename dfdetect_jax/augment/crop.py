@@ -2,9 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Key, Real
 
 
-def random_crop(key: jax.Array, clips: jax.Array, side: tuple[float, float] = (0.7, 1.0)) -> jax.Array:
+def random_crop(
+  key: Key[Array, ""], clips: Real[Array, "B T H W C"], side: tuple[float, float] = (0.7, 1.0)
+) -> Float32[Array, "B T H W C"]:
   """Enlarges a random square window of the clip to the whole frame, bilinearly.
 
   The window's place and size are continuous; at its edge the interpolation looks at the pixels outside it.
@@ -23,7 +26,7 @@ def random_crop(key: jax.Array, clips: jax.Array, side: tuple[float, float] = (0
   share = jax.random.uniform(side_key, (clips.shape[0], 1), minval=side[0], maxval=side[1])
   place = jax.random.uniform(place_key, (clips.shape[0], 2)) * (1 - share)
 
-  def enlarge(clip: jax.Array, share: jax.Array, place: jax.Array) -> jax.Array:
+  def enlarge(clip: Array, share: Array, place: Array) -> Array:
     size = jnp.array([height, width], jnp.float32)
     return jax.image.scale_and_translate(
       clip,

@@ -2,9 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Key, Real
 
 
-def random_cutout(key: jax.Array, clips: jax.Array, side: tuple[float, float] = (0.1, 0.4)) -> jax.Array:
+def random_cutout(
+  key: Key[Array, ""], clips: Real[Array, "B T H W C"], side: tuple[float, float] = (0.1, 0.4)
+) -> Real[Array, "B T H W C"]:
   """Blackens a square that lies wholly within the frame.
 
   Args:
@@ -21,7 +24,7 @@ def random_cutout(key: jax.Array, clips: jax.Array, side: tuple[float, float] = 
   share = jax.random.uniform(side_key, (batch, 1), minval=side[0], maxval=side[1])
   place = jax.random.uniform(place_key, (2, batch, 1)) * (1 - share)[None]
 
-  def inside(start: jax.Array, length: int) -> jax.Array:
+  def inside(start: Array, length: int) -> Array:
     centre = (jnp.arange(length, dtype=jnp.float32)[None] + 0.5) / length
     return (centre >= start) & (centre < start + share)
 

@@ -7,9 +7,9 @@ on the frame's size.
 
 from typing import Any, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float32, Int32, Real
 
 from dfdetect_jax.errors import UserError
 
@@ -54,10 +54,10 @@ def _from_sixty_eight() -> np.ndarray:
 
 _CORNERS_OF = {5: _from_five(), 68: _from_sixty_eight()}
 LANDMARKS = tuple(_CORNERS_OF)
-_Points = TypeVar("_Points", jax.Array, np.ndarray)
+_Points = TypeVar("_Points", Array, np.ndarray)
 
 
-def five_points(landmarks: _Points) -> _Points:
+def five_points(landmarks: Real[_Points, "*batch P 2"]) -> Real[_Points, "*batch 5 2"]:
   """Eyes, nose tip and mouth's corners `[..., 5, 2]` of landmarks `[..., P, 2]`, P = 5 or 68.
 
   Raises:
@@ -65,14 +65,14 @@ def five_points(landmarks: _Points) -> _Points:
   """
   if landmarks.shape[-2] == 68:
     eyes: list[Any] = [landmarks[..., a : a + 6, :].mean(axis=-2) for a in (36, 42)]
-    stack: Any = jnp.stack if isinstance(landmarks, jax.Array) else np.stack
+    stack: Any = jnp.stack if isinstance(landmarks, Array) else np.stack
     return stack([*eyes, *(landmarks[..., i, :] for i in (30, 48, 54))], axis=-2)
   if landmarks.shape[-2] != 5:
     raise UserError(f"a face is known by 5 or 68 landmarks, not by {landmarks.shape[-2]}.")
   return landmarks
 
 
-def outline(landmarks: jax.Array, family: jax.Array) -> jax.Array:
+def outline(landmarks: Float32[Array, "T P 2"], family: Int32[Array, ""]) -> Float32[Array, "T K 2"]:
   """Corners of a region `[T, K, 2]`, in any order.
 
   Args:
@@ -82,13 +82,13 @@ def outline(landmarks: jax.Array, family: jax.Array) -> jax.Array:
   return jnp.einsum("kp,tpc->tkc", jnp.asarray(_CORNERS_OF[landmarks.shape[-2]])[family], landmarks)
 
 
-def face_size(landmarks: jax.Array) -> jax.Array:
+def face_size(landmarks: Float32[Array, "*batch P 2"]) -> Float32[Array, ""]:
   """Side of the face's box, mean over the frames, in the landmarks' units; float32 scalar."""
   points = five_points(landmarks)
   return jnp.mean(jnp.sqrt(jnp.mean(jnp.sum((points - jnp.mean(points, -2, keepdims=True)) ** 2, -1), -1))) / _SPREAD
 
 
-def signed_distance(corners: jax.Array, points: jax.Array) -> jax.Array:
+def signed_distance(corners: Float32[Array, "T K 2"], points: Float32[Array, "T H W 2"]) -> Float32[Array, "T H W"]:
   """Distance to the edge of the convex hull of some corners: negative inside, positive outside.
 
       d(x) = max_θ (x·n_θ - max_k c_k·n_θ)

@@ -1,9 +1,11 @@
 """Horizontal flip."""
 
-import jax
+from jaxtyping import Array, Key, Real
 
 
-def mirror(key: jax.Array, clips: jax.Array, unused: tuple[float, float] = (0.0, 0.0)) -> jax.Array:
+def mirror(
+  key: Key[Array, ""], clips: Real[Array, "*batch W C"], unused: tuple[float, float] = (0.0, 0.0)
+) -> Real[Array, "*batch W C"]:
   """Every clip `[..., W, C]` left to right. It draws nothing: the pipeline's probability says which ones."""
   del key, unused
   return clips[..., ::-1, :]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Key, Real, Shaped, UInt8
 
 from dfdetect_jax.augment import self_blending
 from dfdetect_jax.augment.self_blending import Forgery, SelfBlending
@@ -15,7 +16,9 @@ from dfdetect_jax.augment.self_blending import Forgery, SelfBlending
 LANDMARKS_OF = "landmarks of "  # name of a clip's landmarks in a batch: this and the clip's name
 
 
-def forged_batch(key: jax.Array, batch: Mapping[str, jax.Array], options: SelfBlending) -> dict[str, jax.Array]:
+def forged_batch(
+  key: Key[Array, ""], batch: Mapping[str, Shaped[Array, " B *_"]], options: SelfBlending
+) -> dict[str, Shaped[Array, " rows *_"]]:
   """Makes the forgeries of a batch.
 
   Args:
@@ -63,14 +66,19 @@ def forged_batch(key: jax.Array, batch: Mapping[str, jax.Array], options: SelfBl
   return {name: piece.reshape(batch[name].shape) for name, piece in zip(real + forged, pieces, strict=True)}
 
 
-def side_by_side(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+def side_by_side(batch: Mapping[str, UInt8[Array, " B *clip"]]) -> dict[str, Shaped[Array, " 2*B *_"]]:
   """A batch of pairs, `clip` real and `given` forged, as `forged_batch` gives them: in turn, with `label`."""
   both = jnp.stack([batch["clip"], batch["given"]], axis=1)
   count = both.shape[0]
   return {"clip": both.reshape(2 * count, *both.shape[2:]), "label": jnp.tile(jnp.array([0, 1], jnp.int32), count)}
 
 
-def forgeries(keys: jax.Array, clips: jax.Array, landmarks: jax.Array, options: SelfBlending) -> Forgery:
+def forgeries(
+  keys: Key[Array, " B"],
+  clips: Real[Array, "B T H W 3"],
+  landmarks: Float32[Array, "B T P 2"],
+  options: SelfBlending,
+) -> Forgery:
   """`self_blending.forge` of each row, with the next row's clip as the other one.
 
   Args:
@@ -81,25 +89,25 @@ def forgeries(keys: jax.Array, clips: jax.Array, landmarks: jax.Array, options: 
   """
   others = (jnp.roll(clips, -1, axis=0), jnp.roll(landmarks, -1, axis=0)) if options.swap else ()
 
-  def row(key: jax.Array, clip: jax.Array, *rest: jax.Array) -> Forgery:
+  def row(key: Array, clip: Array, *rest: Array) -> Forgery:
     points, *other = rest
     return self_blending.forge(self_blending.draw(key, clip.shape[0]), clip, points, options, *other)
 
   return jax.vmap(row)(keys, clips, landmarks, *others)
 
 
-def _real_part(key: jax.Array, clip: jax.Array, options: SelfBlending) -> jax.Array:
+def _real_part(key: Array, clip: Array, options: SelfBlending) -> Array:
   return self_blending.real_part(self_blending.draw(key, clip.shape[0]), clip, options)
 
 
-def _joined(array: jax.Array, axes: int) -> jax.Array:
+def _joined(array: Array, axes: int) -> Array:
   """`[B, U, T, …]`, one axis more than `axes`, as `[B, U·T, …]`."""
   return array.reshape(array.shape[0], -1, *array.shape[3:]) if array.ndim > axes else array
 
 
-def _one_after_another(arrays: Mapping[str, jax.Array], names: list[str]) -> jax.Array:
+def _one_after_another(arrays: Mapping[str, Array], names: list[str]) -> Array:
   return jnp.concatenate([arrays[name] for name in names], axis=1)
 
 
-def _like(flag: jax.Array, array: jax.Array) -> jax.Array:
+def _like(flag: Array, array: Array) -> Array:
   return flag.reshape(-1, *(1 for _ in array.shape[1:]))

@@ -8,12 +8,15 @@ from typing import cast
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Key
 
 # ITU-R BT.601 luma, the weights of Pillow's and OpenCV's greyscale.
 LUMA = (0.299, 0.587, 0.114)
 
 
-def gaussian_blur(key: jax.Array, clips: jax.Array, sigma: tuple[float, float]) -> jax.Array:
+def gaussian_blur(
+  key: Key[Array, ""], clips: Float32[Array, "B T H W 3"], sigma: tuple[float, float]
+) -> Float32[Array, "B T H W 3"]:
   """Blurs each clip with a Gaussian whose σ is drawn uniformly per clip; edges are repeated.
 
   Args:
@@ -29,18 +32,22 @@ def gaussian_blur(key: jax.Array, clips: jax.Array, sigma: tuple[float, float]) 
     padded = jnp.pad(clips, padding, mode="edge")
     taps = [jax.lax.slice_in_dim(padded, i, i + clips.shape[axis], axis=axis) for i in range(2 * radius + 1)]
     weighted = (kernel[:, i][:, None, None, None, None] * tap for i, tap in enumerate(taps))
-    clips = cast(jax.Array, sum(weighted))  # of one tap at least
+    clips = cast(Array, sum(weighted))  # of one tap at least
   return clips
 
 
-def saturation(key: jax.Array, clips: jax.Array, factor: tuple[float, float]) -> jax.Array:
+def saturation(
+  key: Key[Array, ""], clips: Float32[Array, "B T H W 3"], factor: tuple[float, float]
+) -> Float32[Array, "B T H W 3"]:
   """Moves each clip towards (factor < 1) or away from (> 1) its greyscale, the factor drawn uniformly per clip."""
   f = jax.random.uniform(key, (clips.shape[0], 1, 1, 1, 1), minval=factor[0], maxval=factor[1])
   grey = jnp.sum(clips * jnp.array(LUMA)[None, None, None, None], axis=-1, keepdims=True)
   return jnp.clip(grey + f * (clips - grey), 0.0, 255.0)
 
 
-def gaussian_noise(key: jax.Array, clips: jax.Array, sigma: tuple[float, float]) -> jax.Array:
+def gaussian_noise(
+  key: Key[Array, ""], clips: Float32[Array, "B T H W 3"], sigma: tuple[float, float]
+) -> Float32[Array, "B T H W 3"]:
   """Adds independent Gaussian noise to every value, its σ (on the 0-255 scale) drawn uniformly per clip."""
   sigma_key, noise_key = jax.random.split(key)
   s = jax.random.uniform(sigma_key, (clips.shape[0], 1, 1, 1, 1), minval=sigma[0], maxval=sigma[1])

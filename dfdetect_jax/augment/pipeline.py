@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import ml_collections
+from jaxtyping import Array, Float32, Key, Real
 
 from dfdetect_jax.augment import photometric
 from dfdetect_jax.augment.color_jitter import color_jitter
@@ -20,7 +22,7 @@ from dfdetect_jax.augment.temporal import drop_and_repeat
 from dfdetect_jax.errors import UserError
 
 # (key, float32 clips [B, T, H, W, 3] on the 0-255 scale, range) -> the same shape and scale, alike in all frames
-Function = Callable[[jax.Array, jax.Array, tuple[float, float]], jax.Array]
+Function = Callable[[Array, Array, tuple[float, float]], Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Augmentation:
   probability: float = 1.0
   temporal: bool = False
 
-  def __call__(self, key: jax.Array, clips: jax.Array) -> jax.Array:
+  def __call__(self, key: Key[Array, ""], clips: Real[Array, "B *U T H W 3"]) -> Float32[Array, "B *U T H W 3"]:
     """Augments clips `[B, T, H, W, 3]` or `[B, U, T, H, W, 3]`, any dtype, to float32 of the same shape.
 
     Args:
@@ -58,12 +60,14 @@ class Augmentation:
     return jnp.where(chosen, augmented, clips)
 
 
-def key_of(key: jax.Array, name: str) -> jax.Array:
+def key_of(key: Key[Array, ""], name: str) -> Key[Array, ""]:
   """The key of the augmentation called `name`."""
   return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
-def apply(pipeline: Sequence[Augmentation], key: jax.Array, clips: jax.Array) -> jax.Array:
+def apply(
+  pipeline: Sequence[Augmentation], key: Key[Array, ""], clips: Real[Array, "B *U T H W 3"]
+) -> Real[Array, "B *U T H W 3"]:
   """Clips after all augmentations of a pipeline, in order; as they are if there is none."""
   for augmentation in pipeline:
     clips = augmentation(key, clips)
@@ -86,7 +90,7 @@ AUGMENTATIONS = {
 }
 
 
-def from_config(augment: Mapping[str, Sequence[float]]) -> tuple[Augmentation, ...]:
+def from_config(augment: Mapping[str, Sequence[float]] | ml_collections.ConfigDict) -> tuple[Augmentation, ...]:
   """The pipeline that `config.augment` describes.
 
   Args:

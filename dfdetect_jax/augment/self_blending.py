@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Key, Real, UInt8
 
 from dfdetect_jax.augment import compression, face_mask, warping
 
@@ -61,9 +62,9 @@ class Forgery(NamedTuple):
     mask: float32 `[T, H, W]` in [0, 1], share of the forged face.
   """
 
-  real: jax.Array
-  forged: jax.Array
-  mask: jax.Array
+  real: Float32[Array, "T H W 3"]
+  forged: Float32[Array, "T H W 3"]
+  mask: Float32[Array, "T H W"]
 
 
 class Draws(NamedTuple):
@@ -78,15 +79,15 @@ class Draws(NamedTuple):
     waves: `[2, 2, 2, 5, 5, 2]`, periods and phases of what drifts, of mask and face.
   """
 
-  look: jax.Array
-  place: jax.Array
-  shares: jax.Array
-  errors: jax.Array
-  bends: jax.Array
-  waves: jax.Array
+  look: Float32[Array, "16"]
+  place: Float32[Array, "8"]
+  shares: Float32[Array, "3"]
+  errors: Float32[Array, "T 8"]
+  bends: Float32[Array, "2 5 5 2"]
+  waves: Float32[Array, "2 2 2 5 5 2"]
 
 
-def draw(key: jax.Array, frames: int) -> Draws:
+def draw(key: Key[Array, ""], frames: int) -> Draws:
   """Draws a forgery of a clip of so many frames; the same key, the same forgery, whatever the clip."""
   once_key, frames_key, grid_key = jax.random.split(key, 3)
   look, place, shares = jnp.split(jax.random.uniform(once_key, (27,)), (16, 24))
@@ -97,11 +98,11 @@ def draw(key: jax.Array, frames: int) -> Draws:
 
 def forge(
   draws: Draws,
-  clip: jax.Array,
-  landmarks: jax.Array,
+  clip: Real[Array, "T H W 3"],
+  landmarks: Float32[Array, "T P 2"],
   options: SelfBlending,
-  other: jax.Array | None = None,
-  other_landmarks: jax.Array | None = None,
+  other: Real[Array, "T H W 3"] | None = None,
+  other_landmarks: Float32[Array, "T P 2"] | None = None,
 ) -> Forgery:
   """Makes one forgery.
 
@@ -138,12 +139,14 @@ def forge(
   return Forgery(target, target + mask[..., None] * (face - target), mask)
 
 
-def real_part(draws: Draws, clip: jax.Array, options: SelfBlending) -> jax.Array:
+def real_part(draws: Draws, clip: Real[Array, "T H W 3"], options: SelfBlending) -> Float32[Array, "T H W 3"]:
   """`Forgery.real` of the same draws, for clips that need no forgery; float32 `[T, H, W, 3]`."""
   return _altered(draws, clip.astype(jnp.float32), options)[1]
 
 
-def post_process(key: jax.Array, clip: jax.Array, options: SelfBlending) -> jax.Array:
+def post_process(
+  key: Key[Array, ""], clip: Float32[Array, "T H W 3"], options: SelfBlending
+) -> UInt8[Array, "T H W 3"]:
   """Colours, resolution and coding that say nothing of real or forged; to be given the same key for both.
 
   Args:
@@ -160,7 +163,9 @@ def post_process(key: jax.Array, clip: jax.Array, options: SelfBlending) -> jax.
   return jnp.round(jnp.clip(clip, 0.0, 255.0)).astype(jnp.uint8)
 
 
-def face_region(draws: Draws, size: tuple[int, int], landmarks: jax.Array, options: SelfBlending) -> jax.Array:
+def face_region(
+  draws: Draws, size: tuple[int, int], landmarks: Float32[Array, "T P 2"], options: SelfBlending
+) -> Float32[Array, "T H W"]:
   """Mask of the face: a family's hull, bent, drifting, drawn in at its edge and faded out inwards.
 
   Args:
@@ -182,7 +187,9 @@ def face_region(draws: Draws, size: tuple[int, int], landmarks: jax.Array, optio
   return ramp * ramp * (3 - 2 * ramp)
 
 
-def face_places(draws: Draws, size: tuple[int, int], landmarks: jax.Array, options: SelfBlending) -> jax.Array:
+def face_places(
+  draws: Draws, size: tuple[int, int], landmarks: Float32[Array, "T P 2"], options: SelfBlending
+) -> Float32[Array, "T H W 2"]:
   """Where in its own clip each pixel of the moved face comes from: `[T, H, W, 2]` in units of the frame's sides."""
   frames = landmarks.shape[0]
   face = face_mask.face_size(landmarks)
@@ -198,7 +205,7 @@ def face_places(draws: Draws, size: tuple[int, int], landmarks: jax.Array, optio
   return own + (grow * offset + turn * across + moved_by)
 
 
-def blend_of_frames(draws: Draws, options: SelfBlending) -> tuple[jax.Array, jax.Array]:
+def blend_of_frames(draws: Draws, options: SelfBlending) -> tuple[Float32[Array, " T"], Float32[Array, "T 3"]]:
   """Share of the face in each frame `[T]`, and its tint `[T, 3]`."""
   ratios = jnp.array(options.ratios)
   ratio = ratios[jnp.floor(len(options.ratios) * draws.place[6]).astype(jnp.int32)]
@@ -207,7 +214,9 @@ def blend_of_frames(draws: Draws, options: SelfBlending) -> tuple[jax.Array, jax
   return ratio * (1 - lost), 1 + 0.04 * share * draws.errors[:, 5:]
 
 
-def fitted(places: jax.Array, landmarks: jax.Array, other: jax.Array) -> jax.Array:
+def fitted(
+  places: Float32[Array, "T H W 2"], landmarks: Float32[Array, "T P 2"], other: Float32[Array, "T P 2"]
+) -> Float32[Array, "T H W 2"]:
   """Places `[T, H, W, 2]` of one clip as those of another one that the same landmarks lie at.
 
   In every frame the similarity that takes one's five points to the other's best, least squares: with complex numbers
@@ -224,7 +233,9 @@ def fitted(places: jax.Array, landmarks: jax.Array, other: jax.Array) -> jax.Arr
   return jnp.concatenate([real * x - imaginary * y, imaginary * x + real * y], axis=-1) + b_mean[:, None]
 
 
-def match_colors(face: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
+def match_colors(
+  face: Float32[Array, "T H W 3"], target: Float32[Array, "T H W 3"], mask: Float32[Array, "T H W"]
+) -> Float32[Array, "T H W 3"]:
   """Gives a face the target's mean and deviation of each channel within a mask, over the whole clip.
 
   Args:
@@ -233,7 +244,7 @@ def match_colors(face: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Arr
   """
   weight = (mask / jnp.maximum(jnp.sum(mask), 1e-6))[..., None]
 
-  def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def moments(x: Array) -> tuple[Array, Array]:
     mean = jnp.sum(weight * x, axis=(0, 1, 2), keepdims=True)
     return mean, jnp.sqrt(jnp.sum(weight * (x - mean) ** 2, axis=(0, 1, 2), keepdims=True))
 
@@ -241,7 +252,7 @@ def match_colors(face: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Arr
   return jnp.clip((face - own) * (spread / jnp.maximum(own_spread, 1.0)) + wanted, 0.0, 255.0)
 
 
-def _altered(draws: Draws, clip: jax.Array, options: SelfBlending) -> tuple[jax.Array, jax.Array]:
+def _altered(draws: Draws, clip: Array, options: SelfBlending) -> tuple[Array, Array]:
   """The clip that the face is taken from and the one that it is put into, of which one is altered."""
   strength = options.scaled("photometric")
   if not strength:
@@ -251,7 +262,7 @@ def _altered(draws: Draws, clip: jax.Array, options: SelfBlending) -> tuple[jax.
   return jnp.where(of_face, changed, clip), jnp.where(of_face, clip, changed)
 
 
-def _change(draws: jax.Array, clip: jax.Array, strength: float, likely: tuple[float, float, float, float]) -> jax.Array:
+def _change(draws: Array, clip: Array, strength: float, likely: tuple[float, float, float, float]) -> Array:
   """Another look of a whole clip, by fifteen draws: colours, sharpness, resolution, coding, each or not."""
   does = draws[:4] < jnp.array(likely)
   color = strength * (2 * draws[4:12] - 1)
@@ -266,7 +277,7 @@ def _change(draws: jax.Array, clip: jax.Array, strength: float, likely: tuple[fl
   return jnp.where(does[3], compression.jpeg(clip, jnp.clip(98 - 55 * coarse, 1, 100)), clip)
 
 
-def _bend(draws: Draws, which: int, frames: int, size: tuple[int, int], options: SelfBlending) -> jax.Array:
+def _bend(draws: Draws, which: int, frames: int, size: tuple[int, int], options: SelfBlending) -> Array:
   """How mask (0) or face (1) is bent: `[T, H, W, 2]` in units of the face's size."""
   nodes = 0.02 * options.scaled("elastic") * (2 * draws.bends[which] - 1)[None]
   drift = options.scaled("drift") * draws.shares[0]

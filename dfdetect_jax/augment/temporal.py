@@ -2,9 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Key, Shaped
 
 
-def drop_and_repeat(key: jax.Array, clips: jax.Array, rate: float | tuple[float, float]) -> jax.Array:
+def drop_and_repeat(
+  key: Key[Array, ""], clips: Shaped[Array, "B T H W C"], rate: float | tuple[float, float]
+) -> Shaped[Array, "B T H W C"]:
   """Drops and repeats frames at constant length.
 
   Each frame is dropped or repeated once with probability rate/2 each; what is left is stretched or cut to T frames by
@@ -19,7 +22,7 @@ def drop_and_repeat(key: jax.Array, clips: jax.Array, rate: float | tuple[float,
     The same shape and dtype; every output frame is one of the input's frames.
   """
   batch, frames = clips.shape[:2]
-  share: jax.Array | float
+  share: Array | float
   if isinstance(rate, tuple):
     rate_key, key = jax.random.split(key)
     share = jax.random.uniform(rate_key, (batch, 1), minval=rate[0], maxval=rate[1])

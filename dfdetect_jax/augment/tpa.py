@@ -5,8 +5,8 @@ Reference: SDR, §II-A. The strengths are unstated; those of the four augmentati
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Key, Real
 
 from dfdetect_jax.augment.pipeline import AUGMENTATIONS, key_of
 
@@ -16,7 +16,9 @@ VIEWS = ("color_jitter", "cutout", "flip", "crop")
 SPATIAL = ("flip", "crop")
 
 
-def perturbed_views(key: jax.Array, clips: jax.Array, views: int, redrawn: tuple[str, ...] = ()) -> jax.Array:
+def perturbed_views(
+  key: Key[Array, ""], clips: Real[Array, "B T H W 3"], views: int, redrawn: tuple[str, ...] = ()
+) -> Float32[Array, "B {views} T H W 3"]:
   """View i of a clip is the clip under augmentation i mod 4, its parameters drawn afresh for every clip and view.
 
   Args:

@@ -3,17 +3,18 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float32
 
 SHORTEST, LONGEST = 10.0, 50.0  # frames; periods of what drifts
 
 
-def pixel_grid(height: int, width: int) -> jax.Array:
+def pixel_grid(height: int, width: int) -> Float32[Array, "{height} {width} 2"]:
   """Centres of the pixels `[H, W, 2]` as x, y in units of the frame's sides."""
   y, x = np.mgrid[:height, :width] + 0.5
   return jnp.asarray(np.stack([x / width, y / height], axis=-1), jnp.float32)
 
 
-def sample(clip: jax.Array, places: jax.Array) -> jax.Array:
+def sample(clip: Float32[Array, "T H W C"], places: Float32[Array, "T H W 2"]) -> Float32[Array, "T H W C"]:
   """Looks up each frame at other places, bilinearly; beyond the frame its edge is repeated.
 
   Args:
@@ -32,7 +33,7 @@ def sample(clip: jax.Array, places: jax.Array) -> jax.Array:
   x1, y1 = jnp.minimum(x0 + 1, width - 1), jnp.minimum(y0 + 1, height - 1)
   flat = clip.reshape(frames, height * width, channels)
 
-  def at(y: jax.Array, x: jax.Array) -> jax.Array:
+  def at(y: Array, x: Array) -> Array:
     index = (y * width + x).reshape(frames, -1, 1)
     return jnp.take_along_axis(flat, index, axis=1, mode="clip").reshape(clip.shape)
 
@@ -40,12 +41,14 @@ def sample(clip: jax.Array, places: jax.Array) -> jax.Array:
   return upper * (1 - fy) + lower * fy
 
 
-def upsample(nodes: jax.Array, height: int, width: int) -> jax.Array:
+def upsample(nodes: Float32[Array, "T g g C"], height: int, width: int) -> Float32[Array, "T {height} {width} C"]:
   """Nodes `[T, g, g, C]` as a field `[T, H, W, C]`, smooth between them (cubic)."""
   return jax.image.resize(nodes, (nodes.shape[0], height, width, nodes.shape[3]), "cubic")
 
 
-def wave(rates: jax.Array, phases: jax.Array, frames: int) -> jax.Array:
+def wave(
+  rates: Float32[Array, " 2 *entries"], phases: Float32[Array, " 2 *entries"], frames: int
+) -> Float32[Array, " {frames} *entries"]:
   """Smooth motion: mean of two sines of time, each entry by its own.
 
       d_t = ½ Σ_k sin(2π(t/P_k + φ_k)),  P_k in [10, 50] frames

@@ -59,8 +59,8 @@ def test_probability_chooses_whole_clips():
 @pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name != "noise"])
 def test_snippets_are_augmented_like_their_clip(name):
   """Guards clips with snippets: in space all snippets alike, in time each within itself; the result is a clip's."""
-  snippet = np.random.default_rng(0).uniform(0, 255, (3, 1, 4, 12, 12, 3)).astype(np.float32)
-  clips = np.repeat(snippet, 2, axis=1)
+  snippet = np.random.default_rng(0).uniform(0, 255, (3, 1, 4, 12, 12, 3))
+  clips = jnp.repeat(jnp.asarray(snippet, jnp.float32), 2, axis=1)
   out = np.asarray(AUGMENTATIONS[name](KEY, clips))
   assert out.shape == clips.shape and out.dtype == np.float32
   if name == "temporal":  # every frame of a snippet is one of its own

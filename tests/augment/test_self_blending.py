@@ -114,7 +114,7 @@ def test_each_temporal_term_has_its_switch(clips):
 def test_drift_is_slow_and_its_regions_are_their_own():
   """Guards the drift: second differences within (2π/10)², amplitude within 1, nodes that do not move together."""
   draws = np.random.default_rng(3).uniform(size=(2, 2, 5, 5, 2)).astype(np.float32)
-  wave = np.asarray(warping.wave(*draws, 60))
+  wave = np.asarray(warping.wave(*jnp.asarray(draws), 60))
   assert np.abs(wave).max() <= 1 and np.abs(np.diff(wave, 2, axis=0)).max() <= (2 * np.pi / 10) ** 2
   together = np.corrcoef(wave.reshape(60, -1).T)[np.triu_indices(50, 1)]
   assert np.abs(together).mean() < 0.5 and np.median(wave.std(axis=0)) > 0.3

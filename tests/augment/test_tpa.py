@@ -13,13 +13,13 @@ AUGMENTATIONS = [from_config({name: (0.5 if name == "flip" else 1.0,)})[0] for n
 
 
 def random_clips(batch=6, frames=4, height=16, width=16):
-  return np.random.default_rng(0).integers(0, 256, (batch, frames, height, width, 3)).astype(np.uint8)
+  return jnp.asarray(np.random.default_rng(0).integers(0, 256, (batch, frames, height, width, 3)), jnp.uint8)
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=NAMES)
 def test_every_frame_undergoes_the_same_transform(augmentation):
   """Guards temporal consistency: augmenting commutes with permuting the frames, whatever they show."""
-  clips, order = random_clips(), np.array([2, 0, 3, 1])
+  clips, order = random_clips(), jnp.array([2, 0, 3, 1])
   key = jax.random.key(3)
   permuted = augmentation(key, clips[:, order])
   np.testing.assert_allclose(permuted, augmentation(key, clips)[:, order], rtol=1e-5, atol=1e-3)
@@ -28,7 +28,7 @@ def test_every_frame_undergoes_the_same_transform(augmentation):
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=NAMES)
 def test_parameters_differ_between_clips(augmentation):
   """Guards one draw per clip rather than one per batch: eight copies of a clip do not stay alike."""
-  clips = np.repeat(random_clips(1), 8, axis=0)
+  clips = jnp.repeat(random_clips(1), 8, axis=0)
   augmented = np.asarray(augmentation(jax.random.key(1), clips), np.float32)
   assert len({a.tobytes() for a in augmented}) > 1
   assert augmented.shape == clips.shape and augmented.min() >= 0 and augmented.max() <= 255
@@ -48,7 +48,7 @@ def test_views():
 @pytest.mark.slow
 def test_without_tpa_every_frame_is_drawn_by_itself():
   """Guards the ablation: a still clip stays still with TPA, in all views, and does not without, in any."""
-  clips = np.repeat(random_clips(8, 1), 8, axis=1)
+  clips = jnp.repeat(random_clips(8, 1), 8, axis=1)
   still = tpa.perturbed_views(jax.random.key(0), clips, 4)
   np.testing.assert_allclose(still, np.repeat(still[:, :, :1], 8, axis=2), rtol=1e-5, atol=1e-3)
   moving = np.asarray(tpa.perturbed_views(jax.random.key(0), clips, 4, tpa.VIEWS))
@@ -66,7 +66,7 @@ def test_color_jitter_equals_float64():
   clips, key = random_clips(), jax.random.key(0)
   b, c, s = np.asarray(jax.random.uniform(key, (3, 6, 1, 1, 1, 1), minval=0.6, maxval=1.4), np.float64)
   luma = np.array([0.299, 0.587, 0.114])
-  x = np.clip(b * clips, 0, 255)
+  x = np.clip(b * np.asarray(clips), 0, 255)
   mean = (x @ luma).mean((1, 2, 3), keepdims=True)[..., None]
   x = np.clip(mean + c * (x - mean), 0, 255)
   grey = (x @ luma)[..., None]
@@ -77,7 +77,7 @@ def test_color_jitter_equals_float64():
 def test_cutout_is_one_square_within_the_frame():
   """Guards shape, size and place of the hole, and that nothing else changes."""
   clips = np.maximum(random_clips(32, 2, 40, 40), 1)
-  cut = np.asarray(cutout.random_cutout(jax.random.key(0), clips))
+  cut = np.asarray(cutout.random_cutout(jax.random.key(0), jnp.asarray(clips)))
   assert cut.dtype == np.uint8
   sides = set()
   for before, after in zip(clips, cut):
@@ -94,7 +94,7 @@ def test_cutout_is_one_square_within_the_frame():
 
 def test_crop_equals_bilinear_brute_force():
   """Guards scale, place and interpolation of the enlarged window, on a frame that is not square."""
-  clips, key = random_clips(3, 2, 12, 20), jax.random.key(5)
+  clips, key = np.asarray(random_clips(3, 2, 12, 20)), jax.random.key(5)
   side_key, place_key = jax.random.split(key)
   share = np.asarray(jax.random.uniform(side_key, (3, 1), minval=0.7, maxval=1.0), np.float64)
   place = np.asarray(jax.random.uniform(place_key, (3, 2)), np.float64) * (1 - share)
@@ -108,7 +108,7 @@ def test_crop_equals_bilinear_brute_force():
         for dy, wy in ((0, 1 - (y - y0)), (1, y - y0)):
           for dx, wx in ((0, 1 - (x - x0)), (1, x - x0)):
             want[b, :, i, j] += wy * wx * clips[b, :, y0 + dy, x0 + dx]
-  np.testing.assert_allclose(crop.random_crop(key, clips), want, atol=0.02)
+  np.testing.assert_allclose(crop.random_crop(key, jnp.asarray(clips)), want, atol=0.02)
 
 
 def test_whole_window_is_the_clip():
