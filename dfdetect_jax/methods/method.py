@@ -14,12 +14,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Float32, Int, Key, Real, Shaped
 
 from dfdetect_jax.augment import pipeline
 from dfdetect_jax.augment.pipeline import Augmentation
 from dfdetect_jax.errors import UserError
 
-Batch = Mapping[str, jax.Array]
+Batch = Mapping[str, Shaped[Array, " B *_"]]
 Variables = Mapping[str, Any]
 
 
@@ -95,24 +96,26 @@ class Method:
   augmentations: tuple[Augmentation, ...] = ()
   start: Callable[[Any], Any] | None = None
 
-  def init(self, rng: jax.Array) -> Variables:
+  def init(self, rng: Key[Array, ""]) -> Variables:
     """Initialises the model's variables (`params`, and `batch_stats` where the model has BatchNorm)."""
     clips = jnp.zeros((1, *self.clip_spec.shape(train=True)), jnp.uint8)
     variables = self.model.init({"params": rng, "dropout": rng}, clips, train=False)
     return variables if self.start is None else {**variables, "params": self.start(variables["params"])}
 
-  def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
+  def augment(self, rng: Key[Array, ""], clips: Real[Array, "B *U T H W 3"]) -> Real[Array, "B *U T H W 3"]:
     """Augments training clips on the device, all frames (and snippets) of a clip alike."""
     return pipeline.apply(self.augmentations, rng, clips)
 
-  def outputs(self, variables: Variables, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def outputs(
+    self, variables: Variables, clips: Real[Array, "B *U T H W 3"], train: bool = False
+  ) -> dict[str, Float32[Array, " B *_"]]:
     """The model's named outputs; for a model that draws and counts nothing while it does so."""
     outputs: Any = self.model.apply(variables, clips, train=train)  # Linen's own type leaves open what it is
     return outputs
 
   def loss(
-    self, params: Variables, model_state: Variables, teacher: Variables | None, batch: Batch, rng: jax.Array
-  ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Variables]]:
+    self, params: Variables, model_state: Variables, teacher: Variables | None, batch: Batch, rng: Key[Array, ""]
+  ) -> tuple[Float32[Array, ""], tuple[dict[str, Shaped[Array, ""]], Variables]]:
     """The training objective on one batch.
 
     Args:
@@ -134,16 +137,16 @@ class Method:
     loss = binary_cross_entropy(outputs["logit"], batch["label"])
     return loss, ({"accuracy": accuracy(outputs["logit"], batch["label"])}, new_state)
 
-  def predict(self, variables: Variables, clips: jax.Array) -> jax.Array:
+  def predict(self, variables: Variables, clips: Real[Array, "B *U T H W 3"]) -> Float32[Array, " B"]:
     """Probability of "fake" per clip, float32 `[B]` in [0, 1]."""
     return jax.nn.sigmoid(self.outputs(variables, clips)["logit"])
 
 
-def binary_cross_entropy(logit: jax.Array, label: jax.Array) -> jax.Array:
+def binary_cross_entropy(logit: Float[Array, "*shape"], label: Int[Array, "*shape"]) -> Float32[Array, ""]:
   """Mean binary cross-entropy of logits `[B]` and labels `[B]` (1 = fake); float32 scalar."""
   return jnp.mean(optax.sigmoid_binary_cross_entropy(logit.astype(jnp.float32), label.astype(jnp.float32)))
 
 
-def accuracy(logit: jax.Array, label: jax.Array) -> jax.Array:
+def accuracy(logit: Float[Array, " B"], label: Int[Array, " B"]) -> Float32[Array, ""]:
   """Share of clips on the right side of probability 0.5; float32 scalar."""
   return jnp.mean((logit > 0) == (label > 0), dtype=jnp.float32)

@@ -200,15 +200,18 @@ def test_without_trfi_it_is_ftcn():
 def test_tpa_is_a_switch(monkeypatch):
   """Guards the ablation's wiring: as many views as branches, their parameters drawn per clip or per frame."""
   calls = []
-  monkeypatch.setattr(objective, "perturbed_views", lambda *args: calls.append(args))
+  key, clips = jax.random.key(0), jnp.zeros((1, 2, 4, 4, 3), jnp.uint8)
+
+  def views(*args):
+    assert args[0] is key and args[1] is clips
+    calls.append(args[2:])
+    return jnp.zeros((1, args[2], 2, 4, 4, 3))
+
+  monkeypatch.setattr(objective, "perturbed_views", views)
   for tpa in (True, False):
-    build("test", objective__tpa=tpa, model__branches=3).augment("key", "clips")
-  build("test", objective__tpa=False, objective__redrawn=("flip", "cutout")).augment("key", "clips")
-  assert calls == [
-    ("key", "clips", 3, ()),
-    ("key", "clips", 3, ("flip", "crop")),
-    ("key", "clips", 4, ("flip", "cutout")),
-  ]
+    build("test", objective__tpa=tpa, model__branches=3).augment(key, clips)
+  build("test", objective__tpa=False, objective__redrawn=("flip", "cutout")).augment(key, clips)
+  assert calls == [(3, ()), (3, ("flip", "crop")), (4, ("flip", "cutout"))]
 
 
 @pytest.mark.parametrize(

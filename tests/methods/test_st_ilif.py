@@ -19,7 +19,7 @@ def build(variant=None, **overrides):
 
 def test_phase_image_shifts_with_the_frame():
   """Guards the sign of the phase: with the printed e^{-jφ} the image would be turned and shift the other way."""
-  grey = np.random.default_rng(0).uniform(0, 255, (32, 48)).astype(np.float32)
+  grey = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (32, 48)), jnp.float32)
   shifted = phase.phase_image(jnp.roll(grey, (5, -7), (0, 1)))
   np.testing.assert_allclose(shifted, jnp.roll(phase.phase_image(grey), (5, -7), (0, 1)), atol=0.02)
 
@@ -27,7 +27,7 @@ def test_phase_image_shifts_with_the_frame():
 @pytest.mark.parametrize("shape", [(224, 224), (64, 96)])
 def test_phase_image_has_the_papers_root_mean_square(shape):
   """Guards A's growth with the size: RMS is A/√(HW), 25000/224 at all sizes."""
-  image = phase.phase_image(np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32))
+  image = phase.phase_image(jnp.asarray(np.random.default_rng(0).uniform(0, 255, shape), jnp.float32))
   np.testing.assert_allclose(np.sqrt(np.mean(np.square(image))), 25000 / 224, rtol=1e-4)
 
 
@@ -60,9 +60,9 @@ def test_what_the_phase_aware_stream_gets(unit, monkeypatch):
   monkeypatch.setattr(model.PhaseStream, "stage", stage)
   clips = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32, 3), dtype=np.uint8)
   with pytest.raises(Seen) as seen:
-    model.STILIF(8, stream="phase", unit_input=unit).init(jax.random.key(0), clips)
+    model.STILIF(8, stream="phase", unit_input=unit).init(jax.random.key(0), jnp.asarray(clips))
   grey = clips.astype(np.float64).mean((1, 4))
-  want = np.stack([phase.phase_image(grey.astype(np.float32)), grey], axis=-1)
+  want = np.stack([phase.phase_image(jnp.asarray(grey, jnp.float32)), grey], axis=-1)
   np.testing.assert_allclose(seen.value.args[0], want / 127.5 - 1 if unit else want, atol=1e-3)
 
 
@@ -77,13 +77,13 @@ def test_edge_images_equal_brute_force(name, middle):
     for j in range(7):
       window = padded[i : i + 3, j : j + 3]
       want[i, j] = np.hypot((window * kernel).sum(), (window * kernel.T).sum())
-  np.testing.assert_allclose(phase.RECONSTRUCTIONS[name](grey), want, rtol=1e-5)
+  np.testing.assert_allclose(phase.RECONSTRUCTIONS[name](jnp.asarray(grey)), want, rtol=1e-5)
   assert not np.asarray(phase.RECONSTRUCTIONS[name](jnp.full((4, 4), 7.0))).any()
 
 
 def test_differences():
   """Guards order, sign and channel layout of the differences, and that a still clip has none."""
-  frames = np.random.default_rng(0).normal(size=(2, 5, 4, 4, 3)).astype(np.float32)
+  frames = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 4, 4, 3)), jnp.float32)
   want = np.stack([frames[:, t + 1] - frames[:, t] for t in range(4)], axis=1)
   np.testing.assert_array_equal(tdm.frame_differences(frames, "scan"), want)
   single = np.concatenate([want[:, t] for t in range(4)], axis=-1)[:, None]

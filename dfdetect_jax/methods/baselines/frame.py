@@ -1,9 +1,9 @@
 """ResNet on single frames, the baseline that looks at no motion (DIL, Tables 1 and 4)."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float32, Real
 
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.resnet import ResNet
@@ -25,7 +25,7 @@ class FrameResNet(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def __call__(self, clips: Real[Array, "B T H W 3"], train: bool = False) -> dict[str, Float32[Array, " B *_"]]:
     """Scores clips.
 
     Args:

@@ -7,10 +7,10 @@ Dosovitskiy et al., ICLR 2021 (tower `timm`: DeiT's, DINO's, augreg's).
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float32, Real
 
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.remat import recompute
@@ -50,7 +50,7 @@ class FrameViT(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def __call__(self, clips: Real[Array, "B T H W 3"], train: bool = False) -> dict[str, Float32[Array, " B *_"]]:
     """Scores clips.
 
     Args:

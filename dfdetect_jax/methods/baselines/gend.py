@@ -6,8 +6,8 @@ trained is a matter of `optimizer.rules`.
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from dfdetect_jax.methods.method import Method, accuracy, binary_cross_entropy
 
@@ -44,12 +44,12 @@ class GenD(Method):
     return loss, (metrics, model_state)
 
 
-def squared_distances(features: jax.Array) -> jax.Array:
+def squared_distances(features: Float[Array, "N E"]) -> Float[Array, "N N"]:
   """‖f_i - f_j‖² = 2 - 2 f_i·f_j of features `[N, E]` of length one; float32 `[N, N]`."""
   return jnp.maximum(2 - 2 * (features @ features.T), 0.0)
 
 
-def alignment_loss(squared: jax.Array, label: jax.Array) -> jax.Array:
+def alignment_loss(squared: Float[Array, "N N"], label: Int[Array, " N"]) -> Float[Array, ""]:
   """Mean squared distance of two different frames of one class.
 
       L_align = mean over i < j, y_i = y_j of ‖f_i - f_j‖²
@@ -64,7 +64,7 @@ def alignment_loss(squared: jax.Array, label: jax.Array) -> jax.Array:
   return jnp.sum(squared, where=same) / jnp.maximum(jnp.sum(same, dtype=jnp.float32), 1.0)
 
 
-def uniformity_loss(squared: jax.Array, t: float = 2.0) -> jax.Array:
+def uniformity_loss(squared: Float[Array, "N N"], t: float = 2.0) -> Float[Array, ""]:
   """L_unif = log mean over i < j of exp(-t ‖f_i - f_j‖²): how far all features are spread over the sphere."""
   pairs = ~jnp.eye(squared.shape[0], dtype=bool)
   return jnp.log(jnp.mean(jnp.exp(-t * squared), where=pairs))

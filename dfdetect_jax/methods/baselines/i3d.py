@@ -4,9 +4,9 @@ Inflation: Carreira and Zisserman, CVPR 2017; on ResNet-50: Wang et al., Non-loc
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32, Real
 
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.batch_norm import BatchNorm
@@ -36,7 +36,7 @@ class InflatedBottleneck(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, x: Float[Array, "B T H W C"], train: bool = False) -> Float[Array, "B T h w {self.features}"]:
     """Maps `[B, T, H, W, C]` to `[B, T, ⌈H/stride⌉, ⌈W/stride⌉, features]`."""
     inner = self.features // 4
     y = TemporalConv(inner, self.temporal_kernel, dtype=self.dtype, name="conv1")(x)
@@ -69,7 +69,7 @@ class I3D(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def __call__(self, clips: Real[Array, "B T H W 3"], train: bool = False) -> dict[str, Float32[Array, " B *_"]]:
     """Scores clips.
 
     Args:

@@ -6,9 +6,9 @@ are in use there; parameter names map onto its keys (`dfdetect_jax/interop/xcept
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32, Real
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
@@ -23,7 +23,7 @@ class SeparableConv(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H W {self.features}"]:
     x = DepthwiseConv(name="depthwise")(x)
     return conv(self.features, 1, dtype=self.dtype, name="pointwise")(x)
 
@@ -46,7 +46,9 @@ class XceptionBlock(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(
+    self, x: Float[Array, "*batch H W C"], train: bool = False
+  ) -> Float[Array, "*batch h w {self.features[-1]}"]:
     """Maps `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, features[-1]]`."""
     y = x
     for i, features in enumerate(self.features, start=1):
@@ -77,7 +79,7 @@ class Xception(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def __call__(self, clips: Real[Array, "B T H W 3"], train: bool = False) -> dict[str, Float32[Array, " B *_"]]:
     """Scores clips.
 
     Args:

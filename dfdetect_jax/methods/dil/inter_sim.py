@@ -1,9 +1,9 @@
 """Inter-Snippet Interaction Module (paper: section "Inter-Snippet Interaction Module", Fig. 2, Eq. 7-11)."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.methods.dil import neighbours
@@ -31,7 +31,9 @@ class InterSIM(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:
+  def __call__(
+    self, x: Float[Array, "B U T H W C"], train: bool = False
+  ) -> tuple[Float[Array, "B U T H W C"], Float32[Array, "B U T"]]:
     """Applies the module.
 
     Args:

@@ -1,9 +1,9 @@
 """Intra-Snippet Inconsistency Module (paper: section "Intra-Snippet Inconsistency Module", Fig. 2, Eq. 1-6)."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv, identity
 from dfdetect_jax.methods.dil import neighbours
@@ -33,7 +33,7 @@ class MotionAttention(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Float[Array, "*batch T H W C"]) -> Float[Array, "*batch T H W C"]:
     """Maps I₂ `[..., T, H, W, C]` to A_H · A_W, same shape, in (0, 1)."""
     channels = x.shape[-1]
     squeezed = max(1, channels // self.reduction)
@@ -42,7 +42,7 @@ class MotionAttention(nn.Module):
     forward, backward = neighbours.differences(features, convolved, axis=-4)
     difference = 0.5 * (forward + backward) if self.bidirectional else forward
 
-    def attention(plane: str, other_axis: int) -> jax.Array:
+    def attention(plane: str, other_axis: int) -> Array:
       # nn.Conv convolves over the two axes before the channels: the third one joins the batch axes.
       planes = jnp.moveaxis(difference, other_axis, -4)
       planes = planes + nn.Conv(squeezed, (3, 3), use_bias=False, dtype=self.dtype, name=f"conv_{plane}")(planes)
@@ -66,7 +66,7 @@ class TemporalKernel(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Float[Array, "*batch T H W C"]) -> Float32[Array, "*batch 3 C"]:
     """Maps I₂ `[..., T, H, W, C]` to kernels `[..., 3, C]`, float32, which sum to one over the taps."""
     profile = jnp.swapaxes(jnp.mean(x, axis=(-3, -2), dtype=jnp.float32), -1, -2)  # [..., C, T]
     hidden = nn.relu(nn.Dense(2 * x.shape[-4], dtype=self.dtype, name="phi1")(profile))
@@ -95,7 +95,9 @@ class IntraSIM(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def __call__(
+    self, x: Float[Array, "*batch T H W C"]
+  ) -> tuple[Float[Array, "*batch T H W C"], Float32[Array, "*batch T H W"]]:
     """Applies the module.
 
     Args:

@@ -5,9 +5,9 @@ frames of a snippet and Inter-SIM across the snippets, in turn (Fig. 2). The vid
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32, Real
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers import imagenet
@@ -44,7 +44,9 @@ class SnippetBlock(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array | None]:
+  def __call__(
+    self, x: Float[Array, "B U T H W C"], train: bool = False
+  ) -> tuple[Float[Array, "B U T h w {self.features}"], Float32[Array, "B U T *place"] | None]:
     """Maps `[B, U, T, H, W, C]` to `[B, U, T, ⌈H/stride⌉, ⌈W/stride⌉, features]` and the module's map, if any."""
     inner = self.features // 4
     drawn = None
@@ -94,7 +96,7 @@ class DIL(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def __call__(self, clips: Real[Array, " B *clip"], train: bool = False) -> dict[str, Float32[Array, " B *_"]]:
     """Scores snippets `[B, U, T, H, W, 3]`, uint8 or float on the 0-255 scale; any U.
 
     Returns:
@@ -143,7 +145,7 @@ class DIL(nn.Module):
   def _inter_sim(self) -> InterSIM:
     return InterSIM(self.reduction, dtype=self.dtype, parent=None)
 
-  def _check(self, clips: jax.Array) -> None:
+  def _check(self, clips: Array) -> None:
     if clips.ndim != 6 or clips.shape[-1] != 3:
       raise UserError(f"DIL takes snippets [B, U, T, H, W, 3]; these clips have shape {list(clips.shape)}.")
     if clips.shape[2] != self.frames:

@@ -3,9 +3,12 @@
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key, Num
 
 
-def differences(x: jax.Array, convolved: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+def differences(
+  x: Num[Array, "*shape"], convolved: Num[Array, "*shape"], axis: int
+) -> tuple[Num[Array, "*shape"], Num[Array, "*shape"]]:
   """Differences to the next and to the previous neighbour.
 
       D_{i,i+1} = F_i − Conv(F)_{i+1}        D_{i+1,i} = F_{i+1} − Conv(F)_i
@@ -36,7 +39,13 @@ def differences(x: jax.Array, convolved: jax.Array, axis: int) -> tuple[jax.Arra
   return forward, backward
 
 
-def three_taps(x: jax.Array, previous: jax.Array, own: jax.Array, following: jax.Array, axis: int) -> jax.Array:
+def three_taps(
+  x: Num[Array, "*shape"],
+  previous: Num[Array, "*#shape"],
+  own: Num[Array, "*#shape"],
+  following: Num[Array, "*#shape"],
+  axis: int,
+) -> Num[Array, "*shape"]:
   """Depth-wise convolution with three taps as three shifted multiply-adds, zeros beyond both ends.
 
       y_i = previous · x_{i−1} + own · x_i + following · x_{i+1}
@@ -56,7 +65,7 @@ def three_taps(x: jax.Array, previous: jax.Array, own: jax.Array, following: jax
   return previous * earlier + own * x + following * later
 
 
-def identity_taps(rng: jax.Array, shape: tuple[int, int], dtype: DTypeLike = jnp.float32) -> jax.Array:
+def identity_taps(rng: Key[Array, ""], shape: tuple[int, int], dtype: DTypeLike = jnp.float32) -> Float[Array, "3 C"]:
   """Initialises depth-wise taps `[3, C]` as the identity."""
   del rng
   return jnp.zeros(shape, dtype).at[1].set(1)

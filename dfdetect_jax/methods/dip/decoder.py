@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
 from dfdetect_jax.layers.transformer import LayerNorm, Mlp
 
@@ -18,7 +19,9 @@ class DirectionalAttention(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, query: jax.Array, other: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def __call__(
+    self, query: Float[Array, "B N E"], other: Float[Array, "B M E"], bias: Float32[Array, "B N M"]
+  ) -> tuple[Float[Array, "B N E"], Float32[Array, "B {self.heads} N M"]]:
     """Attends from `query` `[B, N, E]` to `other` `[B, M, E]` with `bias` `[B, N, M]`, the same for all heads.
 
     Returns:
@@ -57,7 +60,16 @@ class DirectionalBlock(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, z_h: jax.Array, z_v: jax.Array, bias_h: jax.Array, bias_v: jax.Array, train: bool = False):
+  def __call__(
+    self,
+    z_h: Float[Array, "B N E"],
+    z_v: Float[Array, "B N E"],
+    bias_h: Float32[Array, "B N N"],
+    bias_v: Float32[Array, "B N N"],
+    train: bool = False,
+  ) -> tuple[
+    Float[Array, "B N E"], Float[Array, "B N E"], Float32[Array, "B heads N N"], Float32[Array, "B heads N N"]
+  ]:
     """Updates Z_h and Z_v, each `[B, 1 + L, E]`, with a bias per query direction, each `[B, 1 + L, 1 + L]`.
 
     Returns:
@@ -74,7 +86,7 @@ class DirectionalBlock(nn.Module):
     return outputs["h"], outputs["v"], weights["h"], weights["v"]
 
 
-def attention_bias(distance: jax.Array, tau: jax.Array) -> jax.Array:
+def attention_bias(distance: Float32[Array, "B L L"], tau: Float32[Array, ""]) -> Float32[Array, "B L+1 L+1"]:
   """exp(-τ₁ D) between patch tokens, zero wherever a CLS token takes part (Eq. 6-7).
 
   Args:

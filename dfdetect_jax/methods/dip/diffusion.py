@@ -14,6 +14,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float
 
 HIGHEST = jax.lax.Precision.HIGHEST
 PATHS = ("spectral", "power")
@@ -21,7 +22,7 @@ DENSITIES = ("stationary", "local")
 FEATURE_SCALES = ("none", "width", "unit")
 
 
-def neighbours(length: int, k_n: int) -> np.ndarray:
+def neighbours(length: int, k_n: int) -> Bool[np.ndarray, "2*{length} 2*{length}"]:
   """Which nodes are joined: |i - j| ≤ ⌊k_n/2⌋ within a direction and across the two.
 
   Args:
@@ -36,7 +37,7 @@ def neighbours(length: int, k_n: int) -> np.ndarray:
   return np.tile(band, (2, 2))
 
 
-def scaled(features: jax.Array, feature_scale: str) -> jax.Array:
+def scaled(features: Float[Array, "*batch E"], feature_scale: str) -> Float[Array, "*batch E"]:
   """Features by whose distances Eq. 2 scores, `[..., E]` to the same.
 
   LayerNorm makes ‖f‖² about E. At ViT widths μ‖f_i − f_j‖² with μ = 0.05 then leaves a node no neighbours as soon as
@@ -52,7 +53,7 @@ def scaled(features: jax.Array, feature_scale: str) -> jax.Array:
   return features
 
 
-def score_matrix(features: jax.Array, mu: jax.Array, k_n: int) -> jax.Array:
+def score_matrix(features: Float[Array, "B N E"], mu: Float[Array, ""] | float, k_n: int) -> Float[Array, "B N N"]:
   """W_ij = exp(-μ ‖f_i - f_j‖²) between neighbours, 0 elsewhere (Eq. 1-2).
 
   The squared distances come from the Gram matrix: broadcast, `[B, 2L, 2L, E]` would cost more than everything else.
@@ -76,7 +77,9 @@ def score_matrix(features: jax.Array, mu: jax.Array, k_n: int) -> jax.Array:
   return weights + jnp.eye(nodes, dtype=weights.dtype)[None]
 
 
-def diffusion_distance(w: jax.Array, t: int, path: str = "spectral", density: str = "stationary") -> jax.Array:
+def diffusion_distance(
+  w: Float[Array, "*batch N N"], t: int, path: str = "spectral", density: str = "stationary"
+) -> Float[Array, "*batch N N"]:
   """Diffusion distances after t steps of the random walk P = D⁻¹W (Eq. 3-5).
 
   D^t(i, j) = Σ_k (P^t(i, k) - P^t(j, k))² ŵ(k), ŵ(k) = Σd / d_k, one over the walk's stationary density. With
@@ -115,9 +118,9 @@ def diffusion_distance(w: jax.Array, t: int, path: str = "spectral", density: st
   return diagonal[..., :, None] + diagonal[..., None, :] - 2 * k
 
 
-def repeated_squaring(s: jax.Array, n: int) -> jax.Array:
+def repeated_squaring(s: Float[Array, "*batch N N"], n: int) -> Float[Array, "*batch N N"]:
   """S^n of `[..., N, N]` for n ≥ 1 in about log₂ n matrix products of full precision."""
-  result: jax.Array | None = None
+  result: Array | None = None
   while n:
     if n % 2:
       result = s if result is None else jnp.matmul(result, s, precision=HIGHEST)
@@ -129,7 +132,7 @@ def repeated_squaring(s: jax.Array, n: int) -> jax.Array:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def spectral_power(laplacian: jax.Array, n: int) -> jax.Array:
+def spectral_power(laplacian: Float[Array, "*batch N N"], n: int) -> Float[Array, "*batch N N"]:
   """S^n = V Λ^n Vᵀ of symmetric S = I - `laplacian` `[..., N, N]`, differentiable also where eigenvalues coincide.
 
   The derivative of `eigh` divides by differences of eigenvalues and is infinite where they meet, though S^n is a
@@ -150,7 +153,7 @@ def _spectral_power_jvp(n, primals, tangents):
   return power, -outer
 
 
-def divided_differences(x: jax.Array, n: int) -> jax.Array:
+def divided_differences(x: Float[Array, "*batch N"], n: int) -> Float[Array, "*batch N N"]:
   """Φ_ij = (x_i^n - x_j^n) / (x_i - x_j) without dividing: the sum Σ_k x_i^k x_j^{n-1-k}.
 
   Built by Φ^{2m} = Φ^m (x_i^m + x_j^m) and Φ^{m+1} = x_i Φ^m + x_j^m, so it is exact where x_i and x_j meet.

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Real
 
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.transformer import Block, LayerNorm
@@ -38,7 +38,7 @@ class SpatioTemporalUnit(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, tokens: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, tokens: Float[Array, "B T N E"], train: bool = False) -> Float[Array, "B T N E"]:
     """Maps `[B, T, 1 + L², E]` to the same shape, the CLS token first in each frame."""
     block = recompute(Block, self.remat)
     for i in range(self.spatial):
@@ -77,7 +77,7 @@ class SpatioTemporalEncoder(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, clips: Real[Array, "B T M M 3"], train: bool = False) -> Float[Array, "B T N {self.width}"]:
     """Encodes clips `[B, T, M, M, 3]` on the 0-255 scale.
 
     Returns:
@@ -113,7 +113,9 @@ class SpatioTemporalEncoder(nn.Module):
     return LayerNorm(name="norm")(x)
 
 
-def directional_pooling(z: jax.Array, mode: str = "mean") -> tuple[jax.Array, jax.Array]:
+def directional_pooling(
+  z: Float[Array, "B T N E"], mode: str = "mean"
+) -> tuple[Float[Array, "B M E"], Float[Array, "B M E"]]:
   """Pools the rows of Z into the horizontal sequence and its columns into the vertical one (§III-B, Fig. 2).
 
   Token i of Z_h is row i of every frame pooled over its columns, then over the frames; Z_v likewise by column. Both
@@ -127,7 +129,7 @@ def directional_pooling(z: jax.Array, mode: str = "mean") -> tuple[jax.Array, ja
     Z_h and Z_v, each `[B, 1 + L, E]` in the dtype of `z`.
   """
   side = round((z.shape[-2] - 1) ** 0.5)
-  pools: dict[str, Callable[..., jax.Array]] = {"mean": jnp.mean, "max": _maximum}
+  pools: dict[str, Callable[..., Array]] = {"mean": jnp.mean, "max": _maximum}
   pool = pools[mode]
   cls = jnp.mean(z[:, :, :1], axis=1)
   patches = z[:, :, 1:].reshape(*z.shape[:2], side, side, z.shape[-1])
@@ -136,7 +138,7 @@ def directional_pooling(z: jax.Array, mode: str = "mean") -> tuple[jax.Array, ja
   return jnp.concatenate([cls, rows], axis=1), jnp.concatenate([cls, columns], axis=1)
 
 
-def _maximum(x: jax.Array, axis: int) -> jax.Array:
+def _maximum(x: Array, axis: int) -> Array:
   """Maximum along an axis whose gradient goes to the entry it was taken from.
 
   The derivative of `jnp.max` looks for entries equal to the maximum; compiled, XLA may compute them anew with another

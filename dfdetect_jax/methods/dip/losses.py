@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from dfdetect_jax.methods.method import binary_cross_entropy
 
 
 def collaborative_cross_entropy(
-  outputs: Mapping[str, jax.Array], label: jax.Array, lambda_h: float, lambda_v: float
-) -> jax.Array:
+  outputs: Mapping[str, Float[Array, " B *_"]], label: Int[Array, " B"], lambda_h: float, lambda_v: float
+) -> Float[Array, ""]:
   """L_cce = l(y, ŷ) + λ_h l(y_h, ŷ) + λ_v l(y_v, ŷ) (Eq. 11).
 
   Args:
@@ -25,15 +25,15 @@ def collaborative_cross_entropy(
   )
 
 
-def cosine(a: jax.Array, b: jax.Array) -> jax.Array:
+def cosine(a: Float[Array, "B E"], b: Float[Array, "B E"]) -> Float[Array, " B"]:
   """Cosine of the angle between rows: `[B, E]` and `[B, E]` to `[B]`."""
   norm = jnp.sqrt(jnp.sum(a**2, axis=-1) * jnp.sum(b**2, axis=-1) + 1e-12)
   return jnp.sum(a * b, axis=-1) / norm
 
 
 def spatiotemporal_invariant_loss(
-  anchor: jax.Array, positive: jax.Array, negative: jax.Array, margin: float = 1.0
-) -> jax.Array:
+  anchor: Float[Array, "B E"], positive: Float[Array, "B E"], negative: Float[Array, "B E"], margin: float = 1.0
+) -> Float[Array, ""]:
   """L_sti = max(d_sti + cos(anchor, negative) - cos(anchor, positive), 0), mean over the batch (Eq. 9).
 
   Args:
@@ -43,7 +43,9 @@ def spatiotemporal_invariant_loss(
   return jnp.mean(jnp.maximum(margin + cosine(anchor, negative) - cosine(anchor, positive), 0.0))
 
 
-def diffusion_aware_loss(cosine_similarity: jax.Array, diffusion_similarity: jax.Array) -> jax.Array:
+def diffusion_aware_loss(
+  cosine_similarity: Float[Array, "B 2 L L"], diffusion_similarity: Float[Array, "B 2 L L"]
+) -> Float[Array, ""]:
   """L_da = Σ_d mean (½(1 + cos(Z_d, Z_d)) - exp(-τ₂ D_dd))² over batch and entries (Eq. 10).
 
   The paper prints a squared norm; the mean over entries (our decision) keeps its weight independent of L.

@@ -6,9 +6,9 @@ and MDC classifies each direction and both together (Fig. 2).
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32, Real
 
 from dfdetect_jax.layers.transformer import LayerNorm
 from dfdetect_jax.methods.dip import decoder, diffusion, encoder
@@ -64,7 +64,7 @@ class DIP(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def __call__(self, clips: Real[Array, "B T M M 3"], train: bool = False) -> dict[str, Float32[Array, " B *_"]]:
     """Scores clips `[B, T, M, M, 3]`, uint8 or float on the 0-255 scale.
 
     Returns:
@@ -114,7 +114,7 @@ class DIP(nn.Module):
     return outputs
 
 
-def cosine_similarity(tokens: jax.Array) -> jax.Array:
+def cosine_similarity(tokens: Float[Array, "B L E"]) -> Float[Array, "B L L"]:
   """½(1 + cos) between all pairs of tokens: `[B, L, E]` to `[B, L, L]` in [0, 1] (norm(·) of Eq. 10)."""
   norm = jnp.sqrt(jnp.sum(tokens**2, axis=-1, keepdims=True) + 1e-12)
   unit = tokens / norm

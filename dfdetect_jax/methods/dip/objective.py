@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from dfdetect_jax.methods.dip import losses
 from dfdetect_jax.methods.method import Method, accuracy
@@ -63,7 +64,7 @@ class DipMethod(Method):
       loss = loss + self.da_weight * da
     return loss, (metrics, model_state)
 
-  def _diffusion_metrics(self, params, outputs) -> dict[str, jax.Array]:
+  def _diffusion_metrics(self, params, outputs) -> dict[str, Array]:
     """Whether IDM is alive: μ, τ₁, τ₂, the median of D between different nodes, the spread of DiCA's bias.
 
     The bias exp(−τ₁ D) steers nothing where its standard deviation over a clip's entries is zero: D saturated, so that
@@ -80,6 +81,6 @@ class DipMethod(Method):
     return {"mu": mu, "tau_1": tau_1, "tau_2": tau_2, "diffusion_median": jnp.median(between), "bias_spread": spread}
 
 
-def _interleave(a: jax.Array, b: jax.Array) -> jax.Array:
+def _interleave(a: Array, b: Array) -> Array:
   """a₀, b₀, a₁, b₁, … along the leading axis."""
   return jnp.stack([a, b], axis=1).reshape(-1, *a.shape[1:])

@@ -8,9 +8,9 @@ across the T/2 time tokens. Parameter names map onto the authors' checkpoint's k
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32, Real
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers.batch_norm import BatchNorm
@@ -37,7 +37,7 @@ class Stem(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+  def __call__(self, x: Float[Array, "B T H W 3"], train: bool) -> Float[Array, "B T H//4 W//4 {self.width}"]:
     x = TemporalConv(self.width, 5, self.form, self.dtype, name="conv")(x)
     x = max_pool_2(BatchNorm(name="bn")(x, train))
     return max_pool_3(nn.relu(x))
@@ -63,7 +63,7 @@ class Bottleneck(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+  def __call__(self, x: Float[Array, "B T H W C"], train: bool) -> Float[Array, "B T h w 4*{self.inner}"]:
     """Maps `[B, T, H, W, C]` to `[B, T, H, W, 4·inner]`, H and W halved where it pools."""
     y = TemporalConv(self.inner, self.kernel, self.form, self.dtype, name="a")(x)
     y = nn.relu(BatchNorm(name="a_bn")(y, train))
@@ -102,7 +102,7 @@ class Trunk(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, clips: Real[Array, "B T H W 3"], train: bool = False) -> Float32[Array, "B T//2 16*{self.width}"]:
     """Maps clips `[B, T, H, W, 3]` on the 0-255 scale to float32 tokens `[B, T/2, 16·width]`, averaged over space."""
     stem, bottleneck = recompute(Stem, self.remat), recompute(Bottleneck, self.remat)
     x = stem(self.width, self.form, self.dtype, name="stem")(normalize(clips).astype(self.dtype), train)
@@ -139,7 +139,7 @@ class TimeTransformer(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, tokens: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, tokens: Float[Array, "B N E"], train: bool = False) -> Float32[Array, " B"]:
     """Maps tokens `[B, N, E]` to the logit of "fake", float32 `[B]`. N is fixed by the positions' parameter."""
     batch, count, width = tokens.shape
     normal = nn.initializers.normal(1.0)
@@ -181,7 +181,7 @@ class FTCN(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def __call__(self, clips: Real[Array, " B *clip"], train: bool = False) -> dict[str, Float32[Array, " B *_"]]:
     """Classifies clips.
 
     Args:

@@ -4,14 +4,15 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 
-def max_pool_2(x: jax.Array) -> jax.Array:
+def max_pool_2(x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H//2 W//2 C"]:
   """2×2, stride 2: `[..., H, W, C]`, H and W even, to `[..., H/2, W/2, C]`."""
   return functools.reduce(jnp.maximum, (x[..., i::2, j::2, :] for i in (0, 1) for j in (0, 1)))
 
 
-def max_pool_3(x: jax.Array) -> jax.Array:
+def max_pool_3(x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H//2 W//2 C"]:
   """3×3, stride 2, padding 1: `[..., H, W, C]`, H and W even, to `[..., H/2, W/2, C]`."""
   for axis in (-3, -2):
     even, odd = (jax.lax.slice_in_dim(x, start, None, 2, axis=axis) for start in (0, 1))
@@ -23,6 +24,6 @@ def max_pool_3(x: jax.Array) -> jax.Array:
   return x
 
 
-def max_pool_time(x: jax.Array) -> jax.Array:
+def max_pool_time(x: Float[Array, "B T *rest"]) -> Float[Array, "B T//2 *rest"]:
   """2 frames, stride 2: `[B, T, ...]`, T even, to `[B, T/2, ...]`."""
   return jnp.maximum(x[:, 0::2], x[:, 1::2])

@@ -2,9 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int
 
 
-def contrastive_loss(features: jax.Array, label: jax.Array, temperature: float = 0.1) -> jax.Array:
+def contrastive_loss(
+  features: Float[Array, "B N E"], label: Int[Array, " B"], temperature: float = 0.1
+) -> Float32[Array, ""]:
   """L_con = mean_a −1/|P(a)| Σ_{p∈P(a)} log( exp(f_a·f_p/τ) / Σ_{n≠a} exp(f_a·f_n/τ) ), f L2-normalised.
 
   Anchors a are all views of all clips; P(a) are the others of a's class, across branches and batch. An anchor without

@@ -1,9 +1,9 @@
 """SDR: FTCN branches on perturbed views of a clip, integrated by TRFI, judged by a temporal transformer (Fig. 1)."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float32, Real
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.ftcn import model as ftcn
@@ -43,7 +43,7 @@ class SDR(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def __call__(self, clips: Real[Array, "B *N T H W 3"], train: bool = False) -> dict[str, Float32[Array, " B *_"]]:
     """Classifies clips.
 
     Args:
@@ -75,7 +75,7 @@ class SDR(nn.Module):
       "left_out_logits": left_out,
     }
 
-  def _spatial_perturbation_branches(self, views: jax.Array, train: bool) -> jax.Array:
+  def _spatial_perturbation_branches(self, views: Array, train: bool) -> Array:
     """Maps views `[B, N, T, H, W, 3]` to tokens `[B, N, T/2, E]`, branch i of its own weights on view i."""
     settings = (self.width, self.depths, self.form, self.remat, self.dtype)
     if self.shared:

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Key, Real
 
 from dfdetect_jax.augment.tpa import SPATIAL, perturbed_views
 from dfdetect_jax.methods.method import Method, accuracy, binary_cross_entropy
@@ -36,7 +37,7 @@ class SdrMethod(Method):
   tpa: bool = True
   redrawn: tuple[str, ...] = SPATIAL
 
-  def augment(self, rng: jax.Array, clips: jax.Array) -> jax.Array:
+  def augment(self, rng: Key[Array, ""], clips: Real[Array, "B T H W 3"]) -> Float32[Array, "B N T H W 3"]:
     """Makes of clips `[B, T, H, W, 3]` the branches' views `[B, N, T, H, W, 3]`."""
     clips = super().augment(rng, clips)
     return perturbed_views(rng, clips, self.model.branches, () if self.tpa else self.redrawn)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
 
 class Fusion(nn.Module):
@@ -19,7 +20,7 @@ class Fusion(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, r: jax.Array) -> jax.Array:
+  def __call__(self, r: Float[Array, "B N T E"]) -> Float[Array, "B T E"]:
     """Maps the branches' tokens r `[B, N, T, E]` to integrated ones z `[B, T, E]`."""
     batch, branches, frames, width = r.shape
     x = jnp.moveaxis(r, 1, 2).reshape(batch, frames, branches * width).astype(self.dtype)
@@ -35,7 +36,7 @@ class PredictiveHeads(nn.Module):
   """
 
   @nn.compact
-  def __call__(self, r: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def __call__(self, r: Float[Array, "B N T E"]) -> tuple[Float32[Array, " B"], Float32[Array, "B left_out"]]:
     """Maps the branches' tokens r `[B, N, T, E]` to the joint logit `[B]` and the leave-one-out logits `[B, N]`.
 
     With N = 1 nothing is left when a branch is left out: `[B, 0]`.
@@ -52,7 +53,9 @@ class PredictiveHeads(nn.Module):
     return joint, jnp.einsum("bijc,ijc->bi", r[:, others], kernel) + bias[None]
 
 
-def mutual_information_loss(joint: jax.Array, left_out: jax.Array, temperature: float = 1.5) -> jax.Array:
+def mutual_information_loss(
+  joint: Float[Array, " B"], left_out: Float[Array, "B N"], temperature: float = 1.5
+) -> Float[Array, ""]:
   """L_MI = Σ_i KL(p(y|r_all) ‖ p(y|r_∖i)), averaged over the batch, p = σ(logit / temperature).
 
   It is minimised: each subset of the branches must predict what all of them do. No gradient flows into the joint side.

@@ -1,9 +1,9 @@
 """CAFIM, which joins the streams after every stage (§4.4), and AFFM, which fuses them at the end (§4.5)."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
@@ -15,7 +15,7 @@ def conv1d(kernel: int, dtype: DTypeLike, name: str) -> nn.Conv:
   return nn.Conv(1, (kernel,), padding=kernel // 2, use_bias=False, dtype=dtype, name=name)
 
 
-def channel_mean(x: jax.Array) -> jax.Array:
+def channel_mean(x: Float[Array, "B H W C"]) -> Float[Array, "B C 1"]:
   """Average over height and width, accumulated in float32: `[B, H, W, C]` to `[B, C, 1]`."""
   return jnp.mean(x, axis=(1, 2), dtype=jnp.float32).astype(x.dtype)[..., None]
 
@@ -37,8 +37,8 @@ class CAFIM(nn.Module):
 
   @nn.compact
   def __call__(
-    self, phase: jax.Array, sequence: jax.Array, train: bool = False
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    self, phase: Float[Array, "B H W C"], sequence: Float[Array, "B H W C"], train: bool = False
+  ) -> tuple[Float[Array, "B H W C"], Float[Array, "B H W C"], Float[Array, "B H W C"]]:
     """Joins the streams.
 
     Args:
@@ -81,7 +81,9 @@ class AFFM(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, phase: jax.Array, sequence: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:
+  def __call__(
+    self, phase: Float[Array, "B H W C"], sequence: Float[Array, "B H W C"], train: bool = False
+  ) -> tuple[Float[Array, "B H W 2*C"], Float[Array, "B H W C"]]:
     """Fuses F_p and F_s, each `[B, H, W, C]`, to `[B, H, W, 2C]`; also returns W `[B, H, W, C]`."""
     channels = phase.shape[-1]
     x = conv(channels, 1, dtype=self.dtype, name="phase_conv")(phase)

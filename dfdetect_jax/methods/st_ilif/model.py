@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float32, Real
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers import imagenet
@@ -73,7 +74,7 @@ class STILIF(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def __call__(self, clips: Real[Array, " B *clip"], train: bool = False) -> dict[str, Float32[Array, " B *_"]]:
     """Scores clips.
 
     Args:

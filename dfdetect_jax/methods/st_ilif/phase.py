@@ -1,7 +1,7 @@
 """Phase-based reconstruction of the grey mean frame, and the images that Table 2 puts in its place (§4.2, Eq. 1-3)."""
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Real
 
 AMPLITUDE = 25_000.0  # A in Eq. 2, at 224×224
 
@@ -10,17 +10,17 @@ SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 PREWITT = ((-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0))
 
 
-def grey_mean(clips: jax.Array) -> jax.Array:
+def grey_mean(clips: Real[Array, "B T H W 3"]) -> Float32[Array, "B H W"]:
   """Mean over frames and colours: `[B, T, H, W, 3]` on the 0-255 scale to float32 `[B, H, W]`."""
   return jnp.mean(clips.astype(jnp.float32), axis=(1, 4))
 
 
-def to_unit(images: jax.Array) -> jax.Array:
+def to_unit(images: Float[Array, "..."]) -> Float[Array, "..."]:
   """(x − 127.5) / 127.5: from the 0-255 scale to [-1, 1]."""
   return (images - 127.5) / 127.5
 
 
-def phase_image(grey: jax.Array) -> jax.Array:
+def phase_image(grey: Float32[Array, "*batch H W"]) -> Float32[Array, "*batch H W"]:
   """|F⁻¹(A · F / |F|)|, the image that has the grey image's phases and one amplitude at all frequencies.
 
   The paper prints e^{−jφ}, which is the image turned by 180°, and a two-quadrant arctan; F / |F| is e^{+jφ} of the
@@ -41,12 +41,12 @@ def phase_image(grey: jax.Array) -> jax.Array:
   return jnp.abs(jnp.fft.irfft2(amplitude * phase, s=(height, width)))
 
 
-def amplitude_image(grey: jax.Array) -> jax.Array:
+def amplitude_image(grey: Float32[Array, "*batch H W"]) -> Float32[Array, "*batch H W"]:
   """|F⁻¹(|F|)|, the image that has the amplitudes and no phases; `[..., H, W]` float32 to the same (Table 2)."""
   return jnp.abs(jnp.fft.irfft2(jnp.abs(jnp.fft.rfft2(grey)), s=grey.shape[-2:]))
 
 
-def edge_image(grey: jax.Array, kernel: tuple[tuple[float, ...], ...]) -> jax.Array:
+def edge_image(grey: Float[Array, "*batch H W"], kernel: tuple[tuple[float, ...], ...]) -> Float[Array, "*batch H W"]:
   """√(Gx² + Gy²) by a 3×3 derivative kernel and its transpose, edges repeated; `[..., H, W]` to the same (Table 2)."""
   height, width = grey.shape[-2:]
   padded = jnp.pad(grey, [(0, 0)] * (grey.ndim - 2) + [(1, 1), (1, 1)], mode="edge")

@@ -1,9 +1,9 @@
 """The phase-aware stream (§4.2, Fig. 4): convolutions on the phase-based reconstruction beside the grey image."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.remat import recompute
@@ -19,7 +19,9 @@ class ConvBlock(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(
+    self, x: Float[Array, "*batch H W C"], train: bool = False
+  ) -> Float[Array, "*batch h w {self.features}"]:
     x = conv(self.features, self.kernel, self.stride, self.dtype, name="conv")(x)
     return nn.relu(BatchNorm(name="bn")(x, train))
 
@@ -45,7 +47,7 @@ class PhaseStream(nn.Module):
     self.stem = [block(self.width, kernel, stride, self.dtype) for kernel, stride in ((3, 1), (3, 1), (7, 2))]
     self.stages = [[block(self.width * 2**k, 3, 1, self.dtype) for _ in range(2)] for k in range(4)]
 
-  def stage(self, k: int, x: jax.Array, train: bool = False) -> jax.Array:
+  def stage(self, k: int, x: Float[Array, "B H W C"], train: bool = False) -> Float[Array, "B h w C_out"]:
     """Stage k in 1-4: max-pool, two convolutions; the first stage has the stem before it.
 
     Args:

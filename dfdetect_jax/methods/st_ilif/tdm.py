@@ -1,9 +1,11 @@
 """The temporal difference module (§4.3, Fig. 7) and the sequence stream that it opens."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.conv_gru import ConvGRU
@@ -12,7 +14,7 @@ from dfdetect_jax.layers.resnet import conv, max_pool, stage
 RECURRENCES = ("single", "scan")
 
 
-def frame_differences(frames: jax.Array, recurrence: str) -> jax.Array:
+def frame_differences(frames: Float[Array, "B T H W 3"], recurrence: str) -> Float[Array, "B steps H W C"]:
   """I_{t+1} − I_t, the consecutive differences, as steps of the recurrence.
 
   Args:
@@ -29,13 +31,13 @@ def frame_differences(frames: jax.Array, recurrence: str) -> jax.Array:
   return differences
 
 
-def halve(x: jax.Array) -> jax.Array:
+def halve(x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H//2 W//2 C"]:
   """Averages 2×2 squares, `[..., H, W, C]` to `[..., H/2, W/2, C]`."""
   *leading, h, w, c = x.shape
   return jnp.mean(x.reshape(*leading, h // 2, 2, w // 2, 2, c), axis=(-4, -2))
 
 
-def upsample(x: jax.Array) -> jax.Array:
+def upsample(x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch 2*H 2*W C"]:
   """Doubles height and width by repetition, `[..., H, W, C]` to `[..., 2H, 2W, C]` (nearest as in TDN: decision)."""
   return jnp.repeat(jnp.repeat(x, 2, axis=-3), 2, axis=-2)
 
@@ -72,7 +74,9 @@ class TDM(nn.Module):
       self.difference_layer1 = stage(2, self.width, 1, remat=self.remat, dtype=self.dtype)
       self.gru1, self.gru2, self.gru3 = ConvGRU(self.dtype), ConvGRU(self.dtype), ConvGRU(self.dtype)
 
-  def __call__(self, frames: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(
+    self, frames: Float32[Array, "B T H W 3"], train: bool = False
+  ) -> Float[Array, "B H//4 W//4 {self.width}"]:
     """Maps normalised float32 frames `[B, T, H, W, 3]`, T odd, H and W multiples of 8, to `[B, H/4, W/4, width]`."""
     x = frames[:, frames.shape[1] // 2].astype(self.dtype)
     x = max_pool(nn.relu(self.bn1(self.conv1(x), train)))
@@ -87,7 +91,7 @@ class TDM(nn.Module):
     return self.gru3(x[:, None])
 
 
-def _run(blocks: list[nn.Module], x: jax.Array, train: bool) -> jax.Array:
+def _run(blocks: Sequence[nn.Module], x: Array, train: bool) -> Array:
   for block in blocks:
     x = block(x, train)
   return x
@@ -116,7 +120,7 @@ class SequenceStream(nn.Module):
     self.layer3 = stage(2, self.width * 4, 2, remat=self.remat, dtype=self.dtype)
     self.layer4 = stage(2, self.width * 8, 2, remat=self.remat, dtype=self.dtype)
 
-  def stage(self, k: int, x: jax.Array, train: bool = False) -> jax.Array:
+  def stage(self, k: int, x: Float[Array, " B *map C"], train: bool = False) -> Float[Array, "B h w C_out"]:
     """Stage k in 1-4: normalised frames `[B, T, H, W, 3]` for stage 1, else the last stage's map, to the next map."""
     if k == 1:
       return self.first(x, train)
