@@ -21,7 +21,9 @@ import pytest
 from absl import flags
 
 # The types, shapes and dtypes that signatures promise are checked on every call that a test makes.
-jaxtyping.install_import_hook(["dfdetect_jax.layers", "dfdetect_jax.augment"], "type_checker.checked")
+jaxtyping.install_import_hook(
+  [f"dfdetect_jax.{room}" for room in ("layers", "augment", "methods", "evaluation.metrics")], "type_checker.checked"
+)
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -8,6 +8,7 @@ only, a figure that compares the two classes is `None` and the reason is told be
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.scores import VideoScore
@@ -33,6 +34,9 @@ FEW_CLUSTERS = 10
 CALIBRATION_BINS = 15
 FAILED_POLICIES = ("half", "exclude")
 
+# Labels, 1 = fake, 0 = real, and fake probabilities of the same N videos (clips, frames).
+Labels = Int[np.ndarray, " N"]
+Scores = Float[np.ndarray, " N"]
 # (labels, scores, clusters, threshold) -> 95 % interval by metric
 Intervals = Callable[[np.ndarray, np.ndarray, np.ndarray, float | None], dict[str, list[float] | None]]
 
@@ -44,17 +48,17 @@ def _sk():
   return metrics
 
 
-def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
+def auc(labels: Labels, scores: Scores) -> float | None:
   """Area under the ROC curve, P(fake scores above real) + ½ P(tie); None with one class only."""
   return float(_sk().roc_auc_score(labels, scores)) if _both_classes(labels) else None
 
 
-def average_precision(labels: np.ndarray, scores: np.ndarray) -> float | None:
+def average_precision(labels: Labels, scores: Scores) -> float | None:
   """Average precision Σₙ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores, without interpolation; None with one class only."""
   return float(_sk().average_precision_score(labels, scores)) if _both_classes(labels) else None
 
 
-def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float | None:
+def equal_error_rate(labels: Labels, scores: Scores) -> float | None:
   """Error rate where false-positive and false-negative rate are equal; None with one class only.
 
   The ROC curve is taken as the polyline through its operating points (a tie between the classes is one slanted step),
@@ -70,7 +74,7 @@ def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float | None:
   return float(fpr[before] + along * (fpr[after] - fpr[before]))
 
 
-def recall_at(labels: np.ndarray, scores: np.ndarray, false_alarms: float) -> float | None:
+def recall_at(labels: Labels, scores: Scores, false_alarms: float) -> float | None:
   """Most fakes that a threshold finds while at most a share of the real videos is called fake; None with one class.
 
   A point of the ROC curve that some threshold reaches, never one between two: with fewer than 1 / `false_alarms` real
@@ -82,27 +86,27 @@ def recall_at(labels: np.ndarray, scores: np.ndarray, false_alarms: float) -> fl
   return float(tpr[fpr <= false_alarms].max())
 
 
-def balanced_accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float | None:
+def balanced_accuracy(labels: Labels, scores: Scores, threshold: float = 0.5) -> float | None:
   """Mean of the shares of fakes and of real videos that are judged right; None with one class only."""
   return float(_sk().balanced_accuracy_score(labels, scores > threshold)) if _both_classes(labels) else None
 
 
-def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float:
+def accuracy(labels: Labels, scores: Scores, threshold: float = 0.5) -> float:
   """Share of right decisions where "fake" means a score above `threshold` (a failed video's 0.5 is thus "real")."""
   return float(_sk().accuracy_score(labels, scores > threshold))
 
 
-def log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
+def log_loss(labels: Labels, scores: Scores) -> float:
   """Mean negative log-likelihood in nats; scores of 0 and 1 are moved inside by one float64 epsilon."""
   return float(_sk().log_loss(labels, scores, labels=[0, 1]))
 
 
-def calibration_bin(scores: np.ndarray) -> np.ndarray:
+def calibration_bin(scores: Scores) -> Int[np.ndarray, " N"]:
   """Number of the calibration bin of each score: `CALIBRATION_BINS` equal bins of [0, 1], closed on the right."""
   return np.searchsorted(np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1], scores)
 
 
-def calibration_error(labels: np.ndarray, scores: np.ndarray) -> float:
+def calibration_error(labels: Labels, scores: Scores) -> float:
   """Expected calibration error Σ_b (n_b / n) |mean fake probability in b − share of fakes in b|.
 
   Reference: Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015, for the
@@ -112,7 +116,7 @@ def calibration_error(labels: np.ndarray, scores: np.ndarray) -> float:
   return float(np.abs(excess).sum() / len(scores))
 
 
-def choose_threshold(labels: np.ndarray, scores: np.ndarray, balanced: bool = False) -> float:
+def choose_threshold(labels: Labels, scores: Scores, balanced: bool = False) -> float:
   """Threshold of highest accuracy, to be chosen on validation scores and used on test scores.
 
   Candidates lie half-way between neighbouring scores (and at 0 and 1: everything with evidence is fake, nothing is).
@@ -139,7 +143,7 @@ def choose_threshold(labels: np.ndarray, scores: np.ndarray, balanced: bool = Fa
   return float(best[np.argmin(np.abs(best - 0.5))])
 
 
-def binary_metrics(labels: np.ndarray, scores: np.ndarray, threshold: float | None = None) -> dict:
+def binary_metrics(labels: Labels, scores: Scores, threshold: float | None = None) -> dict:
   """Every metric of one set of scores.
 
   Args:
@@ -179,12 +183,12 @@ def apply_failed_policy(scores: Sequence[VideoScore], failed: str) -> list[Video
   return [s for s in scores if failed == "half" or not s.failed]
 
 
-def labels_and_scores(scores: Sequence[VideoScore]) -> tuple[np.ndarray, np.ndarray]:
+def labels_and_scores(scores: Sequence[VideoScore]) -> tuple[Labels, Scores]:
   """Labels int64 `[N]` and fake probabilities float64 `[N]` of the videos."""
   return np.array([s.label for s in scores], np.int64), np.array([s.score for s in scores], np.float64)
 
 
-def clusters(scores: Sequence[VideoScore]) -> np.ndarray:
+def clusters(scores: Sequence[VideoScore]) -> Int[np.ndarray, " N"]:
   """What is resampled together, int64 `[N]`: the identity where known, else the video.
 
   Of "a+b" the first is taken, the person whose footage it is; in datasets that swap everyone with everyone the donors
@@ -194,7 +198,7 @@ def clusters(scores: Sequence[VideoScore]) -> np.ndarray:
   return np.unique(keys, return_inverse=True)[1] if keys else np.zeros(0, np.int64)
 
 
-def clip_level(scores: Sequence[VideoScore]) -> tuple[np.ndarray, np.ndarray] | str:
+def clip_level(scores: Sequence[VideoScore]) -> tuple[Labels, Scores] | str:
   """Labels and probabilities of all clips of the videos that were scored, or the reason why they are not known."""
   scored = [s for s in scores if not s.failed]
   if any(not s.clip_scores for s in scored):
@@ -203,7 +207,7 @@ def clip_level(scores: Sequence[VideoScore]) -> tuple[np.ndarray, np.ndarray] | 
   return np.array([y for y, _ in pairs], np.int64), np.array([p for _, p in pairs], np.float64)
 
 
-def frame_level(scores: Sequence[VideoScore]) -> tuple[np.ndarray, np.ndarray] | str:
+def frame_level(scores: Sequence[VideoScore]) -> tuple[Labels, Scores] | str:
   """Labels and probabilities of all frames that some clip covers, or the reason why they are not known.
 
   A frame of a face track is given the mean probability of the clips of that track that cover it.
@@ -296,7 +300,7 @@ def summarise(
   }
 
 
-def cautions(labels: np.ndarray, cluster: np.ndarray) -> list[str]:
+def cautions(labels: Labels, cluster: Int[np.ndarray, " N"]) -> list[str]:
   """What makes the figures of a set say less than they seem to, a sentence each.
 
   Args:
@@ -332,13 +336,13 @@ def _worst(aucs: dict[str, float | None]) -> dict | None:
   return None if name is None else {"name": name, "auc": known[name]}
 
 
-def _counts(labels: np.ndarray) -> dict[str, int]:
+def _counts(labels: Labels) -> dict[str, int]:
   return {"n": len(labels), "real": int((labels == 0).sum()), "fake": int((labels == 1).sum())}
 
 
-def _both_classes(labels: np.ndarray) -> bool:
+def _both_classes(labels: Labels) -> bool:
   return 0 < int(np.count_nonzero(labels)) < len(labels)
 
 
-def _one_class(labels: np.ndarray) -> str:
+def _one_class(labels: Labels) -> str:
   return "all of them are fake" if np.any(labels) else "all of them are real" if len(labels) else "there are none"
