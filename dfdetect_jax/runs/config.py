@@ -85,6 +85,7 @@ def base_config() -> ml_collections.ConfigDict:
   config.forging = ml_collections.ConfigDict(dataclasses.asdict(SelfBlending()))
 
   config.log_every = 50  # steps between metric lines
+  config.loggers = ()  # who gets the metrics beside the workdir's files: "wandb", "mlflow", "trackio"
   config.eval_every = 1000  # steps between validations; 0 = only at the end
   config.eval_batch_size = 16  # clips per forward pass
   # Validation metric whose best step is kept apart (video level): auc | acc | ap; the log-loss decides between equals.

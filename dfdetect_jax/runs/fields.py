@@ -135,6 +135,7 @@ FIELDS: Mapping[str, Field] = {
     )
   },
   "log_every": _whole(1, scale=True, **_COMFORT),
+  "loggers": _texts(speed=False, **_COMFORT),  # training.loggers.LOGGERS
   "eval_every": _whole(0, may_change=True, scale=True, speed=False),
   "eval_batch_size": _whole(1, scale=True, **_COMFORT),
   "select_metric": _text(),  # evaluation.protocols.SELECTABLE

@@ -28,6 +28,7 @@ from dfdetect_jax.runs.checkpoints import Checkpoints
 from dfdetect_jax.runs.fields import check_fields
 from dfdetect_jax.runs.state import TrainState
 from dfdetect_jax.runs.trained_videos import write_trained_videos
+from dfdetect_jax.training.loggers import check_loggers
 from dfdetect_jax.training.metrics_writer import MetricsWriter
 from dfdetect_jax.training.preemption import Preempted, StopSignal
 from dfdetect_jax.training.profile import Trace
@@ -68,6 +69,7 @@ def train_and_evaluate(
     Preempted: SIGTERM or Ctrl-C arrived; the state was saved.
   """
   check_fields(config)
+  check_loggers(config.loggers)
   workdir = as_folder(workdir)
   with run_folder.claimed(workdir):
     return _train(config, workdir, profile, other_data)
@@ -102,7 +104,7 @@ def _train(
   session = provenance.Session(workdir, config, step)
   say(_described(config, program, videos, step if resumed else None), flush=True)
   train_step = program.compile_step()
-  writer = MetricsWriter(workdir, step, active=lead)
+  writer = MetricsWriter(workdir, step, lead, config.to_dict())
   clips, flops = program.clips_per_step, flops_per_step(train_step)
   frames = math.prod(method.clip_spec.shape(train=True)[:-3])
   progress = ProgressLine(step, videos.total_steps, clips, program.mesh.size, flops, frames, config.workers)

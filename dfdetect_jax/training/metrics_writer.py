@@ -1,4 +1,4 @@
-"""Metrics of a run: `metrics.jsonl`, one object a line, and TensorBoard event files beside it."""
+"""Metrics of a run: `metrics.jsonl`, one object a line, TensorBoard event files beside it, and `loggers`."""
 
 import contextlib
 import json
@@ -6,10 +6,12 @@ import logging
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import read_bytes
 from dfdetect_jax.folders import as_folder, write_whole
+from dfdetect_jax.training.loggers import Loggers
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,12 +26,15 @@ class MetricsWriter:
     workdir: folder of the run.
     step: step that the run goes on from; later lines of an interrupted run are taken out.
     active: only one process of a job writes.
+    config: of the run; its `loggers` get the scalars too.
 
   Raises:
-    UserError: the disk is full or gone.
+    UserError: the disk is full or gone, or a logger cannot begin.
   """
 
-  def __init__(self, workdir: str | pathlib.Path, step: int, active: bool = True):
+  def __init__(
+    self, workdir: str | pathlib.Path, step: int, active: bool = True, config: Mapping[str, Any] | None = None
+  ):
     self._active = active
     if not active:
       return
@@ -41,6 +46,8 @@ class MetricsWriter:
 
     self._event, self._scalar = event_pb2.Event, summary.scalar
     self._path = as_folder(workdir) / METRICS_FILE
+    config = config or {}
+    self._loggers = Loggers(config.get("loggers", ()), self._path.parent, config)
     self._text = ""
     with self._named_if_unwritable():
       if self._path.exists():
@@ -81,10 +88,12 @@ class MetricsWriter:
       if time.monotonic() - self._flushed > _FLUSH_SECONDS:
         self._board.flush()
         self._flushed = time.monotonic()
+    self._loggers.log(step, scalars)
 
   def close(self) -> None:
-    """Flushes both files, as far as a full disk lets it."""
+    """Flushes both files, as far as a full disk lets it, and ends the loggers."""
     if self._active:
+      self._loggers.close()
       for file in filter(None, (self._file, self._board)):
         with contextlib.suppress(OSError):
           file.close()
