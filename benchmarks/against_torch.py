@@ -52,13 +52,13 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
   """Parses arguments, measures, prints a table; see the module's docstring."""
   args = _parser().parse_args(argv)
-  from dfdetect_jax.errors import UserError, did_you_mean, exit_on_user_error
+  from dfdetect_jax.errors import UserError, exit_on_user_error, unknown
 
   with exit_on_user_error("against_torch"):
     methods = args.method.split(",")
     for name in methods:
       if name not in METHODS:
-        raise UserError(f"there is no method '{name}'.{did_you_mean(name, METHODS)} There are: {', '.join(METHODS)}.")
+        raise unknown("method", name, METHODS)
     if args.rounds < 1 or args.batch < 0:
       raise UserError(f"--rounds={args.rounds} and --batch={args.batch} must be at least 1 and 0.")
 

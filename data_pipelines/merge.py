@@ -7,9 +7,9 @@ import sys
 
 from data_pipelines.building import finish, plan
 from data_pipelines.building.build import summary_of_build
-from data_pipelines.building.shards import file_sha256
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
 from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.files import file_sha256
 from dfdetect_jax.schema import DATASET_FILE
 
 

@@ -14,7 +14,7 @@ from data_pipelines.building.listing import summary_of_listing
 from data_pipelines.building.options import settings_of
 from data_pipelines.building.pool import pin_to_one_cpu_thread
 from data_pipelines.video.distortions import DISTORTIONS, LEVELS, folder
-from dfdetect_jax.errors import UserError, exit_on_user_error, unwritable
+from dfdetect_jax.errors import UserError, exit_on_user_error, unknown, unwritable
 from dfdetect_jax.folders import on_disk
 
 SEVEN = [name for name in DISTORTIONS if name != "frame_dropping"]
@@ -53,12 +53,12 @@ def cells_of(names: str, levels: str) -> list[tuple[str, int]]:
   Raises:
     UserError: a distortion or level that does not exist.
   """
-  unknown = [name for name in names.split(",") if name not in DISTORTIONS]
-  if unknown:
-    raise UserError(f"--distortion={names}: there is no '{unknown[0]}'; there are {', '.join(DISTORTIONS)}.")
-  unknown = [level for level in levels.split(",") if level not in map(str, LEVELS)]
-  if unknown:
-    raise UserError(f"--level={levels}: there is no level '{unknown[0]}'; there are 1 to 5.")
+  for name in names.split(","):
+    if name not in DISTORTIONS:
+      raise unknown("distortion", name, DISTORTIONS, f"--distortion={names}: ")
+  for level in levels.split(","):
+    if level not in map(str, LEVELS):
+      raise unknown("level", level, LEVELS, f"--level={levels}: ")
   return [(name, int(level)) for name in names.split(",") for level in levels.split(",")]
 
 

@@ -15,11 +15,10 @@ from google.protobuf.message import DecodeError
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from data_pipelines.building.shards import file_sha256
 from data_pipelines.video import encoding
 from dfdetect_jax.datasets import shares_people
 from dfdetect_jax.errors import exit_on_user_error, unwritable
-from dfdetect_jax.files import DamagedFile
+from dfdetect_jax.files import DamagedFile, file_sha256
 from dfdetect_jax.schema import (
   FRAME_FEATURES,
   LANDMARKS,

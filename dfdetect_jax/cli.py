@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from dfdetect_jax.errors import did_you_mean, exit_on_user_error
+from dfdetect_jax.errors import exit_on_user_error, unknown
 
 # Sub-command -> (module with main(argv), what it does). In the order in which people need them.
 PROGRAMS = {
@@ -38,8 +38,7 @@ def main(argv: list[str] | None = None) -> int | None:
       print(f"  {name:13} {what}")
     return 0
   if arguments[0] not in PROGRAMS:
-    print(f"dfdetect: error: there is no program '{arguments[0]}'.{did_you_mean(arguments[0], PROGRAMS)} "
-          f"There are: {', '.join(PROGRAMS)}.", file=sys.stderr)  # fmt: skip
+    print(f"dfdetect: error: {unknown('program', arguments[0], PROGRAMS)}", file=sys.stderr)
     return 2
   program, rest = arguments[0], arguments[1:]
   module = importlib.import_module(PROGRAMS[program][0])

@@ -25,6 +25,24 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
   return f" Did you mean '{close[0]}'?" if close else ""
 
 
+def unknown(
+  what: str, name: object, known: Iterable[object], where: str = "", more: str = "", cutoff: float = 0.6
+) -> UserError:
+  """What is said of a name that nothing is called by: `there is no WHAT 'NAME'. Did you mean …? There are: ….`
+
+  Args:
+    what: kind of thing.
+    name: what the user wrote.
+    known: all names there are.
+    where: in front, such as `--distortion=blurr: `.
+    more: behind, a sentence.
+    cutoff: see `did_you_mean`.
+  """
+  names = [str(other) for other in known]
+  hint = did_you_mean(str(name), names, cutoff)
+  return UserError(f"{where}there is no {what} '{name}'.{hint} There are: {', '.join(names)}.{more and ' ' + more}")
+
+
 def unwritable(where: object, error: Exception, cure: str = "choose another folder") -> UserError:
   """What is said when something cannot be written.
 

@@ -37,6 +37,12 @@ def damaged(where: object, what: str, cure: str) -> DamagedFile:
   return DamagedFile(f"{where} cannot be read ({what}): {cure}.")
 
 
+def file_sha256(path: str | Path) -> str:
+  """Hexadecimal SHA-256 of a file's bytes."""
+  with epath.Path(path).open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_bytes(path: Path, cure: str) -> bytes:
   """A file's content.
 

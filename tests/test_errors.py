@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from dfdetect_jax.errors import exit_on_user_error, show_warnings
+from dfdetect_jax.errors import exit_on_user_error, show_warnings, unknown
 
 WARN = "import logging; logging.getLogger('dfdetect_jax.runs.checkpoints').warning('checkpoint 3 is gone')"
 
@@ -42,3 +42,10 @@ def test_a_library_leaves_warnings_to_its_user(before, told):
     [sys.executable, "-c", f"{before}\nimport dfdetect_jax\n{WARN}"], capture_output=True, text=True, timeout=60
   )
   assert done.stderr.startswith(told) and bool(done.stderr) == bool(told)
+
+
+def test_a_name_that_nothing_is_called_by():
+  """Guards the one sentence of all such mistakes: place, name, the nearest one, all, and what else helps."""
+  told = unknown("network", "dpi", ("dip", "dil"), "--init: ", "See docs.")
+  assert str(told) == "--init: there is no network 'dpi'. Did you mean 'dip'? There are: dip, dil. See docs."
+  assert str(unknown("level", 9, (1, 2))) == "there is no level '9'. There are: 1, 2."

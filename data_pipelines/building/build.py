@@ -27,7 +27,7 @@ from data_pipelines.building.unit import Job, versions
 from data_pipelines.faces.detectors import detector as detectors
 from data_pipelines.sources import Listing, Video, registry
 from data_pipelines.sources.lists import Wanted
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.folders import on_disk
 from dfdetect_jax.schema import (
   DATASET_FILE,
@@ -63,9 +63,9 @@ class Built:
 
 def listing_of(options: BuildOptions, settings: Settings) -> Listing:
   """What the source finds, of the wanted splits and compressions."""
-  unknown = [split for split in options.splits if split not in SPLITS]
-  if unknown:
-    raise UserError(f"--split: there is no split '{unknown[0]}'; splits are {', '.join(SPLITS)}.")
+  for split in options.splits:
+    if split not in SPLITS:
+      raise unknown("split", split, SPLITS, "--split: ")
   if options.root is not None and not options.root.is_dir():
     raise UserError(f"--root={options.root}: no such folder.")
   asked = registry.SourceOptions(

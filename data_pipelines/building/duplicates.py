@@ -10,9 +10,9 @@ import logging
 import os
 
 from data_pipelines.building.plan import relative_path
-from data_pipelines.building.shards import file_sha256
 from data_pipelines.sources import Listing, Video
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import file_sha256
 
 _LOG = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from data_pipelines.building.plan import WORK_FOLDER, Unit
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
 from dfdetect_jax import locks
 from dfdetect_jax.errors import UserError, unwritable
-from dfdetect_jax.files import DamagedFile, sealed
+from dfdetect_jax.files import DamagedFile, file_sha256, sealed
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.schema import (
   DATASET_FILE,
@@ -63,7 +63,7 @@ def is_done(directory: pathlib.Path, unit: Unit, checksum: bool = False) -> bool
   except DamagedFile as error:
     _LOG.warning(str(error))
     return False
-  if told.bytes != shard.stat().st_size or (checksum and shards.file_sha256(shard) != told.sha256):
+  if told.bytes != shard.stat().st_size or (checksum and file_sha256(shard) != told.sha256):
     _LOG.warning(f"{shard} is not what was built (size or checksum differ).")
     return False
   return True
@@ -157,7 +157,7 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[Failure]]:
     "notes": planned.get("notes", []),
     "choices": choices,
     "shards": files,
-    "files": {name: shards.file_sha256(directory / name) for name in (TRACKS_FILE, FAILURES_FILE)},
+    "files": {name: file_sha256(directory / name) for name in (TRACKS_FILE, FAILURES_FILE)},
   }
   retry.write_stamps(directory, planned.get("stamps", {}))
   write_json(directory / DATASET_FILE, sealed(metadata))

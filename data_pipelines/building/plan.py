@@ -11,13 +11,12 @@ import json
 import os
 import pathlib
 
-from data_pipelines.building.shards import file_sha256
 from data_pipelines.faces.face_tracks import FaceOptions
 from data_pipelines.sources import Listing, Video
 from data_pipelines.sources.layout import printable
 from data_pipelines.video.encoding import Encoding
 from dfdetect_jax.errors import UserError, unwritable
-from dfdetect_jax.files import damaged, read_json, sealed
+from dfdetect_jax.files import damaged, file_sha256, read_json, sealed
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.schema import DATASET_FILE, SPLITS, info_of, read_dataset_file
 

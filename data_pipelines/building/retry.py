@@ -11,14 +11,14 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from data_pipelines.building import plan, shards
+from data_pipelines.building import plan
 from data_pipelines.building.plan import Unit
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
 from data_pipelines.faces import cropped
 from data_pipelines.sources import Video
 from data_pipelines.video.decode import BrokenVideo
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.files import DamagedFile, read_json
+from dfdetect_jax.files import DamagedFile, file_sha256, read_json
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.schema import DATASET_FILE, SPLITS, read_failures, read_metadata, read_tracks
 
@@ -101,7 +101,7 @@ def _differs(video: Video, sums: dict[str, str]) -> bool:
   if not sums.get(video.video_id):
     return True  # it failed, or was not built yet
   try:
-    of_part = cropped.sequence_sha256(video.path, video.inside) if video.inside else shards.file_sha256(video.path)
+    of_part = cropped.sequence_sha256(video.path, video.inside) if video.inside else file_sha256(video.path)
   except (BrokenVideo, OSError):
     return True
   return of_part != sums[video.video_id]

@@ -4,7 +4,6 @@ Bytes depend on the crops alone: records are uncompressed (pictures already are)
 shard appears under its name when it is complete, never before.
 """
 
-import hashlib
 import os
 import pathlib
 
@@ -13,6 +12,7 @@ from array_record.python import array_record_module
 from tensorflow_datasets.proto import tf_example_pb2
 
 from dfdetect_jax.errors import unwritable
+from dfdetect_jax.files import file_sha256
 from dfdetect_jax.schema import FRAME_FEATURES, LANDMARKS
 
 DATASET_NAME = "faces"
@@ -79,12 +79,6 @@ class ShardWriter:
     if self._writer.is_open():
       self._writer.close()
     self._partial.unlink(missing_ok=True)
-
-
-def file_sha256(path: str | pathlib.Path) -> str:
-  """Hexadecimal SHA-256 of a file's bytes."""
-  with open(path, "rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_tfds_metadata(directory: pathlib.Path, size: int, records: dict[str, list[int]]) -> None:

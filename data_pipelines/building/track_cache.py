@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data_pipelines.building.shards import file_sha256
 from data_pipelines.faces.face_tracks import FaceTrack
 from data_pipelines.video.decode import BrokenVideo
+from dfdetect_jax.files import file_sha256
 
 _ARRAYS = ("times", "boxes", "transforms", "landmarks")  # the last only where the detector gave any
 

@@ -21,7 +21,7 @@ from data_pipelines.video import distortions
 from data_pipelines.video.decode import BrokenVideo
 from dfdetect_jax import __version__
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.files import make, read_json, sealed
+from dfdetect_jax.files import file_sha256, make, read_json, sealed
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.schema import Failure, Track, info_of
 
@@ -197,7 +197,7 @@ def _write_video(
   if video.inside:
     sha256 = cropped.sequence_sha256(video.path, video.inside)
   else:
-    sha256 = "" if pathlib.Path(video.path).is_dir() else shards.file_sha256(video.path)
+    sha256 = "" if pathlib.Path(video.path).is_dir() else file_sha256(video.path)
   tracks = []
   for number, piece in enumerate(pieces):
     first = writer.records

@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import types
 
-from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.errors import UserError, unknown
 
 NAMES = (
   "manifest",
@@ -65,10 +65,8 @@ def load(name: str) -> types.ModuleType:
   if name in NAMES:
     return importlib.import_module(f"data_pipelines.sources.{name}")
   if "." not in name:
-    raise UserError(
-      f"there is no source '{name}'; --source takes one of: {', '.join(NAMES)}.{did_you_mean(name, NAMES)} A source of "
-      "your own is named by its module's path with a dot in it, such as my_lab.layout."
-    )
+    own = "A source of your own is named by its module's path with a dot in it, such as my_lab.layout."
+    raise unknown("source", name, NAMES, "--source: ", own)
   try:
     module = importlib.import_module(name)
   except ImportError as error:

@@ -18,7 +18,7 @@ from data_pipelines.synthetic.noise import generator
 from data_pipelines.synthetic.rendering import frame_size, render
 from data_pipelines.synthetic.video_writer import CRF, MASK_CRF, VideoWriter
 from dfdetect_jax import locks
-from dfdetect_jax.errors import UserError, did_you_mean, unwritable
+from dfdetect_jax.errors import UserError, unknown, unwritable
 from dfdetect_jax.folders import write_whole
 
 SETTINGS_FILE = "synthetic.json"
@@ -117,8 +117,7 @@ def chosen(option: str, names: Iterable[str], known: Iterable[str]) -> tuple[str
   names, known = list(names), list(known)
   for name in names:
     if name not in known:
-      hint = did_you_mean(name, known, cutoff=0.4)
-      raise UserError(f"--{option}: there is no '{name}'; there are {', '.join(known)}.{hint}")
+      raise unknown(option.removesuffix("s"), name, known, f"--{option}: ", cutoff=0.4)
   if not names:
     raise UserError(f"--{option} is empty; name at least one of {', '.join(known)}.")
   return tuple(name for name in known if name in names)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from data_pipelines.video.x264 import SAME_BYTES
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unknown
 
 # name -> parameter at levels 1…5
 DISTORTIONS = {
@@ -65,7 +65,7 @@ def distort(frames: Frames, name: str, level: int, video: str, rate: float = 25.
     UserError: there is no such distortion or level.
   """
   if name not in DISTORTIONS:
-    raise UserError(f"there is no distortion '{name}'; there are: {', '.join(DISTORTIONS)}.")
+    raise unknown("distortion", name, DISTORTIONS)
   if level not in LEVELS:
     raise UserError(f"distortion '{name}' has levels 1 to 5, not {level}.")
   parameter = DISTORTIONS[name][level - 1]

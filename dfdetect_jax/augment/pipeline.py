@@ -19,7 +19,7 @@ from dfdetect_jax.augment.crop import random_crop
 from dfdetect_jax.augment.cutout import random_cutout
 from dfdetect_jax.augment.flip import mirror
 from dfdetect_jax.augment.temporal import drop_and_repeat
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unknown
 
 # (key, float32 clips [B, T, H, W, 3] on the 0-255 scale, range) -> the same shape and scale, alike in all frames
 Function = Callable[[Array, Array, tuple[float, float]], Array]
@@ -99,8 +99,8 @@ def from_config(augment: Mapping[str, Sequence[float]] | ml_collections.ConfigDi
   Raises:
     UserError: there is no such augmentation, or it is not described like this.
   """
-  if unknown := set(augment) - set(AUGMENTATIONS):
-    raise UserError(f"augment: there is no {', '.join(sorted(unknown))}; there are {', '.join(AUGMENTATIONS)}.")
+  if others := sorted(set(augment) - set(AUGMENTATIONS)):
+    raise unknown("augmentation", others[0], AUGMENTATIONS, "augment: ")
   pipeline = []
   for name, known in AUGMENTATIONS.items():
     values = tuple(augment.get(name, ()))

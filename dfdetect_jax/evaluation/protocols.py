@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.datasets import DATASETS, FOUR
-from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.runs.trained_videos import TRAINED_FILE, TrainedVideo
 from dfdetect_jax.schema import DATASET_FILE, read_dataset_file
 
@@ -101,7 +101,7 @@ def get_protocol(name: str) -> Protocol:
     UserError: there is none.
   """
   if name not in PROTOCOLS:
-    raise UserError(f"there is no protocol '{name}'.{did_you_mean(name, PROTOCOLS)} There are: {', '.join(PROTOCOLS)}.")
+    raise unknown("protocol", name, PROTOCOLS)
   return PROTOCOLS[name]
 
 

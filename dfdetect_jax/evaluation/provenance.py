@@ -4,15 +4,15 @@ The file names the score file and its checksum, the checkpoint, the shards and t
 them, and holds the whole provenance of the run, so that it says all of this wherever it is copied to.
 """
 
-import hashlib
 import logging
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import file_sha256
 from dfdetect_jax.runs import provenance
-from dfdetect_jax.runs.provenance import FORMAT, PROVENANCE_FILE, read_json
+from dfdetect_jax.runs.provenance import FORMAT, PROVENANCE_FILE, describe_code, read_json
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def score_provenance(
   path = workdir / PROVENANCE_FILE
   return {
     "format": FORMAT,
-    "scores": {"file": scores.name, "sha256": sha256(scores)},
+    "scores": {"file": scores.name, "sha256": file_sha256(scores)},
     "scored": provenance.now(),
     "workdir": str(workdir),
     "checkpoint": {"step": run.step, "path": run.checkpoint, "weights": run.weights},
@@ -67,16 +67,11 @@ def read_provenance(scores: pathlib.Path) -> dict[str, Any] | None:
     return None
   content = read_json(path)
   named = content.get("scores", {})
-  if (named.get("file"), named.get("sha256")) == (scores.name, sha256(scores)):
+  if (named.get("file"), named.get("sha256")) == (scores.name, file_sha256(scores)):
     return content
   if named.get("file") == scores.name:  # a copy under another name may lie beside the scores of a run
     _LOG.warning(f"{scores} is not the score file that {path} tells of: one of the two was changed.")
   return None
-
-
-def sha256(path: pathlib.Path) -> str:
-  """Checksum of a file."""
-  return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def check_same(provenances: Mapping[str, dict[str, Any] | None], same_test: bool = True) -> None:
@@ -142,7 +137,7 @@ def described(content: Mapping[str, Any]) -> list[tuple[str, str]]:
       ("trained on", each(lambda s: f"{s['data']['path']} ({_shards(s['data'])})")),
       (
         "trained with",
-        each(lambda s: f"{_code(s['code'])}, jax {s['packages'].get('jax', '?')}, {_devices(s['devices'])}"),
+        each(lambda s: f"{describe_code(s['code'])}, jax {s['packages'].get('jax', '?')}, {_devices(s['devices'])}"),
       ),
       ("trained for", f"{last['last_step']} steps, {run['wall_seconds']:.0f} s in {len(sessions)} session(s)"),
     ]
@@ -153,14 +148,8 @@ def described(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("CONTAMINATED", f"{len(content['contaminated'])} videos that the run has seen are scored"))
   if content.get("absent"):
     rows.append(("not there", f"{len(content['absent'])} videos that the dataset's lists name"))
-  rows.append(("scored with", f"{_code(content['code'])}, {_devices(content['devices'])}"))
+  rows.append(("scored with", f"{describe_code(content['code'])}, {_devices(content['devices'])}"))
   return rows
-
-
-def _code(code: Mapping[str, Any]) -> str:
-  if code["commit"] is None:
-    return f"sources {code['sha256'][:12]} (no commit known)"
-  return f"commit {code['commit'][:12]}" + (f" with changes (sources {code['sha256'][:12]})" if code["dirty"] else "")
 
 
 def _devices(devices: Mapping[str, Any]) -> str:

@@ -26,9 +26,10 @@ from dfdetect_jax.evaluation.document import (
   to_html,
   to_markdown,
 )
-from dfdetect_jax.evaluation.provenance import check_same, described, read_provenance, sha256
+from dfdetect_jax.evaluation.provenance import check_same, described, read_provenance
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
 from dfdetect_jax.evaluation.worst import worst_blocks
+from dfdetect_jax.files import file_sha256
 from dfdetect_jax.folders import write_whole
 
 _SETS = {"per_manipulation": "Per manipulation", "per_dataset": "Per dataset", "per_compression": "Per compression"}
@@ -277,7 +278,7 @@ def report(
   if len(paths) > 1:
     blocks += summary_blocks(titles, summaries)
   for path, title, table, summary, provenance in zip(paths, titles, tables, summaries, provenances, strict=True):
-    checksum = sha256(path)
+    checksum = file_sha256(path)
     files[str(path)] = {"title": title, "sha256": checksum, "provenance": provenance, "summary": summary}
     blocks += file_blocks(title, table, summary, (provenance or {}).get("warnings", ()), 2 if len(paths) > 1 else 1)
     blocks += [*worst_blocks(table, provenance, worst), Heading("Where this comes from", 3)]

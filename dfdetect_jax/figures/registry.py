@@ -1,6 +1,6 @@
 """All figures by name, and those of the papers that are drawn elsewhere."""
 
-from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.figures import embedding, failures, heat_maps, motion, patterns, phase, robustness, snippets
 from dfdetect_jax.figures.figure import Figure
 
@@ -25,10 +25,7 @@ def get_figure(name: str) -> Figure:
   if name in ELSEWHERE:
     raise UserError(f"'{name}' is a study: {ELSEWHERE[name]}.")
   if name not in FIGURES:
-    raise UserError(
-      f"there is no figure '{name}', nor a file of that name.{did_you_mean(name, [*FIGURES, *ELSEWHERE])} "
-      "'python -m dfdetect_jax.figures list' shows them all."
-    )
+    raise unknown("figure, nor a file,", name, [*FIGURES, *ELSEWHERE])
   return FIGURES[name]
 
 

@@ -24,6 +24,7 @@ import ml_collections
 
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError, exit_on_user_error
+from dfdetect_jax.files import file_sha256
 from dfdetect_jax.interop import files, names, transfer
 from dfdetect_jax.interop import normalisation as normalising
 from dfdetect_jax.interop.export import TRAINED
@@ -82,7 +83,7 @@ def convert(
   if seen is None and any(key.startswith("params/") for key in arrays):
     note = f"{source} comes from a run of ours and does not say which videos that has seen: leaks cannot be looked for."
   origin = checkpoint.Source(
-    str(source), files.file_digest(source), convention, known_by, bool(problems), seen is not None, note
+    str(source), file_sha256(source), convention, known_by, bool(problems), seen is not None, note
   )
   checkpoint.save(target, config, method, variables, report, origin, arrays, seen or ())
   return report

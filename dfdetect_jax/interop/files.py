@@ -79,12 +79,6 @@ def digest(array: np.ndarray) -> str:
   return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def file_digest(path: str | pathlib.Path) -> str:
-  """SHA-256 of a file."""
-  with pathlib.Path(path).open("rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write(path: str | pathlib.Path, arrays: dict[str, np.ndarray], about: dict[str, str]) -> None:
   """Writes a `.safetensors` file, whole or not at all.
 

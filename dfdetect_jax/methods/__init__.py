@@ -12,7 +12,7 @@ from types import ModuleType
 import ml_collections
 
 from dfdetect_jax.augment import pipeline
-from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.layers.remat import POLICIES
 from dfdetect_jax.methods.method import ClipSpec, Method
 
@@ -31,8 +31,7 @@ def build(config: ml_collections.ConfigDict) -> Method:
   """
   module = _module(config.method)
   if config.remat and config.remat is not True and config.remat not in POLICIES:
-    hint = did_you_mean(config.remat, POLICIES)
-    raise UserError(f"there is no remat policy '{config.remat}'.{hint} It is \"\" or one of: {', '.join(POLICIES)}.")
+    raise unknown("remat policy", config.remat, POLICIES, more='"" is none of them.')
   method = module.build(config)
   augmentations = pipeline.from_config(config.get("augment", {}))
   return dataclasses.replace(method, augmentations=augmentations) if augmentations else method
@@ -49,10 +48,8 @@ def _module(name: str) -> ModuleType:
     if isinstance(error, ModuleNotFoundError) and not f"{name}.".startswith(f"{error.name}."):
       raise  # the module is there, and lacks something itself
     known = [*METHODS, *registered]
-    raise UserError(
-      f"there is no method '{name}'.{did_you_mean(name, known)} Known methods: {', '.join(known)}; one of your own is "
-      "named by its module (my_lab.detector), which Python must be able to import (PYTHONPATH, or install it)."
-    ) from error
+    own = "One of your own is named by its module (my_lab.detector), which Python must be able to import (PYTHONPATH)."
+    raise unknown("method", name, known, more=own) from error
   if not hasattr(module, "build"):
     raise UserError(f"the module '{name}' ({module.__file__}) is no method: it has no function build(config).")
   return module

@@ -106,14 +106,8 @@ def _rows(setup: Judge, trained: dict | None, here: dict) -> list[tuple[str, str
     rows += [
       ("config", f"sha256 {trained['config_sha256'][:12]}, seed {trained['seed']}"),
       ("training shards", "; ".join(f"{path} (sha256 {sha256})" for sha256, path in shards.items())),
-      ("trained", f"{first['started']}, {last['last_step']} steps, {_code(last['code'])}"),
+      ("trained", f"{first['started']}, {last['last_step']} steps, {provenance.describe_code(last['code'])}"),
     ]
   packages = ", ".join(f"{name} {version}" for name, version in here["packages"].items() if name in _PACKAGES)
   devices = f"{here['devices']['count']} x {here['devices']['kind']}"
-  return [*rows, ("judged", f"{provenance.now()}, {_code(here['code'])}, {packages}, on {devices}")]
-
-
-def _code(code: dict) -> str:
-  if code["commit"] is None:
-    return f"sources {code['sha256'][:12]}"
-  return f"commit {code['commit'][:12]}" + (f" with changes (sources {code['sha256'][:12]})" if code["dirty"] else "")
+  return [*rows, ("judged", f"{provenance.now()}, {provenance.describe_code(here['code'])}, {packages}, on {devices}")]

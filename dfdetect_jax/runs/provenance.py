@@ -16,7 +16,8 @@ import pathlib
 import platform
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import dfdetect_jax
 from dfdetect_jax import files
@@ -193,9 +194,23 @@ def data_fingerprint(directory: str | pathlib.Path) -> dict[str, str]:
   return {"path": str(directory), "sha256": digest.hexdigest()}
 
 
+def describe_code(code: Mapping[str, Any]) -> str:
+  """What `code_version` tells, in words."""
+  sources = f"sources {code['sha256'][:12]}"
+  if code["commit"] is None:
+    return f"{sources} (no commit known)"
+  return f"commit {code['commit'][:12]}" + (f" with changes ({sources})" if code["dirty"] else "")
+
+
 def now() -> str:
   """The time of day, UTC, to the second."""
   return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def clock(seconds: float) -> str:
+  """A duration as H:MM:SS."""
+  minutes, rest = divmod(int(seconds), 60)
+  return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def read_json(path: pathlib.Path) -> dict:

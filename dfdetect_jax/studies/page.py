@@ -12,7 +12,7 @@ from dfdetect_jax.evaluation import document, metrics, statistics
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Items, Paragraph, Picture, Table
 from dfdetect_jax.evaluation.provenance import read_provenance
 from dfdetect_jax.folders import write_whole
-from dfdetect_jax.runs.provenance import PROVENANCE_FILE, read_json
+from dfdetect_jax.runs.provenance import PROVENANCE_FILE, clock, describe_code, read_json
 from dfdetect_jax.studies import networks
 from dfdetect_jax.studies.collect import Figure, Origin
 from dfdetect_jax.studies.demo import DISCLAIMER
@@ -223,11 +223,10 @@ def _computed(folder: pathlib.Path) -> str:
     return ""
   content = read_json(path)
   last = content["sessions"][-1]
-  code, devices, seconds = last["code"], last["devices"], int(content["wall_seconds"])
-  version = f"commit {code['commit'][:10]}" if code["commit"] else f"sources {code['sha256'][:10]}"
+  devices = last["devices"]
   return (
-    f"{content['step']} steps in {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} on {devices['count']} x "
-    f"{devices['kind']}, {version}{' with changes' if code['dirty'] else ''}"
+    f"{content['step']} steps in {clock(content['wall_seconds'])} on {devices['count']} x {devices['kind']}, "
+    f"{describe_code(last['code'])}"
   )
 
 

@@ -1,6 +1,6 @@
 """All studies by name."""
 
-from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.errors import unknown
 from dfdetect_jax.studies import dil, dip, reals, sdr, st_ilif
 from dfdetect_jax.studies.study import Study
 
@@ -14,5 +14,5 @@ def get_study(name: str) -> Study:
     UserError: there is none.
   """
   if name not in STUDIES:
-    raise UserError(f"there is no study '{name}'.{did_you_mean(name, STUDIES)} There are: {', '.join(STUDIES)}.")
+    raise unknown("study", name, STUDIES)
   return STUDIES[name]

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 import tqdm
 
 from dfdetect_jax.folders import write_json
+from dfdetect_jax.runs.provenance import clock
 from dfdetect_jax.signals import STATUS
 from dfdetect_jax.studies.plan import FINISHED_FILE, SCORES, Run
 from dfdetect_jax.training.preemption import EXIT_PREEMPTED
@@ -127,13 +128,13 @@ def execute(runs: Sequence[Run], program: Callable[[str], list[str]] = program, 
         with _locked(run.folder) as free:
           if free:
             _make(run, head, children, program, leaks)
-          told = f"done in {_clock(time.monotonic() - began)}" if free else "another process is at work on it"
+          told = f"done in {clock(time.monotonic() - began)}" if free else "another process is at work on it"
       except Failed as error:
         failed.append(run)
         told = f"FAILED, {error} (log: {run.folder / LOG_FILE})"
       worked += 1
       left = (todo - worked) * (time.monotonic() - start) / worked
-      print(f"{head}: {told}" + (f"; {todo - worked} left, about {_clock(left)}" if todo > worked else ""), flush=True)
+      print(f"{head}: {told}" + (f"; {todo - worked} left, about {clock(left)}" if todo > worked else ""), flush=True)
   if failed:
     print(f"{len(failed)} of {len(runs)} runs failed: {', '.join(run.name for run in failed)}", flush=True)
   return 1 if failed else 0
@@ -170,7 +171,3 @@ def _locked(folder: pathlib.Path) -> Iterator[bool]:
       yield False
       return
     yield True
-
-
-def _clock(seconds: float) -> str:
-  return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02}:{int(seconds) % 60:02}"

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from dfdetect_jax.runs.provenance import clock
 from dfdetect_jax.training import throughput
 
 
@@ -72,7 +73,7 @@ class ProgressLine:
     loss = np.mean(self.losses) if self.losses else math.nan  # every step since the last line may have been skipped
     say(
       f"step {step}/{self._total}  loss {loss:.4f}  accuracy {scalars.get('accuracy', math.nan):.3f}  "
-      f"{speed['speed/clips_per_second']:.1f} clips/s  {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+      f"{speed['speed/clips_per_second']:.1f} clips/s  {clock(left)} left"
       + self._reading(steps * self._clips * self._frames, seconds, speed["speed/data_wait"]),
       flush=True,
     )

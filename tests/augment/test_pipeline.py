@@ -101,7 +101,7 @@ def test_ranges_come_from_the_config():
 @pytest.mark.parametrize(
   ("augment", "words"),
   [
-    ({"blurr": (0.5,)}, "there is no blurr; there are blur, saturation"),
+    ({"blurr": (0.5,)}, "there is no augmentation .blurr.. Did you mean .blur..*There are: blur, saturation"),
     ({"blur": (0.5, 2.0)}, r"augment.blur is \(0.5, 2.0\).*for example \(0.5, 0.5, 2.0\)"),
     ({"crop": (0.5, 0.9, 0.7)}, "smallest, largest"),
     ({"flip": (2,)}, r"in \[0, 1\]"),

@@ -155,7 +155,7 @@ def test_track_cache_returns_what_was_found(tmp_path):
 @pytest.mark.parametrize(
   "arguments, says",
   [
-    (["--distortion=blurr"], "no 'blurr'"),
+    (["--distortion=blurr"], "there is no distortion 'blurr'"),
     (["--level=0"], "no level '0'"),
     (["--source=wild_deepfake", "--root=."], "full frames, which it does not have"),
     ([], "--output=DIR is missing"),

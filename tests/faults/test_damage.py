@@ -18,11 +18,10 @@ import numpy as np
 import pytest
 
 from data_pipelines import verify
-from data_pipelines.building.shards import file_sha256
 from dfdetect_jax import evaluate, schema
 from dfdetect_jax.errors import exit_on_user_error
 from dfdetect_jax.evaluation import report
-from dfdetect_jax.files import sealed
+from dfdetect_jax.files import file_sha256, sealed
 from dfdetect_jax.runs.config import override
 from dfdetect_jax.training import loop
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import unknown
 
 # Name -> module with `create(model) -> Detector`; imported only when asked, so that no detector costs the others.
 NAMES = ("mtcnn", "dlib", "yunet", "precomputed")
@@ -76,5 +76,5 @@ def create(name: str, model: str = "") -> Detector:
     UserError: unknown name, or the file it needs is missing.
   """
   if name not in NAMES:
-    raise UserError(f"there is no face detector '{name}'; --detector takes one of: {', '.join(NAMES)}.")
+    raise unknown("face detector", name, NAMES, "--detector: ")
   return importlib.import_module(f"data_pipelines.faces.detectors.{name}").create(model)

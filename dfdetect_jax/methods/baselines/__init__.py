@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.layers import resnet
 from dfdetect_jax.methods.baselines import frame_vit, mobilenet_v2
 from dfdetect_jax.methods.baselines.frame import FrameResNet
@@ -48,7 +48,7 @@ def build(config: ml_collections.ConfigDict) -> Method:
   elif network == "gend":
     return _gend(config, spec)
   else:
-    raise UserError(f"there is no baseline '{network}'; model.network must be one of {', '.join(NETWORKS)}.")
+    raise unknown("baseline", network, NETWORKS, "model.network: ")
   return Method(model=model, clip_spec=spec)
 
 

@@ -7,7 +7,7 @@ Its objective is the plain one, binary cross-entropy on the video's logit; horiz
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.methods.dil import model
 from dfdetect_jax.methods.dil.difference import second_difference
 from dfdetect_jax.methods.method import ClipSpec, Method
@@ -25,7 +25,7 @@ def build(config: ml_collections.ConfigDict) -> Method:
   settings = dict(config.model)
   size = settings.pop("size")
   if size not in model.SIZES:
-    raise UserError(f"DIL: there is no size '{size}'; sizes are {', '.join(model.SIZES)}.")
+    raise unknown("size", size, model.SIZES, "DIL: ")
   settings = {**model.SIZES[size], **settings}
   spec = ClipSpec(**config.clips)
   stages = len(settings["depths"])

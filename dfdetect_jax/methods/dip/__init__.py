@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.methods.dip import diffusion, model, objective, starts
 from dfdetect_jax.methods.method import ClipSpec
 
@@ -19,7 +19,7 @@ def build(config: ml_collections.ConfigDict) -> objective.DipMethod:
   settings = dict(config.model)
   size = settings.pop("size")
   if size not in model.SIZES:
-    raise UserError(f"DIP: there is no size '{size}'; sizes are {', '.join(model.SIZES)}.")
+    raise unknown("size", size, model.SIZES, "DIP: ")
   settings = {**model.SIZES[size], **settings}
   spec = ClipSpec(example="triplet", **config.clips)
   if spec.size % settings["patch"]:

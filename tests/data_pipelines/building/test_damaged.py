@@ -4,9 +4,8 @@ import pytest
 
 from data_pipelines.building import finish, plan
 from data_pipelines.building.plan import Unit
-from data_pipelines.building.shards import file_sha256
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
-from dfdetect_jax.files import DamagedFile
+from dfdetect_jax.files import DamagedFile, file_sha256
 
 DAMAGES = {
   "empty": lambda path: path.write_bytes(b""),

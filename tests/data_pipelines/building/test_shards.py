@@ -12,6 +12,7 @@ from data_pipelines import verify
 from data_pipelines.building import shards
 from dfdetect_jax import schema
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import file_sha256
 
 
 def record(rng, k):
@@ -37,7 +38,7 @@ def test_a_shard_appears_when_it_is_whole(tmp_path):
   writer = shards.ShardWriter(path)
   writer.write(record(np.random.default_rng(0), 0))
   assert not path.exists()
-  assert writer.close() == shards.file_sha256(path)
+  assert writer.close() == file_sha256(path)
   assert [p.name for p in tmp_path.iterdir()] == ["faces-train.array_record-00000-of-00001"]
   other = shards.ShardWriter(tmp_path / "other")
   other.discard()

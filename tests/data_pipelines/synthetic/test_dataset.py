@@ -179,7 +179,7 @@ def test_foreign_folder_is_refused(tmp_path):
     ("--size=20", "--size=20"),
     ("--seed=-1", "--seed=-1"),
     ("--workers=-2", "--workers=-2"),
-    ("--compressions=c24", "there is no 'c24'; there are c23, c40"),
+    ("--compressions=c24", "there is no compression 'c24'. .*There are: c23, c40"),
     ("--compressions=", "--compressions is empty"),
     ("--manipulations=Deepfake", "Did you mean 'Deepfakes'"),
     ("--contact-sheet=sheet.txt", "ends in .png"),
