@@ -196,7 +196,7 @@ def validate(scores: Sequence[VideoScore], step: int, weights: str) -> Validatio
   labels, values = metrics.labels_and_scores(scored)
   if len(np.unique(labels)) < 2:
     return None
-  threshold = metrics.choose_threshold(labels, values, balanced=True)
+  threshold = metrics.choose_threshold(labels, values)
   lower, upper = undecided_band(labels, values, threshold)
   return Validation(
     step=step, weights=weights, labels=tuple(labels.tolist()), scores=tuple(values.tolist()),

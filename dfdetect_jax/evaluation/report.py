@@ -143,7 +143,9 @@ def _facts(summary: dict) -> str:
   else:
     text += "Every video could be scored. "
   if summary["threshold"] is not None:
-    text += f"Threshold chosen on validation scores: {summary['threshold']:.4f}. "
+    text += (
+      f"Threshold of {metrics.METRICS['acc_at_threshold']}: {summary['threshold']:.4f} ({summary['threshold_rule']}). "
+    )
   if worst := summary["worst_manipulation"]:
     text += f"Worst manipulation: {worst['name']} (AUC {100 * worst['auc']:.2f} %). "
   return text + (

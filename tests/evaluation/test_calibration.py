@@ -8,6 +8,7 @@ from scipy import special
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import calibration, metrics, scoring
+from dfdetect_jax.evaluation.report import threshold_from
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video
 
 
@@ -71,7 +72,7 @@ def test_a_few_videos_told_apart_do_not_make_sure():
 def test_beyond_the_band_few_of_a_class_are_on_the_wrong_side():
   """Guards the band's promise on the videos it was chosen on and on new ones, and that it holds the threshold."""
   labels, scores = drawn(2, 400, 400)
-  threshold = metrics.choose_threshold(labels, scores, balanced=True)
+  threshold = metrics.choose_threshold(labels, scores)
   lower, upper = calibration.undecided_band(labels, scores, threshold)
   assert lower <= threshold <= upper
   for seed in (2, 3):
@@ -85,14 +86,26 @@ def test_beyond_the_band_few_of_a_class_are_on_the_wrong_side():
 def test_the_balanced_threshold_is_the_best_of_all():
   """Guards the threshold against brute force over every cut, with four times as many fakes as reals."""
   labels, scores = drawn(4)
-  chosen = metrics.choose_threshold(labels, scores, balanced=True)
+  chosen = metrics.choose_threshold(labels, scores)
 
   def balanced(cut):
     return np.mean(scores[labels == 1] > cut) + np.mean(scores[labels == 0] <= cut)
 
   cuts = np.concatenate([[0.0, 0.5, 1.0], np.convolve(np.sort(scores), [0.5, 0.5], "valid")])
   assert balanced(chosen) == pytest.approx(max(map(balanced, cuts)))
-  assert metrics.choose_threshold(labels, scores) < chosen  # plain accuracy calls the rarer class wrong
+  plain = cuts[np.argmax([np.mean((scores > cut) == labels) for cut in cuts])]
+  assert plain < chosen  # plain accuracy calls the rarer class wrong
+
+
+def test_a_report_cuts_where_predictions_cut():
+  """Guards one threshold for one set of validation scores, whoever chooses it: ACC@val is the accuracy of verdicts."""
+  rows = [VideoScore(video_id=f"v{i}", label=y, score=s, split="val") for i, (y, s) in enumerate(zip(*drawn(5)))]
+  validation = calibration.validate(rows, 1, "student")
+  assert threshold_from(rows, [], "val.csv") == validation.threshold == validation.decision().threshold
+  assert (
+    metrics.summarise(rows, threshold=0.7)["threshold_rule"] == "highest balanced accuracy on the validation scores"
+  )
+  assert metrics.summarise(rows)["threshold_rule"] is None
 
 
 def test_what_is_kept_is_read_by_checkpoint(tmp_path):
