@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dfdetect_jax.interop import ftcn as key_table
 from dfdetect_jax.interop import names
 from dfdetect_jax.interop.transfer import transfer
 from dfdetect_jax.methods.ftcn import model as ours
+from dfdetect_jax.methods.ftcn.weights import published
 from dfdetect_jax.methods.method import Method
 
 
@@ -168,7 +168,7 @@ def randomised(network: FTCN, dropout: float) -> FTCN:
 def to_linen(arrays: dict[str, np.ndarray], network: ours.FTCN, clips: np.ndarray) -> dict[str, np.ndarray]:
   """Arrays by the checkpoint's keys as those of our FTCN, by the names of `interop.names.flatten`."""
   like = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(network.init, jax.random.key(0), clips))
-  flat, report = transfer(arrays, key_table.table(), names.flatten(like))
+  flat, report = transfer(arrays, published(), names.flatten(like))
   assert not report.problems() and not report.fresh and not report.adapted
   return flat
 

@@ -28,7 +28,6 @@ from dfdetect_jax.files import file_sha256
 from dfdetect_jax.interop import files, names, transfer
 from dfdetect_jax.interop import normalisation as normalising
 from dfdetect_jax.interop.export import TRAINED
-from dfdetect_jax.interop.tables import tables
 from dfdetect_jax.runs.config_files import load_config
 from dfdetect_jax.runs.trained_videos import parse_trained_videos
 
@@ -64,7 +63,7 @@ def convert(
   shapes = jax.eval_shape(method.init, jax.random.key(0))
   flat = names.shadows(names.flatten(shapes))
   try:
-    table = transfer.choose(arrays, tables(config), flat)
+    table = transfer.choose(arrays, methods.weight_tables(config), flat)
   except UserError as error:
     raise UserError(f"{source} is not for {config.method}: {error}") from error
   source = pathlib.Path(source)
@@ -92,8 +91,9 @@ def convert(
 def main(argv: list[str] | None = None) -> None:
   """Parses arguments and converts; see the module's docstring."""
   parser = argparse.ArgumentParser("convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument("--method", required=True, choices=methods.METHODS, help="whose config and key tables to use")
-  parser.add_argument("--variant", default="", help="variant of configs/METHOD.py (default: the paper's setting)")
+  method = f"config of the detector: {', '.join(methods.METHODS)}, or a file of your own"
+  parser.add_argument("--method", required=True, help=method)
+  parser.add_argument("--variant", default="", help="variant of that config (default: the paper's setting)")
   parser.add_argument("--from", required=True, dest="source", help="weight file")
   parser.add_argument("--to", required=True, dest="target", help="new folder")
   parser.add_argument("--partial", action="store_true", help="take what fits, and only report what does not")

@@ -17,9 +17,9 @@ import pathlib
 import jax
 import numpy as np
 
+from dfdetect_jax import methods
 from dfdetect_jax.errors import exit_on_user_error
 from dfdetect_jax.interop import files, names
-from dfdetect_jax.interop.tables import tables
 from dfdetect_jax.runs.trained_videos import format_trained_videos
 
 TRAINED = "train_videos"  # in the file's header
@@ -47,7 +47,7 @@ def export(
   from dfdetect_jax.runs.restore import restore_run
 
   run = restore_run(str(source), step, weights)
-  table = next((t for t in tables(run.config) if t.export), None)
+  table = next((t for t in methods.weight_tables(run.config) if t.export), None)
   arrays = {}
   for name, value in names.flatten(jax.device_get(run.variables)).items():
     place = table.place(name.partition("/")[2]) if table else None

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.interop.table import Table
 from dfdetect_jax.layers import imagenet
+from dfdetect_jax.layers.weight_table import Table
 from dfdetect_jax.methods.baselines.frame_vit import CLIP_MEAN, CLIP_STD
 
 # Mean and standard deviation per channel on [0, 1]. `half`: augreg's, timm's augreg and Google's own ViTs; `imagenet`:

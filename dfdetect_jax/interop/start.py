@@ -12,7 +12,6 @@ import numpy as np
 from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.interop import checkpoint, files, names, transfer
-from dfdetect_jax.interop.tables import tables
 from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.runs.run_config import read_config
 from dfdetect_jax.runs.trained_videos import TrainedVideo, trained_videos
@@ -158,7 +157,7 @@ def _fitting(
 ) -> tuple[dict[str, np.ndarray], transfer.Report]:
   """`transfer` onto a model of which only the shapes are there."""
   flat = names.shadows(names.flatten(shapes))
-  known = tables(config)
+  known = methods.weight_tables(config)
   if known and not offered.keys() & flat.keys() and not any(t.place(n.partition("/")[2]) for t in known for n in flat):
     # A variant without the part that such files know, as a row of an ablation may be: all of it is random, and named.
     return flat, transfer.Report(f"{known[0].name}, of which this variant has no part", fresh=list(flat))

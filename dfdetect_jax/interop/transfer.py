@@ -8,7 +8,7 @@ import numpy as np
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.interop.adapt import ADAPTATIONS
-from dfdetect_jax.interop.table import Place, Table
+from dfdetect_jax.layers.weight_table import Place, Table
 
 
 @dataclasses.dataclass

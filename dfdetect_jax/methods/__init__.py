@@ -14,11 +14,12 @@ import ml_collections
 from dfdetect_jax.augment import pipeline
 from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.layers.remat import POLICIES
+from dfdetect_jax.layers.weight_table import Table
 from dfdetect_jax.methods.method import ClipSpec, Method
 
 METHODS = ("dip", "st_ilif", "ftcn", "sdr", "dil", "baselines")
 
-__all__ = ["METHODS", "ClipSpec", "Method", "build"]
+__all__ = ["METHODS", "ClipSpec", "Method", "build", "weight_tables"]
 
 
 def build(config: ml_collections.ConfigDict) -> Method:
@@ -35,6 +36,15 @@ def build(config: ml_collections.ConfigDict) -> Method:
   method = module.build(config)
   augmentations = pipeline.from_config(config.get("augment", {}))
   return dataclasses.replace(method, augmentations=augmentations) if augmentations else method
+
+
+def weight_tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
+  """The kinds of weight files that a method can start from, the preferred first.
+
+  What `weight_tables(config)` beside the method's `build` gives; a method without it takes our own files only.
+  """
+  module = _module(config.method)
+  return module.weight_tables(config) if hasattr(module, "weight_tables") else ()
 
 
 def _module(name: str) -> ModuleType:

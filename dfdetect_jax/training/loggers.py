@@ -13,7 +13,7 @@ import logging
 import os
 import pathlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from dfdetect_jax import files
@@ -91,7 +91,11 @@ class Trackio:
     self._trackio.finish()
 
 
-LOGGERS: Mapping[str, type[Logger]] = {"wandb": Wandb, "mlflow": Mlflow, "trackio": Trackio}
+LOGGERS: Mapping[str, Callable[[files.Path, str | None, Mapping[str, Any]], Logger]] = {
+  "wandb": Wandb,
+  "mlflow": Mlflow,
+  "trackio": Trackio,
+}
 
 
 def check_loggers(names: Sequence[str]) -> None:

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.interop import clip, normalisation, resnet, vit, xception
+from dfdetect_jax.interop import normalisation
+from dfdetect_jax.layers import resnet_weights
+from dfdetect_jax.methods.baselines import clip_weights, xception_weights
+from dfdetect_jax.methods.dip import weights as dip_weights
 
-VIT = vit.dip(3, 3, 1)
-RESNET = resnet.table("torchvision ResNet-50")
+VIT = dip_weights.vit(3, 3, 1)
+RESNET = resnet_weights.table("torchvision ResNet-50")
 KEYS = {"blocks.0.norm1.weight": np.ones(1)}
 
 
@@ -26,8 +29,8 @@ KEYS = {"blocks.0.norm1.weight": np.ones(1)}
     ("ours.safetensors", VIT, KEYS | {"params/logit/bias": np.ones(1)}, {}, "imagenet"),
     ("ours.safetensors", VIT, KEYS, {"normalisation": "imagenet"}, "imagenet"),
     ("resnet50-11ad3fa6.pth", RESNET, KEYS, {}, "imagenet"),
-    ("ViT-L-14.pt", clip.table("clip"), KEYS, {}, "clip"),
-    ("xception-43020ad28.pth", xception.table(), KEYS, {}, "half"),
+    ("ViT-L-14.pt", clip_weights.table("clip"), KEYS, {}, "clip"),
+    ("xception-43020ad28.pth", xception_weights.table(), KEYS, {}, "half"),
   ],
 )
 def test_what_a_file_expects_by_its_kind(name, table, keys, about, expected, tmp_path):

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from dfdetect_jax import methods
-from dfdetect_jax.interop import names, tables, transfer
+from dfdetect_jax.interop import names, transfer
+from dfdetect_jax.layers import weight_table
 
 _spec = importlib.util.spec_from_file_location("torch_resnet", pathlib.Path(__file__).with_name("torch_resnet.py"))
 torch_resnet = importlib.util.module_from_spec(_spec)
@@ -47,7 +48,7 @@ def take(method, variant, arrays):
   config = importlib.import_module(f"configs.{method}").get_config(variant)
   shapes = jax.eval_shape(methods.build(config).init, jax.random.key(0))
   zeros = {k: np.broadcast_to(np.float32(0), v.shape) for k, v in names.flatten(shapes).items()}
-  table = transfer.choose(arrays, tables.tables(config), zeros)
+  table = transfer.choose(arrays, methods.weight_tables(config), zeros)
   values, report = transfer.transfer(arrays, table, zeros)
   assert not report.problems(), str(report)
   assert all(values[name].shape == zeros[name].shape and np.all(values[name]) for name in report.loaded)
@@ -96,7 +97,16 @@ def test_st_ilif_single_stem_is_adapted():
   config.model.recurrence = "single"
   shapes = names.flatten(jax.eval_shape(methods.build(config).init, jax.random.key(0)))
   zeros = {k: np.broadcast_to(np.float32(0), v.shape) for k, v in shapes.items()}
-  values, report = transfer.transfer(resnet_file(False), tables.tables(config)[0], zeros)
+  values, report = transfer.transfer(resnet_file(False), methods.weight_tables(config)[0], zeros)
   stem = "params/sequence/first/difference_conv1/kernel"
   assert list(report.adapted) == [stem] and values[stem].shape == (7, 7, 12, 64)
   np.testing.assert_allclose(values[stem], 3 / 12)
+
+
+def test_a_detector_from_outside_brings_its_own(toy, monkeypatch):
+  """Guards `weight_tables` beside a method's `build`, wherever that lies; a method without it starts from our files."""
+  config = toy.get_config()
+  assert methods.weight_tables(config) == ()
+  table = weight_table.Table("toy.pth", (weight_table.Entry("conv1", "features.0", spatial=2),))
+  monkeypatch.setattr(toy, "weight_tables", lambda given: (table,) if given is config else (), raising=False)
+  assert methods.weight_tables(config) == (table,)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from dfdetect_jax.interop import adapt, names
-from dfdetect_jax.interop.table import Entry, Place, Table
+from dfdetect_jax.layers.weight_table import Entry, Place, Table
 
 
 @pytest.mark.parametrize(

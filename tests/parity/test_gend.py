@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from dfdetect_jax.interop import clip, names, transfer
+from dfdetect_jax.interop import names, transfer
 from dfdetect_jax.layers import imagenet
-from dfdetect_jax.methods.baselines import frame_vit, gend
+from dfdetect_jax.methods.baselines import clip_weights, frame_vit, gend
 
 WIDTH, DEPTH, HEADS, PATCH, SIDE = 16, 2, 2, 8, 24
 
@@ -96,7 +96,7 @@ def hugging_face(state):
 
 def timm(state):
   """timm's own names, which the tower's are brought to; the class token and positions have leading axes there."""
-  file = clip.to_timm({f"visual.{name}": a for name, a in state.items()})
+  file = clip_weights.to_timm({f"visual.{name}": a for name, a in state.items()})
   assert file["cls_token"].shape == (1, 1, WIDTH) and file["pos_embed"].shape == (1, 10, WIDTH)
   file["patch_embed.proj.bias"] = file.pop("visual.conv1.bias")  # CLIP has none
   return file | {"head.weight": np.ones((10, WIDTH), np.float32)}
@@ -113,7 +113,7 @@ def test_the_tower_is_pytorchs(name, layout, of_timm):
   frames = np.random.default_rng(0).integers(0, 256, (2, 3, SIDE, SIDE, 3), dtype=np.uint8)
   shapes = jax.eval_shape(model.init, jax.random.key(0), frames)
   flat = {key: np.zeros(x.shape, np.float32) for key, x in names.flatten(shapes).items()}
-  flat, report = transfer.transfer(arrays, clip.table(name), flat)
+  flat, report = transfer.transfer(arrays, clip_weights.table(name), flat)
   assert not report.problems(), str(report)
   assert set(report.fresh) == {"params/head/kernel", "params/head/bias"}
   features = jax.jit(model.apply)(names.unflatten(flat, shapes), frames)["features"]

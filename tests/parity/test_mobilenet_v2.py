@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from dfdetect_jax.interop import files, mobilenet_v2, names, transfer
+from dfdetect_jax.interop import files, names, transfer
 from dfdetect_jax.layers import imagenet
+from dfdetect_jax.methods.baselines import mobilenet_v2_weights
 from dfdetect_jax.methods.baselines.mobilenet_v2 import STAGES, FrameMobileNetV2, divisible
 
 
@@ -58,7 +59,7 @@ def converted(model, arrays, frames):
   """Our variables from a file's arrays."""
   shapes = jax.eval_shape(model.init, jax.random.key(0), frames)
   flat = {key: np.zeros(x.shape, np.float32) for key, x in names.flatten(shapes).items()}
-  flat, report = transfer.transfer(arrays, mobilenet_v2.table(), flat)
+  flat, report = transfer.transfer(arrays, mobilenet_v2_weights.table(), flat)
   assert not report.problems(), str(report)
   assert set(report.fresh) == {"params/fc/kernel", "params/fc/bias"}
   return names.unflatten(flat, shapes)

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from configs import dip as dip_config
 from dfdetect_jax import interop, methods
 from dfdetect_jax.interop import convert, export, names
-from dfdetect_jax.interop.tables import tables
 from dfdetect_jax.interop.transfer import transfer
 from dfdetect_jax.methods.dip.encoder import SpatioTemporalEncoder
 
@@ -180,7 +179,7 @@ def test_blocks_go_by_the_number_of_the_file(tmp_path):
     settings = config(spatial, temporal, **{"model.units": units})
     shapes = jax.eval_shape(methods.build(settings).init, jax.random.key(0))
     flat = {n: np.zeros(s.shape, s.dtype) for n, s in names.flatten(shapes).items()}
-    [table] = tables(settings)
+    [table] = methods.weight_tables(settings)
     values, report = transfer(state, table, flat)
     assert not report.problems()
     for number in range(units * (spatial + temporal)):

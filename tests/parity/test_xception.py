@@ -9,7 +9,7 @@ from torch import nn
 
 from configs import baselines as card
 from dfdetect_jax import methods
-from dfdetect_jax.interop import names, tables
+from dfdetect_jax.interop import names
 from dfdetect_jax.interop.transfer import transfer
 from dfdetect_jax.methods.baselines.xception import Xception
 from dfdetect_jax.runs.config import override
@@ -93,7 +93,7 @@ def test_published_weights_have_a_place_each(head):
   ours = {name: np.broadcast_to(np.float32(0), x.shape) for name, x in shapes.items()}
   with torch.device("meta"):
     file = {name: np.broadcast_to(np.float32(1), x.shape) for name, x in TorchXception(head=head).state_dict().items()}
-  (table,) = tables.tables(config)
+  (table,) = methods.weight_tables(config)
   loaded, report = transfer(file, table, ours)
   assert not report.problems() and not report.adapted
   assert {n.rpartition("/")[0] for n in report.fresh} == {"params/fc"}
@@ -119,7 +119,9 @@ def test_equals_pytorch(train):
   variables = jax.eval_shape(model.init, jax.random.key(0), clips)
   flat = {name: np.zeros(x.shape, np.float32) for name, x in names.flatten(variables).items()}
   config = override(card.get_config("xception"), {"model.width": 8})
-  loaded, report = transfer({k: np.float32(v) for k, v in arrays(reference).items()}, *tables.tables(config), flat)
+  loaded, report = transfer(
+    {k: np.float32(v) for k, v in arrays(reference).items()}, *methods.weight_tables(config), flat
+  )
   assert not report.problems() and not report.fresh
   variables = names.unflatten(loaded, variables)
   outputs, _ = jax.jit(lambda v, x: model.apply(v, x, train=train, mutable=["batch_stats"]))(variables, clips)

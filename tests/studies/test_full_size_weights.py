@@ -12,7 +12,8 @@ import pytest
 
 from dfdetect_jax import methods
 from dfdetect_jax.files import sealed
-from dfdetect_jax.interop import checkpoint, names, start, xception
+from dfdetect_jax.interop import checkpoint, names, start
+from dfdetect_jax.methods.baselines import xception_weights
 from dfdetect_jax.runs.config_files import load_config
 from dfdetect_jax.studies import check, registry
 
@@ -58,7 +59,7 @@ def weights(tmp_path):
 def xception_file():
   """Shapes of Cadene's file: those of our leaves in its layout."""
   shapes = jax.eval_shape(methods.build(load_config("baselines:xception")).init, jax.random.key(0))
-  places = {n: xception.table().place(n.partition("/")[2]) for n in names.flatten(shapes)}
+  places = {n: xception_weights.table().place(n.partition("/")[2]) for n in names.flatten(shapes)}
   found = {p.key: np.zeros(p.shape(names.flatten(shapes)[n].shape), np.float32) for n, p in places.items()}
   return found | {"fc.weight": np.zeros((1000, 2048), np.float32), "fc.bias": np.zeros(1000, np.float32)}
 

@@ -15,8 +15,11 @@ from dfdetect_jax.methods.baselines import frame_vit, mobilenet_v2
 from dfdetect_jax.methods.baselines.frame import FrameResNet
 from dfdetect_jax.methods.baselines.gend import GenD
 from dfdetect_jax.methods.baselines.i3d import I3D
+from dfdetect_jax.methods.baselines.weights import weight_tables
 from dfdetect_jax.methods.baselines.xception import Xception
 from dfdetect_jax.methods.method import ClipSpec, Method
+
+__all__ = ["build", "weight_tables"]
 
 NETWORKS = ("resnet18", "resnet50", "xception", "i3d_r50", "mobilenet_v2", "gend")
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dfdetect_jax.interop import vit
-from dfdetect_jax.interop.table import Entry, Table
+from dfdetect_jax.layers import vit_weights
+from dfdetect_jax.layers.weight_table import Entry, Table
 
 _HUGGING_FACE = (
   (r"embeddings\.class_embedding", "cls_token"),
@@ -50,11 +50,13 @@ def table(tower: str) -> Table:
     Entry("cls", "cls_token"),
     Entry("position_embedding", "pos_embed", adapt="position"),
     Entry("(norm_pre|norm)", r"\1"),
-    *vit.block(r"block(\d+)", r"blocks.\1"),
+    *vit_weights.block(r"block(\d+)", r"blocks.\1"),
   )
   if tower == "clip":
     return Table("CLIP's vision tower", entries, _LEFT, prepare=to_timm, export=True, normalisation="clip")
-  return Table("timm ViT", entries, _LEFT, prepare=vit.augreg_to_timm, export=True, first_layer="patch_embed.proj")
+  return Table(
+    "timm ViT", entries, _LEFT, prepare=vit_weights.augreg_to_timm, export=True, first_layer="patch_embed.proj"
+  )
 
 
 def to_timm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

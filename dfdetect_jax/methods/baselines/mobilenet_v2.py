@@ -1,7 +1,7 @@
 """MobileNetV2 on single frames, equal to torchvision's; with a temporal head over its frames a light video detector.
 
 Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018. Parameter names map onto
-torchvision's keys (`dfdetect_jax/interop/mobilenet_v2.py`): `block4/expand` is `features.4.conv.0.0`.
+torchvision's keys (`mobilenet_v2_weights.py`): `block4/expand` is `features.4.conv.0.0`.
 """
 
 import flax.linen as nn

@@ -1,6 +1,6 @@
 """Key table of torchvision's MobileNetV2."""
 
-from dfdetect_jax.interop.table import Entry, Table
+from dfdetect_jax.layers.weight_table import Entry, Table
 
 
 def table() -> Table:

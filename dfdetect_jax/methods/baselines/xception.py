@@ -2,7 +2,7 @@
 
 Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, CVPR 2017; as a detector: Rössler et al.,
 FaceForensics++, ICCV 2019. Equal to the PyTorch network whose ImageNet weights (Cadene's, timm's `legacy_xception`)
-are in use there; parameter names map onto its keys (`dfdetect_jax/interop/xception.py`).
+are in use there; parameter names map onto its keys (`xception_weights.py`).
 """
 
 import flax.linen as nn

@@ -1,6 +1,6 @@
 """Key table of the ImageNet Xception in PyTorch: Cadene's `xception-*.pth`, timm's `legacy_xception`."""
 
-from dfdetect_jax.interop.table import Entry, Table
+from dfdetect_jax.layers.weight_table import Entry, Table
 
 
 def _separable(ours: str, theirs: str) -> tuple[Entry, ...]:

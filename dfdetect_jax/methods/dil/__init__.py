@@ -10,7 +10,10 @@ import ml_collections
 from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.methods.dil import model
 from dfdetect_jax.methods.dil.difference import second_difference
+from dfdetect_jax.methods.dil.weights import weight_tables
 from dfdetect_jax.methods.method import ClipSpec, Method
+
+__all__ = ["build", "weight_tables"]
 
 # How training starts: `image`, for ImageNet's weights, or as a second difference over time, for starting from nothing.
 TEMPORAL_INITS = ("image", "difference")

@@ -7,7 +7,10 @@ import ml_collections
 
 from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.methods.dip import diffusion, model, objective, starts
+from dfdetect_jax.methods.dip.weights import weight_tables
 from dfdetect_jax.methods.method import ClipSpec
+
+__all__ = ["build", "weight_tables"]
 
 
 def build(config: ml_collections.ConfigDict) -> objective.DipMethod:

@@ -49,7 +49,7 @@ def difference(params: dict[str, Any]) -> dict[str, Any]:
 def identity(params: dict[str, Any]) -> dict[str, Any]:
   """Temporal blocks that do nothing at first, their MLPs neither.
 
-  Image weights in the spatial blocks then start as the image network that they come from (`interop/vit.py`).
+  Image weights in the spatial blocks then start as the image network that they come from (`weights.py`).
 
   Args:
     params: of a `model.DIP`, whose temporal attention starts at zero.

@@ -9,7 +9,10 @@ import ml_collections
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers.temporal_conv import FORMS
 from dfdetect_jax.methods.ftcn import model
+from dfdetect_jax.methods.ftcn.weights import weight_tables
 from dfdetect_jax.methods.method import ClipSpec, Method
+
+__all__ = ["build", "weight_tables"]
 
 
 def build(config: ml_collections.ConfigDict) -> Method:

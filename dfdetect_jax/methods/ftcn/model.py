@@ -2,7 +2,7 @@
 
 A 3-D ResNet-50 (I3D) whose spatial kernels are all 1×1, cut after its fourth stage: every pixel is filtered over time
 alone, and space is seen by max-pools only, so that the network cannot lean on texture. The transformer then looks
-across the T/2 time tokens. Parameter names map onto the authors' checkpoint's keys (`dfdetect_jax/interop/ftcn.py`).
+across the T/2 time tokens. Parameter names map onto the authors' checkpoint's keys (`weights.py`).
 """
 
 from typing import Any

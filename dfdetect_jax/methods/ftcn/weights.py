@@ -1,9 +1,17 @@
-"""Key table of FTCN's published weights, `ftcn_tt.pth` (Zheng et al., ICCV 2021)."""
+"""Weights that FTCN starts from: its authors', `ftcn_tt.pth` (Zheng et al., ICCV 2021), or an ImageNet ResNet-50."""
 
-from dfdetect_jax.interop.table import Entry, Table
+import ml_collections
+
+from dfdetect_jax.layers.resnet_weights import UNUSED
+from dfdetect_jax.layers.weight_table import Entry, Table
 
 
-def table() -> Table:
+def weight_tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
+  """See `methods.weight_tables`."""
+  return (published(), resnet50())
+
+
+def published() -> Table:
   """The authors' names: PySlowFast's for the trunk, those of their transformer for the head.
 
   A BatchNorm that a pool follows is the first of two layers there, `bn.0`.
@@ -37,3 +45,18 @@ def table() -> Table:
     note="ftcn_tt.pth was trained by its authors on FaceForensics++; which videos is not listed, so that leaks from "
     "there cannot be looked for. It expects their crop (--align=ftcn).",
   )
+
+
+def resnet50() -> Table:
+  """ResNet-50 for FTCN's trunk: its 1×1 convolutions, inflated over time where FTCN's have a temporal kernel.
+
+  FTCN sees space through 1×1 kernels only, so that ResNet's stem and 3×3 convolutions have no place in it.
+  """
+  entries, unused = [], [(r"(conv1|bn1|layer4)\..*", "FTCN has no such layer"), *UNUSED]
+  unused.append((r"layer\d\.\d+\.(conv2|bn2)\..*", "a 3×3 convolution; FTCN's are 1×1 in space"))
+  for stage in (1, 2, 3):
+    block, theirs = rf"trunk/res{stage + 1}_(\d+)/", rf"layer{stage}.\1."
+    for ours, conv, norm in (("a", "conv1", "bn1"), ("c", "conv3", "bn3"), ("branch1", "downsample.0", "downsample.1")):
+      entries.append(Entry(rf"{block}{ours}", f"{theirs}{conv}", spatial=3, adapt="inflate"))
+      entries.append(Entry(rf"{block}{ours}_bn", f"{theirs}{norm}"))
+  return Table("torchvision ResNet-50", tuple(entries), tuple(unused))

@@ -7,6 +7,9 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods import ftcn
 from dfdetect_jax.methods.method import Method
 from dfdetect_jax.methods.sdr import model, objective
+from dfdetect_jax.methods.sdr.weights import weight_tables
+
+__all__ = ["build", "weight_tables"]
 
 
 def build(config: ml_collections.ConfigDict) -> Method:

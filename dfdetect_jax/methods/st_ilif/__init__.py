@@ -9,6 +9,9 @@ import ml_collections
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import ClipSpec, Method
 from dfdetect_jax.methods.st_ilif import model, phase, tdm
+from dfdetect_jax.methods.st_ilif.weights import weight_tables
+
+__all__ = ["build", "weight_tables"]
 
 
 def build(config: ml_collections.ConfigDict) -> Method:

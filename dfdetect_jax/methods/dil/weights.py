@@ -1,0 +1,11 @@
+"""Weights that DIL starts from."""
+
+import ml_collections
+
+from dfdetect_jax.layers import resnet_weights
+from dfdetect_jax.layers.weight_table import Table
+
+
+def weight_tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
+  """See `methods.weight_tables`."""
+  return (resnet_weights.table("torchvision ResNet-50"),)

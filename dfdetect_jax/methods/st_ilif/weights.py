@@ -1,0 +1,24 @@
+"""Weights that ST-ILIF may start from."""
+
+import ml_collections
+
+from dfdetect_jax.layers.resnet_weights import UNUSED, entries
+from dfdetect_jax.layers.weight_table import Table
+
+
+def weight_tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
+  """See `methods.weight_tables`."""
+  return (resnet18(),)
+
+
+def resnet18() -> Table:
+  """ResNet-18 for ST-ILIF's sequence stream; stem and layer1 twice, for the middle frame and for the differences."""
+  return Table(
+    "torchvision ResNet-18",
+    (
+      *entries("sequence/"),
+      *entries("sequence/first/"),
+      *entries("sequence/first/", "difference_", adapt_stem="stem"),
+    ),
+    UNUSED,
+  )
