@@ -22,6 +22,10 @@ def color_jitter(
 
   Returns:
     Float32 clips of the same shape and scale.
+
+  >>> grey = jnp.full((1, 2, 1, 1, 3), 100.0)
+  >>> [round(x, 3) for x in color_jitter(jax.random.key(0), grey, (0.5, 0.5)).ravel().tolist()]  # half as bright
+  [50.0, 50.0, 50.0, 50.0, 50.0, 50.0]
   """
   factors = jax.random.uniform(key, (3, clips.shape[0], 1, 1, 1, 1), minval=factor[0], maxval=factor[1])
   brightness, contrast, saturation = factors

@@ -34,6 +34,10 @@ def jpeg(clip: Float32[Array, "T H W 3"], quality: Real[Array, ""] | float) -> F
 
   Returns:
     The same shape and scale, not rounded to whole numbers.
+
+  >>> flat = jnp.full((1, 8, 8, 3), 228.0)  # above 128 by 100: a coefficient of 800, at quality 50 in steps of 16
+  >>> round(jpeg(flat + 0.9, 50.0).max().item(), 2)  # 807 is nearer to 800 than to 816
+  228.0
   """
   frames, height, width, _ = clip.shape
   padded = jnp.pad(clip, ((0, 0), (0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
@@ -56,6 +60,10 @@ def resample(clip: Float32[Array, "T H W C"], scale: Real[Array, ""] | float) ->
   Args:
     clip: float32 `[T, H, W, C]`.
     scale: in (0, 1]; scalar; 1 changes nothing (beyond rounding).
+
+  >>> clip = jnp.arange(4, dtype=jnp.float32).reshape(1, 1, 4, 1)
+  >>> resample(clip, 1.0).ravel().tolist()
+  [0.0, 1.0, 2.0, 3.0]
   """
   down_up = lambda n: _enlarge(n, n * scale) @ _shrink(n, n * scale)  # noqa: E731
   return jnp.einsum("ih,jw,thwc->tijc", down_up(clip.shape[1]), down_up(clip.shape[2]), clip)
@@ -78,7 +86,12 @@ def _enlarge(size: int, small: Array | float) -> Array:
 
 
 def sharpen(clip: Float32[Array, "T H W C"], amount: Real[Array, ""] | float) -> Float32[Array, "T H W C"]:
-  """x + a·(x - x̄), x̄ the 3×3 binomial average; a in [-1, 0) blurs, 0 changes nothing, a > 0 sharpens; scalar."""
+  """x + a·(x - x̄), x̄ the 3×3 binomial average; a in [-1, 0) blurs, 0 changes nothing, a > 0 sharpens; scalar.
+
+  >>> row = jnp.array([0.0, 0, 4, 4], jnp.float32).reshape(1, 1, 4, 1)
+  >>> sharpen(row, -1.0).ravel().tolist()  # by ¼, ½, ¼
+  [0.0, 1.0, 3.0, 4.0]
+  """
   blurred = clip
   for axis in (1, 2):
     padded = jnp.pad(blurred, [(1, 1) if a == axis else (0, 0) for a in range(4)], mode="edge")
@@ -100,6 +113,13 @@ def recolor(
     clip: float32 `[T, H, W, 3]` on the 0-255 scale.
     gain, offset: by channel `[3]`, offset on the 0-255 scale.
     gamma, saturation: scalars.
+
+  >>> red = jnp.array([100.0, 0, 0]).reshape(1, 1, 1, 3)
+  >>> ones, zeros = jnp.ones(3), jnp.zeros(3)
+  >>> [round(x, 3) for x in recolor(red, 2 * ones, 10 * ones, 1.0, 1.0).ravel().tolist()]
+  [210.0, 10.0, 10.0]
+  >>> [round(x, 3) for x in recolor(red, ones, zeros, 1.0, 0.0).ravel().tolist()]  # its luma, 0.299 · 100
+  [29.9, 29.9, 29.9]
   """
   x = clip * gain[None, None, None] + offset[None, None, None]
   grey = jnp.sum(x * jnp.array(LUMA)[None, None, None], axis=-1, keepdims=True)

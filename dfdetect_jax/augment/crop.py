@@ -20,6 +20,10 @@ def random_crop(
 
   Returns:
     Float32 clips of the same shape.
+
+  >>> clip = jnp.arange(4, dtype=jnp.float32).reshape(1, 1, 2, 2, 1)
+  >>> random_crop(jax.random.key(0), clip, (1.0, 1.0)).ravel().tolist()  # the window is the frame
+  [0.0, 1.0, 2.0, 3.0]
   """
   _, frames, height, width, channels = clips.shape
   side_key, place_key = jax.random.split(key)

@@ -18,6 +18,12 @@ def random_cutout(
 
   Returns:
     Clips of the same shape and dtype.
+
+  >>> clip = jnp.ones((1, 1, 4, 4, 1), jnp.uint8)
+  >>> int(random_cutout(jax.random.key(0), clip, (0.0, 0.0)).sum())  # no square
+  16
+  >>> int(random_cutout(jax.random.key(0), clip, (1.0, 1.0)).sum())  # as large as the frame
+  0
   """
   batch, _, height, width, _ = clips.shape
   side_key, place_key = jax.random.split(key)

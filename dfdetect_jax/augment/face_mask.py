@@ -62,6 +62,10 @@ def five_points(landmarks: Real[_Points, "*batch P 2"]) -> Real[_Points, "*batch
 
   Raises:
     UserError: another number of landmarks.
+
+  >>> sixty_eight = np.stack([np.arange(68.0), np.zeros(68)], axis=1)  # point i at x = i
+  >>> five_points(sixty_eight)[:, 0].tolist()  # means of 36-41 and 42-47, then 30, 48, 54
+  [38.5, 44.5, 30.0, 48.0, 54.0]
   """
   if landmarks.shape[-2] == 68:
     eyes: list[Any] = [landmarks[..., a : a + 6, :].mean(axis=-2) for a in (36, 42)]
@@ -83,7 +87,12 @@ def outline(landmarks: Float32[Array, "T P 2"], family: Int32[Array, ""]) -> Flo
 
 
 def face_size(landmarks: Float32[Array, "*batch P 2"]) -> Float32[Array, ""]:
-  """Side of the face's box, mean over the frames, in the landmarks' units; float32 scalar."""
+  """Side of the face's box, mean over the frames, in the landmarks' units; float32 scalar.
+
+  >>> points = jnp.asarray(FIVE_POINTS, jnp.float32)[None]  # of a face that fills the unit square
+  >>> round(float(face_size(points)), 4), round(float(face_size(0.5 * points)), 4)
+  (1.0, 0.5)
+  """
   points = five_points(landmarks)
   return jnp.mean(jnp.sqrt(jnp.mean(jnp.sum((points - jnp.mean(points, -2, keepdims=True)) ** 2, -1), -1))) / _SPREAD
 
@@ -101,6 +110,11 @@ def signed_distance(corners: Float32[Array, "T K 2"], points: Float32[Array, "T 
 
   Returns:
     float32 `[T, H, W]`.
+
+  >>> square = jnp.array([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]])
+  >>> centre_edge_outside = jnp.array([[[[0.5, 0.5], [1.0, 0.5], [3.0, 0.5]]]])
+  >>> [round(x, 4) for x in signed_distance(square, centre_edge_outside).ravel().tolist()]
+  [-0.5, 0.0, 2.0]
   """
   angle = 2 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
   cos, sin = (jnp.asarray(f(angle), jnp.float32) for f in (np.cos, np.sin))

@@ -67,7 +67,13 @@ def forged_batch(
 
 
 def side_by_side(batch: Mapping[str, UInt8[Array, " B *clip"]]) -> dict[str, Shaped[Array, " 2*B *_"]]:
-  """A batch of pairs, `clip` real and `given` forged, as `forged_batch` gives them: in turn, with `label`."""
+  """A batch of pairs, `clip` real and `given` forged, as `forged_batch` gives them: in turn, with `label`.
+
+  >>> real, forged = (jnp.full((2, 1, 1, 1, 3), value, jnp.uint8) for value in (7, 9))
+  >>> batch = side_by_side({"clip": real, "given": forged})
+  >>> batch["clip"][:, 0, 0, 0, 0].tolist(), batch["label"].tolist()
+  ([7, 9, 7, 9], [0, 1, 0, 1])
+  """
   both = jnp.stack([batch["clip"], batch["given"]], axis=1)
   count = both.shape[0]
   return {"clip": both.reshape(2 * count, *both.shape[2:]), "label": jnp.tile(jnp.array([0, 1], jnp.int32), count)}

@@ -39,7 +39,12 @@ def gaussian_blur(
 def saturation(
   key: Key[Array, ""], clips: Float32[Array, "B T H W 3"], factor: tuple[float, float]
 ) -> Float32[Array, "B T H W 3"]:
-  """Moves each clip towards (factor < 1) or away from (> 1) its greyscale, the factor drawn uniformly per clip."""
+  """Moves each clip towards (factor < 1) or away from (> 1) its greyscale, the factor drawn uniformly per clip.
+
+  >>> red = jnp.array([100.0, 0, 0]).reshape(1, 1, 1, 1, 3)
+  >>> [round(x, 3) for x in saturation(jax.random.key(0), red, (0.0, 0.0)).ravel().tolist()]  # its luma, 0.299 · 100
+  [29.9, 29.9, 29.9]
+  """
   f = jax.random.uniform(key, (clips.shape[0], 1, 1, 1, 1), minval=factor[0], maxval=factor[1])
   grey = jnp.sum(clips * jnp.array(LUMA)[None, None, None, None], axis=-1, keepdims=True)
   return jnp.clip(grey + f * (clips - grey), 0.0, 255.0)

@@ -98,6 +98,9 @@ def from_config(augment: Mapping[str, Sequence[float]] | ml_collections.ConfigDi
 
   Raises:
     UserError: there is no such augmentation, or it is not described like this.
+
+  >>> [(a.name, a.probability, a.range) for a in from_config({"flip": (0.5,), "blur": (1.0, 0.5, 1.0), "crop": ()})]
+  [('blur', 1.0, (0.5, 1.0)), ('flip', 0.5, (0.0, 0.0))]
   """
   if others := sorted(set(augment) - set(AUGMENTATIONS)):
     raise unknown("augmentation", others[0], AUGMENTATIONS, "augment: ")

@@ -49,7 +49,11 @@ class SelfBlending:
   post_processing: float = 1.0
 
   def scaled(self, name: str) -> float:
-    """The strength of one kind of trace, the common one included."""
+    """The strength of one kind of trace, the common one included.
+
+    >>> SelfBlending(strength=0.5, drift=3.0).scaled("drift")
+    1.5
+    """
     return self.strength * getattr(self, name)
 
 

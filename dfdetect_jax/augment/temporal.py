@@ -20,6 +20,10 @@ def drop_and_repeat(
 
   Returns:
     The same shape and dtype; every output frame is one of the input's frames.
+
+  >>> clip = jnp.arange(4).reshape(1, 4, 1, 1, 1)
+  >>> drop_and_repeat(jax.random.key(0), clip, 0.0).ravel().tolist()
+  [0, 1, 2, 3]
   """
   batch, frames = clips.shape[:2]
   share: Array | float

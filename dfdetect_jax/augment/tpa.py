@@ -30,6 +30,12 @@ def perturbed_views(
 
   Returns:
     Float32 views `[B, N, T, H, W, 3]` on the 0-255 scale.
+
+  >>> clip = jnp.full((1, 2, 4, 4, 3), 100, jnp.uint8)
+  >>> import jax
+  >>> views = perturbed_views(jax.random.key(0), clip, 3)  # colour, cutout, flip
+  >>> views.shape, sorted(set(views[0, 1].ravel().tolist())), set(views[0, 2].ravel().tolist())
+  ((1, 3, 2, 4, 4, 3), [0.0, 100.0], {100.0})
   """
   perturbed = []
   for i in range(views):

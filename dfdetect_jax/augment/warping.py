@@ -9,7 +9,11 @@ SHORTEST, LONGEST = 10.0, 50.0  # frames; periods of what drifts
 
 
 def pixel_grid(height: int, width: int) -> Float32[Array, "{height} {width} 2"]:
-  """Centres of the pixels `[H, W, 2]` as x, y in units of the frame's sides."""
+  """Centres of the pixels `[H, W, 2]` as x, y in units of the frame's sides.
+
+  >>> pixel_grid(1, 2).tolist()
+  [[[0.25, 0.5], [0.75, 0.5]]]
+  """
   y, x = np.mgrid[:height, :width] + 0.5
   return jnp.asarray(np.stack([x / width, y / height], axis=-1), jnp.float32)
 
@@ -23,6 +27,10 @@ def sample(clip: Float32[Array, "T H W C"], places: Float32[Array, "T H W 2"]) -
 
   Returns:
     float32 `[T, H, W, C]`; whole-numbered places give the pixel itself, bit for bit.
+
+  >>> row = jnp.array([0.0, 10.0]).reshape(1, 1, 2, 1)
+  >>> sample(row, jnp.array([[[[0.5, 0.0], [7.0, 0.0]]]])).ravel().tolist()  # half-way, and beyond the edge
+  [5.0, 10.0]
   """
   frames, height, width, channels = clip.shape
   limit = jnp.array([width - 1, height - 1], jnp.float32)[None, None, None]
@@ -59,6 +67,9 @@ def wave(
 
   Returns:
     float32 `[T, …]` in [-1, 1], second differences at most (2π/10)².
+
+  >>> [round(x, 2) for x in wave(jnp.ones(2), jnp.full(2, 0.25), 11).tolist()]  # a period of 10 frames, from its crest
+  [1.0, 0.81, 0.31, -0.31, -0.81, -1.0, -0.81, -0.31, 0.31, 0.81, 1.0]
   """
   rates = 1 / LONGEST + (1 / SHORTEST - 1 / LONGEST) * rates
   time = jnp.arange(frames, dtype=jnp.float32).reshape(1, frames, *(1 for _ in rates.shape[1:]))

@@ -50,12 +50,20 @@ def _sk():
 
 
 def auc(labels: Labels, scores: Scores) -> float | None:
-  """Area under the ROC curve, P(fake scores above real) + ½ P(tie); None with one class only."""
+  """Area under the ROC curve, P(fake scores above real) + ½ P(tie); None with one class only.
+
+  >>> auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.4, 0.8]))  # of four pairs three in order, one tie
+  0.875
+  """
   return float(_sk().roc_auc_score(labels, scores)) if _both_classes(labels) else None
 
 
 def average_precision(labels: Labels, scores: Scores) -> float | None:
-  """Average precision Σₙ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores, without interpolation; None with one class only."""
+  """Average precision Σₙ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores, without interpolation; None with one class only.
+
+  >>> average_precision(np.array([1, 0, 1]), np.array([0.9, 0.5, 0.1]))  # ½ · 1 + ½ · ⅔
+  0.8333333333333333
+  """
   return float(_sk().average_precision_score(labels, scores)) if _both_classes(labels) else None
 
 
@@ -64,6 +72,9 @@ def equal_error_rate(labels: Labels, scores: Scores) -> float | None:
 
   The ROC curve is taken as the polyline through its operating points (a tie between the classes is one slanted step),
   and cut with the line FPR = 1 − TPR.
+
+  >>> equal_error_rate(np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0.1, 0.2, 0.3, 0.6, 0.4, 0.7, 0.8, 0.9]))
+  0.25
   """
   if not _both_classes(labels):
     return None
@@ -80,6 +91,10 @@ def recall_at(labels: Labels, scores: Scores, false_alarms: float) -> float | No
 
   A point of the ROC curve that some threshold reaches, never one between two: with fewer than 1 / `false_alarms` real
   videos it is the recall at no false alarm at all.
+
+  >>> labels, scores = np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0.1, 0.2, 0.3, 0.6, 0.4, 0.7, 0.8, 0.9])
+  >>> recall_at(labels, scores, 0.05), recall_at(labels, scores, 0.25)  # no real video above, then one
+  (0.75, 1.0)
   """
   if not _both_classes(labels):
     return None
@@ -88,22 +103,38 @@ def recall_at(labels: Labels, scores: Scores, false_alarms: float) -> float | No
 
 
 def balanced_accuracy(labels: Labels, scores: Scores, threshold: float = 0.5) -> float | None:
-  """Mean of the shares of fakes and of real videos that are judged right; None with one class only."""
+  """Mean of the shares of fakes and of real videos that are judged right; None with one class only.
+
+  >>> balanced_accuracy(np.array([0, 0, 1]), np.array([0.2, 0.9, 0.8]))  # of the reals one half, of the fakes all
+  0.75
+  """
   return float(_sk().balanced_accuracy_score(labels, scores > threshold)) if _both_classes(labels) else None
 
 
 def accuracy(labels: Labels, scores: Scores, threshold: float = 0.5) -> float:
-  """Share of right decisions where "fake" means a score above `threshold` (a failed video's 0.5 is thus "real")."""
+  """Share of right decisions where "fake" means a score above `threshold` (a failed video's 0.5 is thus "real").
+
+  >>> accuracy(np.array([0, 1, 1, 1]), np.array([0.5, 0.5, 0.6, 0.9]))
+  0.75
+  """
   return float(_sk().accuracy_score(labels, scores > threshold))
 
 
 def log_loss(labels: Labels, scores: Scores) -> float:
-  """Mean negative log-likelihood in nats; scores of 0 and 1 are moved inside by one float64 epsilon."""
+  """Mean negative log-likelihood in nats; scores of 0 and 1 are moved inside by one float64 epsilon.
+
+  >>> round(log_loss(np.array([0, 1]), np.array([0.5, 0.5])), 6)  # ln 2
+  0.693147
+  """
   return float(_sk().log_loss(labels, scores, labels=[0, 1]))
 
 
 def calibration_bin(scores: Scores) -> Int[np.ndarray, " N"]:
-  """Number of the calibration bin of each score: `CALIBRATION_BINS` equal bins of [0, 1], closed on the right."""
+  """Number of the calibration bin of each score: `CALIBRATION_BINS` equal bins of [0, 1], closed on the right.
+
+  >>> calibration_bin(np.array([0.0, 0.05, 0.5, 1.0])).tolist()
+  [0, 0, 7, 14]
+  """
   return np.searchsorted(np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1], scores)
 
 
@@ -112,6 +143,9 @@ def calibration_error(labels: Labels, scores: Scores) -> float:
 
   Reference: Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015, for the
   probability of the positive class.
+
+  >>> round(calibration_error(np.array([0, 1]), np.array([0.9, 0.9])), 6)  # one bin: 0.9 said, half of them fake
+  0.4
   """
   excess = np.bincount(calibration_bin(scores), weights=scores - labels, minlength=CALIBRATION_BINS)
   return float(np.abs(excess).sum() / len(scores))
@@ -133,6 +167,9 @@ def choose_threshold(labels: Labels, scores: Scores) -> float:
 
   Raises:
     UserError: the scores are of one class only, which cannot say where to cut.
+
+  >>> choose_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.3, 0.5, 0.9]))
+  0.4
   """
   if not _both_classes(labels):
     raise UserError(f"a threshold cannot be chosen on these validation scores: {_one_class(labels)}.")

@@ -31,6 +31,9 @@ def neighbours(length: int, k_n: int) -> Bool[np.ndarray, "2*{length} 2*{length}
 
   Returns:
     bool `[2L, 2L]`.
+
+  >>> neighbours(3, 3)[0].astype(int).tolist()  # the first row: itself and the second, and likewise the columns
+  [1, 1, 0, 1, 1, 0]
   """
   position = np.arange(length)
   band = np.abs(position[:, None] - position[None, :]) <= k_n // 2
@@ -45,6 +48,9 @@ def scaled(features: Float[Array, "*batch E"], feature_scale: str) -> Float[Arra
 
   Args:
     feature_scale: `none`; `width`, which divides squared distances by E; `unit`, which makes ‖f‖ = 1.
+
+  >>> [round(x, 4) for x in scaled(jnp.array([3.0, 4.0]), "unit").tolist()]
+  [0.6, 0.8]
   """
   if feature_scale == "width":
     return features * features.shape[-1] ** -0.5
@@ -65,6 +71,10 @@ def score_matrix(features: Float[Array, "B N E"], mu: Float[Array, ""] | float, 
 
   Returns:
     W, symmetric float32 `[B, 2L, 2L]` in [0, 1] with ones on its diagonal.
+
+  >>> row_and_column = jnp.array([[[0.0], [1.0]]])  # squared distance 1, and exp(−ln 2) = ½
+  >>> score_matrix(row_and_column, jnp.log(2.0), 1).round(2).tolist()
+  [[[1.0, 0.5], [0.5, 1.0]]]
   """
   nodes = features.shape[-2]
   joined = neighbours(nodes // 2, k_n) & ~np.eye(nodes, dtype=bool)
@@ -100,6 +110,11 @@ def diffusion_distance(
 
   Reference:
     DIP §III-C1, Eq. 3-5; Sun and Xu, Neural Diffusion Distance, NeurIPS 2019.
+
+  >>> diffusion_distance(jnp.eye(2), 1, "power").round(2).tolist()  # nothing moves: (1² + 1²) · 2
+  [[0.0, 4.0], [4.0, 0.0]]
+  >>> diffusion_distance(jnp.ones((2, 2)), 1, "power").round(2).tolist()  # all is mixed after a step
+  [[0.0, 0.0], [0.0, 0.0]]
   """
   if path == "auto":
     path = "power" if jax.default_backend() in ("cpu", "tpu") else "spectral"
@@ -119,7 +134,11 @@ def diffusion_distance(
 
 
 def repeated_squaring(s: Float[Array, "*batch N N"], n: int) -> Float[Array, "*batch N N"]:
-  """S^n of `[..., N, N]` for n ≥ 1 in about log₂ n matrix products of full precision."""
+  """S^n of `[..., N, N]` for n ≥ 1 in about log₂ n matrix products of full precision.
+
+  >>> repeated_squaring(jnp.array([[1.0, 1.0], [0.0, 1.0]]), 5).tolist()
+  [[1.0, 5.0], [0.0, 1.0]]
+  """
   result: Array | None = None
   while n:
     if n % 2:
@@ -164,6 +183,9 @@ def divided_differences(x: Float[Array, "*batch N"], n: int) -> Float[Array, "*b
 
   Returns:
     `[..., N, N]`.
+
+  >>> divided_differences(jnp.array([2.0, 3.0]), 2).tolist()  # x_i + x_j
+  [[4.0, 5.0], [5.0, 6.0]]
   """
   a, b = x[..., :, None], x[..., None, :]
   a_m, b_m, phi = a, b, jnp.ones_like(a * b)
