@@ -81,7 +81,7 @@ def _on_beam(runner: list[str]):
       with apache_beam.Pipeline(options=PipelineOptions(runner)) as pipeline:
         units = pipeline | "Units" >> apache_beam.Create(undone)
         units | "Spread" >> apache_beam.Reshuffle() | "Build" >> apache_beam.ParDo(BuildUnit(job, options.timeout))
-    return sum(finish.records_of(options.output, unit) for unit in undone)
+    return sum(finish.records_of(pathlib.Path(job.directory), unit) for unit in undone)
 
   return run
 

@@ -93,6 +93,7 @@ class Track(VideoInfo):
     notes: what of the video was left out, repeated or repaired when it was decoded; "" is the usual.
   """
 
+  label: int
   track: int
   first: int
   frames: int

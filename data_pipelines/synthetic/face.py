@@ -80,7 +80,9 @@ def paint(view: View, wearer: Person, face: Person, expression: Expression, jaw:
   skin_v = skin_v + 0.05 * expression.brow * smoothstep(np.abs(skin_v - brow_v + 0.03), 0.2, 0.0)
   cheek = smoothstep(np.abs(skin_v - 0.42), 0.3, 0.0) * smoothstep(np.abs(np.abs(fu) - 0.3), 0.2, 0.0)
   skin_v = skin_v + 0.035 * expression.smile * cheek
-  image = cv2.remap(face.textures.face, *texels(fu, skin_v), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+  image: np.ndarray = cv2.remap(
+    face.textures.face, *texels(fu, skin_v), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+  )
   if face is not wearer:
     image *= wearer.identity.skin / face.identity.skin
 

@@ -217,7 +217,8 @@ def _hair_opacity(person: Identity, u, v, rng):
     edge = edge + 1.6 * smoothstep(a, 0.66, 0.92)
     if person.name[-1] in "02468":  # a fringe
       edge = edge + 0.20 * smoothstep(a, 0.5, 0.1)
-  strands = field(rng, *u.shape, 3, 90) * ragged + 0.6 * ragged * field(rng, *u.shape, 2, 160)
+  height, width = u.shape
+  strands = field(rng, height, width, 3, 90) * ragged + 0.6 * ragged * field(rng, height, width, 2, 160)
   # Below the ears long hair hangs behind the face; on the head it would wrap the chin like a scarf.
   return (smoothstep(edge + strands - v, -0.02, 0.035) * smoothstep(v + 2 * strands, 0.56, 0.48)).astype(np.float32)
 
@@ -330,5 +331,6 @@ def _draw_beard(person: Identity, u, v, rng):
   area = smoothstep(v, cheek, cheek + 0.10) * smoothstep(a, 0.98, 0.8)
   upper = _bump(u, v, 0, mouth_v - 0.085, mouth_w * 0.8, 0.032)
   area = np.maximum(area * (1 - 0.85 * _bump(u, v, 0, mouth_v, mouth_w * 0.8, 0.06)), upper)
-  grain = 0.85 + 0.12 * field(rng, *u.shape, 70, 110) + 0.12 * field(rng, *u.shape, 150, 220)
+  height, width = u.shape
+  grain = 0.85 + 0.12 * field(rng, height, width, 70, 110) + 0.12 * field(rng, height, width, 150, 220)
   return np.clip(person.beard * area * grain, 0, 0.9).astype(np.float32)

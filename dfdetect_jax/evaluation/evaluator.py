@@ -1,6 +1,7 @@
 """Scores every video of a split exactly once, at any number of devices and hosts."""
 
 import itertools
+import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -17,7 +18,9 @@ from dfdetect_jax.devices.mesh import batch_sharding, replicated
 from dfdetect_jax.evaluation.forged_twins import ForgedTwins, twin
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video, score_video
 from dfdetect_jax.methods.method import Method
-from dfdetect_jax.schema import Track, VideoInfo, read_failures, read_tracks
+from dfdetect_jax.schema import Failure, Track, VideoInfo, read_failures, read_tracks
+
+_LOG = logging.getLogger(__name__)
 
 Predictor = Callable[[Any, jax.Array], jax.Array]
 
@@ -126,11 +129,19 @@ def score_split(
     for members in by_video.values()
   ]
   rows += _too_short(short, by_video, spec.frames)
-  return rows + [failed_video(f.video_id, f.label, f.reason, **_known(f)) for f in failures]
+  return rows + _failed(failures)
 
 
 def _known(video: VideoInfo) -> dict[str, str]:
   return {name: getattr(video, name) for name in ("dataset", "manipulation", "compression", "split", "identity")}
+
+
+def _failed(failures: Sequence[Failure]) -> list[VideoScore]:
+  """A row for each; a video of which nobody knows whether it is fake can be in no figure, and is left out, told."""
+  rows = [failed_video(f.video_id, f.label, f.reason, **_known(f)) for f in failures if f.label is not None]
+  if unlabelled := len(failures) - len(rows):
+    _LOG.warning("%d videos without a face track have no label either: they are in no figure.", unlabelled)
+  return rows
 
 
 def _too_short(short: Sequence[Track], scored: dict[str, list[int]], frames: int) -> list[VideoScore]:

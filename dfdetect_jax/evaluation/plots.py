@@ -58,7 +58,7 @@ def _roc(axes: Axes, sets: Sets, legend: bool = True) -> None:
 
 
 def _histogram(axes: Axes, labels: np.ndarray, scores: np.ndarray) -> None:
-  edges = np.linspace(0, 1, 31)
+  edges = np.linspace(0, 1, 31).tolist()
   for value, name, colour in ((0, "real", REAL), (1, "fake", FAKE)):
     members = scores[labels == value]
     if len(members):

@@ -3,8 +3,10 @@
 import contextlib
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.figure import Figure
 
 REAL, FAKE, INK, SOFT, PALE = "#2a6f97", "#c8553d", "#1d2733", "#8a95a1", "#dde3ea"
@@ -12,7 +14,7 @@ CYCLE = ("#1d2733", "#c8553d", "#2a6f97", "#d9a404", "#5a8f5c", "#7d5ba6", "#a46
 # Of values from nothing to much, and of differences about zero: ordered in brightness, safe for the colour-blind.
 SEQUENTIAL, DIVERGING = "inferno", "RdBu_r"
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
   "text.parse_math": False,  # a `$` in a file's or a set's name is a dollar sign
   "svg.hashsalt": "dfdetect_jax",  # the same figures give the same bytes
   "svg.fonttype": "none",  # letters stay letters: smaller files, searchable and read aloud
@@ -30,7 +32,7 @@ _SETTINGS = {
     for what, value in (("color", SOFT), ("labelcolor", INK), ("labelsize", 9))
   },
   "axes.titleweight": "bold",
-  "axes.prop_cycle": mpl.cycler(color=CYCLE),
+  "axes.prop_cycle": cycler(color=CYCLE),
   "legend.fontsize": 8.5,
   "legend.title_fontsize": 8.5,
   "legend.frameon": False,

@@ -138,7 +138,7 @@ class Outputs:
       files[self._json] = f'{about},\n "videos": [\n{",".join(self._texts)}\n ]\n}}\n'
     if self._csv:
       files[self._csv] = _csv_line(CSV_COLUMNS) + "".join(self._rows)
-    if self._pages and clips is not None:
+    if self._pages and self._report and clips is not None:
       page = self._pages / f"{name}.html"
       files[page] = verdict_page(verdict, self._about, clips, f"../{urllib.parse.quote(self._report.name)}")
       if verdict.status == "ok":  # what failed is tried again by the next call
@@ -202,8 +202,15 @@ def _file_key(path: str) -> dict[str, str]:
 
 def _csv_rows(verdict: VideoVerdict) -> str:
   """A row for each clip, or one for a video that failed."""
-  known = (shown(verdict.path), verdict.status, verdict.reason, verdict.verdict, verdict.score, verdict.probability)
-  rows = [
+  known: tuple[object, ...] = (
+    shown(verdict.path),
+    verdict.status,
+    verdict.reason,
+    verdict.verdict,
+    verdict.score,
+    verdict.probability,
+  )
+  rows: list[tuple[object, ...]] = [
     (*known, t.track, t.score, t.weight, t.start_second, t.end_second, c.first_frame, c.last_frame, c.start_second,
      c.end_second, c.score, int(c.counts), *c.box)
     for t in verdict.tracks for c in t.clips

@@ -68,16 +68,18 @@ def _write(verdict: VideoVerdict, tracks: Sequence[FaceTrack], output, progress:
         picture.width, picture.height, picture.pix_fmt = painter.width, painter.height, "yuv420p"
       image = painter.paint(frame.image, frame.index, time)
       drawn = av.VideoFrame.from_ndarray(image, format="rgb24")
-      drawn.pts, drawn.time_base = round((time - start) / TIME_BASE), TIME_BASE
+      at = round((time - start) / TIME_BASE)
+      drawn.pts, drawn.time_base = at, TIME_BASE
       # A frame lasts until the next one, which is known only then.
       if waiting is not None:
-        _send(output, picture, waiting, drawn.pts - waiting.pts)
-        sound.until(waiting.pts * TIME_BASE)
-      waiting = drawn
+        last, began = waiting
+        _send(output, picture, last, at - began)
+        sound.until(began * TIME_BASE)
+      waiting = drawn, at
       if progress:
         progress.update(1)
     if waiting is not None:
-      _send(output, picture, waiting, round((1 / rate) / TIME_BASE))
+      _send(output, picture, waiting[0], round((1 / rate) / TIME_BASE))
     for packet in picture.encode(None):
       output.mux(packet)
     sound.until(None)
@@ -198,9 +200,11 @@ class _Sound:
     for packet in self._container.demux(streams):
       target, recoded = self._streams[packet.stream.index]
       base = packet.stream.time_base
+      assert base is not None, "a stream that packets came from"
       at = None if packet.pts is None else packet.pts * base - self._offset
       if recoded:
         for frame in packet.decode():
+          assert isinstance(frame, av.AudioFrame), "of a stream of sound"
           frame.pts = None
           yield at, target.encode(frame)
       elif packet.size and packet.pts is not None:

@@ -64,6 +64,7 @@ def _page(verdict: VideoVerdict, about: About, clips: list[tuple[TrackScore, Sho
 def meaning(verdict: VideoVerdict, about: About) -> list[str]:
   """What the score means, in plain sentences: against the threshold, on validation, and as a probability."""
   score, decision = verdict.score, about.decision
+  assert score is not None, "of a video that was judged"
   where = {
     "fake": "above the threshold", "real": "below the threshold", "undecided": "within the undecided band",
   }[verdict.verdict]  # fmt: skip

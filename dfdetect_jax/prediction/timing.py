@@ -81,7 +81,8 @@ def expected_frames(path: str) -> int:
   try:
     with av.open(f"file:{pathlib.Path(path)}", options={"protocol_whitelist": "file"}, metadata_errors="replace") as c:
       stream = c.streams.video[0]
-      seconds = stream.duration * stream.time_base if stream.duration else (c.duration or 0) / av.time_base
+      own = stream.duration and stream.time_base and stream.duration * stream.time_base
+      seconds = own or (c.duration or 0) / av.time_base
       return stream.frames or int(seconds * (stream.average_rate or 0))
   except (av.error.FFmpegError, OSError, IndexError, ValueError):
     return 0  # what is wrong with it is told by whoever decodes it

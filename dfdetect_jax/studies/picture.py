@@ -33,12 +33,12 @@ def _curves(study: Study, figures: Sequence[Figure]) -> bytes:
     printed = [(float(f.cell.column), f.cell.printed) for f in curve if f.cell.printed is not None]
     if printed:
       axes.plot(*zip(*printed), color=colour, linestyle="--", marker="o", markerfacecolor="white", linewidth=1)
-    own = [f for f in curve if f.mean is not None]
-    x = [float(f.cell.column) for f in own]
-    axes.plot(x, [f.mean for f in own], color=colour, marker="o", markersize=4, linewidth=1.6, label=row)
-    sure = [(float(f.cell.column), *f.interval) for f in own if f.interval]
+    own = {float(f.cell.column): f.mean for f in curve if f.mean is not None}
+    axes.plot(list(own), list(own.values()), color=colour, marker="o", markersize=4, linewidth=1.6, label=row)
+    sure = [(float(f.cell.column), *f.interval) for f in curve if f.mean is not None and f.interval]
     if sure:
-      axes.fill_between(*zip(*sure), color=colour, alpha=0.08, linewidth=0)
+      x, low, high = zip(*sure)
+      axes.fill_between(x, low, high, color=colour, alpha=0.08, linewidth=0)
   axes.set(xlabel=study.axis, ylabel="[%]", xticks=sorted({float(f.cell.column) for f in figures}))
   quoted = any(figure.cell.printed is not None for figure in figures)
   title = "measured (dashed: printed)" if quoted else "measured"
@@ -53,6 +53,7 @@ def _dots(figures: Sequence[Figure]) -> bytes:
   for place, figure in enumerate(figures):
     if figure.interval:
       axes.plot(figure.interval, [place, place], color=INK, linewidth=1)
+    assert figure.mean is not None, "of a measured one"
     axes.plot(figure.mean, place, "o", color=INK, markersize=5, label=None if place else "measured, 95 % interval")
   printed = [(figure.cell.printed, place) for place, figure in enumerate(figures) if figure.cell.printed is not None]
   if printed:

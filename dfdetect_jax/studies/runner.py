@@ -144,6 +144,8 @@ def _make(run: Run, head: str, children: Children, program: Callable[[str], list
   """Trains, then scores each test folder."""
   log = run.folder / LOG_FILE
   if not run.trained:
+    if run.data is None:  # it was trained when the plan was gone through
+      raise Failed(f"no data: {run.missing[0]}")
     train = [*program("train"), *run.recipe.flags(), f"--workdir={run.folder}", f"--data={run.data.path}"]
     with tqdm.tqdm(desc=f"{head} training", unit="step", mininterval=1.0, leave=False) as bar:
 

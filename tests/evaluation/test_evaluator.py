@@ -4,8 +4,10 @@ import jax
 import numpy as np
 import pytest
 
+from dfdetect_jax import schema
 from dfdetect_jax.devices.mesh import make_mesh
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.evaluation import evaluator
 from dfdetect_jax.evaluation.evaluator import make_predictor, score_split
 from dfdetect_jax.runs.config import base_config
 
@@ -73,3 +75,11 @@ def test_a_batch_that_does_not_fit_the_devices(scoring):
   """Guards the message for an evaluation batch that cannot be cut up."""
   with pytest.raises(UserError, match="eval_batch_size=12 cannot be cut"):
     scoring(batch_size=12)
+
+
+def test_a_failed_video_without_a_label_is_in_no_figure(caplog):
+  """Guards a list by hand or of an outside source: a row without a label would be no row of a score file."""
+  known, unknown = (schema.Failure(path=p, reason="no face", video_id=p, label=y) for p, y in (("a", 1), ("b", None)))
+  [row] = evaluator._failed([known, unknown])
+  assert (row.video_id, row.label, row.failed) == ("a", 1, True)
+  assert "1 videos without a face track have no label either" in caplog.text

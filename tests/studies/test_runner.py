@@ -1,5 +1,6 @@
 """Making the runs of a plan: what is done is left alone, what fails or stops is told, nothing is done twice at once."""
 
+import dataclasses
 import fcntl
 import pathlib
 import signal
@@ -77,6 +78,23 @@ def test_a_training_that_is_there_is_only_scored(world):
   (runs[0].folder / FINISHED_FILE).write_text("{}")
   assert runner.execute(runs[:1], program, leaks="keep") == 0
   assert [call[0] for call in calls()] == ["evaluate"] and calls()[0][1]["leaks"] == "keep"
+
+
+def test_a_training_that_vanishes_is_a_failure(world, capsys, monkeypatch):
+  """Guards a run without data whose finished training is gone when its turn comes: told as failed, no traceback."""
+  runs, program, calls = world
+  run = dataclasses.replace(runs[0], data=None, missing=("no folder holds it.",))
+  run.folder.mkdir(parents=True)
+  (run.folder / FINISHED_FILE).write_text("{}")
+  locked = runner._locked
+
+  def gone(folder):
+    (folder / FINISHED_FILE).unlink()
+    return locked(folder)
+
+  monkeypatch.setattr(runner, "_locked", gone)
+  assert runner.execute([run], program) == 1 and not calls()
+  assert f"{run.name}: FAILED, no data: no folder holds it." in capsys.readouterr().out
 
 
 def test_what_happens_to_seen_videos_is_a_choice_of_the_working_folder(tmp_path):
