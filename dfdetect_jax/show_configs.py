@@ -1,13 +1,15 @@
 """Lists the run cards: `python -m dfdetect_jax.show_configs [NAME[:VARIANT]]`.
 
 Without a name, every file of configs/ with its title and variants; with one, the resolved config of that setting, a
-field a line, as `--config.FIELD=VALUE` would set it.
+field a line, as `--config.FIELD=VALUE` would set it (`dfdetect_jax.train … --print-config` prints the same, with what
+the command changes).
 """
 
 import argparse
 
 from dfdetect_jax.errors import exit_on_user_error
 from dfdetect_jax.runs.config_files import config_module, find_config, load_config, shipped
+from dfdetect_jax.runs.fields import field_lines
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,7 +20,7 @@ def main(argv: list[str] | None = None) -> None:
   parser.add_argument("name", nargs="?", help="dip, dip:small, or a file of your own")
   args = parser.parse_args(argv)
   with exit_on_user_error("configs"):
-    print(resolved(args.name) if args.name else overview())
+    print(field_lines(load_config(args.name)) if args.name else overview())
 
 
 def overview() -> str:
@@ -28,19 +30,6 @@ def overview() -> str:
     module = config_module(find_config(name)[0])
     lines += [f"{name}: {(module.__doc__ or '').splitlines()[0]}", f"  variants: {', '.join(module.VARIANTS)}"]
   return "\n".join(lines)
-
-
-def resolved(name: str) -> str:
-  """The fields of a setting, by dotted name."""
-
-  def walk(tree, prefix):
-    for key, value in tree.items():
-      if isinstance(value, dict):
-        yield from walk(value, f"{prefix}{key}.")
-      else:
-        yield f"{prefix}{key} = {value!r}"
-
-  return "\n".join(walk(load_config(name).to_dict(), ""))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@
 
 --config names a file in configs/ (`dip` is enough) and, after a colon, one of its variants; the file's first lines say
 which table of the paper it is, what it needs and what to expect (`python -m dfdetect_jax.show_configs` lists them). Any
-field can be set with --config.FIELD=VALUE. The same command goes on with a run that was stopped, from the latest
-checkpoint in its workdir.
+field can be set with --config.FIELD=VALUE; --print-config shows what comes of it. The same command goes on with a run
+that was stopped, from the latest checkpoint in its workdir.
 
 Exit status: 0 finished, 2 something given is wrong, 75 told to stop (state saved, start me again), 130 Ctrl-C (state
 saved; a second one ends at once).
@@ -22,13 +22,14 @@ from ml_collections import config_flags
 
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.runs.config_files import find_config
-from dfdetect_jax.runs.fields import check_fields
+from dfdetect_jax.runs.fields import check_fields, field_lines
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with a variant after a colon.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics, config.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Compile the step, say what it needs, and stop.")
+_PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "Print every field as the run would have it, and stop.")
 _PROFILE = flags.DEFINE_string("profile", None, "FIRST:LAST: trace these steps to WORKDIR/profile (for xprof).")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, where no cluster is detected.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the job, where no cluster is detected.")
@@ -57,7 +58,7 @@ def _parse(argv: list[str]):
     config.data = _DATA.value or config.data  # a file that could not be loaded tells so at its first use
   except OSError as error:
     raise UserError(str(error)) from error
-  if not _DRY_RUN.value:
+  if not (_DRY_RUN.value or _PRINT_CONFIG.value):
     if not _WORKDIR.value:
       raise UserError("--workdir is missing: the folder of the run, for example --workdir=runs/dip")
     if not config.data:
@@ -101,11 +102,14 @@ def main(argv: list[str] | None = None) -> None:
     if {"--help", "-h", "-help"} & set(sys.argv if argv is None else argv):
       print(f"{__doc__}\nFlags:\n  --config=FILE[:VARIANT]\n  --config.FIELD=VALUE")
       several = (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID, _JOIN_TIMEOUT)
-      for flag in (_WORKDIR, _DATA, _OTHER_DATA, _DRY_RUN, _PROFILE, *several):
+      for flag in (_WORKDIR, _DATA, _OTHER_DATA, _DRY_RUN, _PRINT_CONFIG, _PROFILE, *several):
         print(f"  --{flag.name.replace('_', '-')}: {flags.FLAGS[flag.name].help}")
       return
     config, profile = _parse(sys.argv if argv is None else argv), _profiled()
     check_fields(config)
+    if _PRINT_CONFIG.value:
+      print(field_lines(config))
+      return
     from dfdetect_jax.devices import processes  # --help and mistakes need not wait for jax
     from dfdetect_jax.devices.compiled import keep_compiled
 

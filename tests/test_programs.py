@@ -36,7 +36,15 @@ def test_train_help():
   """Guards --help: it shows how to call the program and every flag, at once."""
   status, stdout, _ = program("train", "--help")
   assert status == 0
-  for part in ("--config=configs/dip.py", "--workdir", "--data", "--dry-run", "--profile", "--coordinator"):
+  for part in (
+    "--config=configs/dip.py",
+    "--workdir",
+    "--data",
+    "--dry-run",
+    "--print-config",
+    "--profile",
+    "--coordinator",
+  ):
     assert part in stdout
 
 
@@ -58,6 +66,14 @@ def test_help_does_not_wait_for_what_it_does_not_need():
   assert done.returncode == 0, done.stderr
   for line in ("python -m dfdetect_jax.predict", "python -m dfdetect_jax.evaluate", "python -m dfdetect_jax.figures"):
     assert f"usage: {line}" in done.stdout
+
+
+def test_the_resolved_config_is_printed():
+  """Guards --print-config: variant and flags applied, a field a line; no workdir, no data, nothing is computed."""
+  status, stdout, stderr = program("train", "--config=dip:small", "--config.optimizer.b1=0.5", "--print-config")
+  assert status == 0, stderr
+  lines = dict(line.split(" = ", 1) for line in stdout.splitlines())
+  assert (lines["optimizer.b1"], lines["clips.size"], lines["method"]) == ("0.5", "64", "'dip'")
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,11 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
   return names
 
 
+def field_lines(config: ml_collections.ConfigDict) -> str:
+  """All fields of a config by dotted name, a line each."""
+  return "\n".join(f"{name} = {value!r}" for name, value in flat(config.to_dict()).items())
+
+
 def may_change(name: str) -> bool:
   """Whether a run may go on with another value of a field."""
   return name in FIELDS and FIELDS[name].may_change
