@@ -54,10 +54,11 @@ def test_what_a_change_means():
   assert {n for n in FIELDS if may_change(n)} == {
     "total_steps", "epochs", "data", "workers", "prefetch", "data_timeout", "max_unreadable", "log_every", "eval_every",
     "eval_batch_size", "checkpoint_every", "checkpoint_keep", "mesh.data", "mesh.fsdp", "remat", "starts_from",
+    "loggers",
   }  # fmt: skip
   assert {n.split(".")[0] for n in FIELDS if not is_identity(n)} == {
     "seed", "data", "videos", "workers", "prefetch", "data_timeout", "max_unreadable", "log_every", "mesh", "remat",
-    "eval_batch_size", "checkpoint_every", "checkpoint_keep", "starts_from",
+    "eval_batch_size", "checkpoint_every", "checkpoint_keep", "starts_from", "loggers",
   }  # fmt: skip
   assert {n for n in FIELDS if is_scale(n)} == {
     "model.size", "model.width", "clips.size", "batch_size", "eval_batch_size", "total_steps", "epochs", "log_every",
