@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _make_absolute(args: argparse.Namespace) -> None:
   """Names every file and folder by its absolute path: workers run in other current folders."""
-  for name in ("output", "root", "manifest", "detections", "detector_model", "reals"):
+  for name in ("output", "root", "manifest", "detections", "detector_model", "landmarks_model", "reals"):
     given = getattr(args, name)
     if given and (name == "output" or pathlib.Path(given).exists()):
       setattr(args, name, type(given)(pathlib.Path(given).resolve()))

@@ -78,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
     "--detector-model", default="", metavar="FILE", help="yunet: its .onnx file; dlib: upsamplings, 0-2"
   )
   faces.add_argument("--detections", default="", metavar="FILE", help="boxes for --detector=precomputed (CSV or JSON)")
+  faces.add_argument("--landmarks", default="detector", metavar="WHOSE", help="kept with each frame, for self-made "
+      "forgeries: the detector's five (mtcnn, yunet), or dlib68 (default: detector)")  # fmt: skip
+  faces.add_argument("--landmarks-model", default="", metavar="FILE", help="dlib68: dlib's 68-point predictor")
   faces.add_argument("--target-boxes", action="store_true", help="a forgery takes its target video's face boxes")
   faces.add_argument("--max-tracks", type=int, default=1, metavar="N", help="people per video, 0 = all (default: 1)")
   faces.add_argument("--min-frames", type=int, default=16, metavar="N", help="shortest track kept (default: 16)")

@@ -5,6 +5,7 @@ import pathlib
 
 from data_pipelines.building import duplicates, retry
 from data_pipelines.building.plan import Settings
+from data_pipelines.faces import landmarks
 from data_pipelines.faces.detectors import detector as detectors
 from data_pipelines.faces.face_tracks import FaceOptions
 from data_pipelines.sources import registry
@@ -33,6 +34,7 @@ class BuildOptions:
     divide: shares of train, val and test of a folder without split folders; empty = all is test.
     seed: of `draw` and `divide`.
     detector, detector_model, detections: who finds the faces; its model; boxes for `precomputed`.
+    landmarks: kept with each frame: the detector's own five, "detector", or "dlib68", by `landmarks_model`, a file.
     target_boxes: a forgery takes its target video's face boxes.
     max_tracks: people per video, 0 = all.
     min_frames: shortest track kept.
@@ -69,6 +71,8 @@ class BuildOptions:
   detector: str = "mtcnn"
   detector_model: str = ""
   detections: str = ""
+  landmarks: str = "detector"
+  landmarks_model: str = ""
   target_boxes: bool = False
   max_tracks: int = 1
   min_frames: int = 16
@@ -104,9 +108,20 @@ def settings_of(options: BuildOptions) -> Settings:
     raise UserError(f"--detector={options.detector}: it is one of {', '.join(detectors.NAMES)}.")
   if options.detections and options.detector != "precomputed":
     raise UserError("--detections goes with --detector=precomputed.")
-  for name, known in (("retry", retry.POLICIES), ("duplicates", duplicates.POLICIES)):
+  for name, known in (
+    ("retry", retry.POLICIES), ("duplicates", duplicates.POLICIES), ("landmarks", ("detector", "dlib68"))
+  ):  # fmt: skip
     if (given := getattr(options, name)) not in known:
       raise UserError(f"--{name}={given}: it is one of {', '.join(filter(None, known))}.{did_you_mean(given, known)}")
+  cropped = getattr(registry.load(options.source), "CROPPED", False)
+  if (options.landmarks == "dlib68") != bool(options.landmarks_model):
+    raise UserError("--landmarks=dlib68 and --landmarks-model=FILE (dlib's 68-point predictor) go with each other.")
+  if options.landmarks_model:
+    if cropped:
+      raise UserError(f"--landmarks=dlib68: the source '{options.source}' has ready crops, which get no landmarks.")
+    if not pathlib.Path(options.landmarks_model).is_file():
+      raise UserError(f"--landmarks-model={options.landmarks_model} does not exist: name dlib's 68-point predictor.")
+    landmarks.dlib68(options.landmarks_model)  # refused now rather than by every video
   return Settings(
     source=options.source,
     detector=options.detector,
@@ -123,5 +138,6 @@ def settings_of(options: BuildOptions) -> Settings:
     encoding=encoding.parse(options.encoding),
     max_frames=dict(options.max_frames_by_split),
     target_boxes=options.target_boxes,
-    cropped=getattr(registry.load(options.source), "CROPPED", False),
+    cropped=cropped,
+    landmarks_model=options.landmarks_model,
   )

@@ -39,6 +39,7 @@ class Settings:
     max_frames: first frames used, by split.
     target_boxes: take a forgery's face boxes from its target video (`Video.boxes_from`).
     cropped: the source's files are face crops already.
+    landmarks_model: predictor file of dlib's 68 landmarks, "" = those that the detector gives.
     distortion: `name-level` of `distortions` that full frames go through before they are cropped, "" = none.
   """
 
@@ -50,6 +51,7 @@ class Settings:
   max_frames: dict[str, int] = dataclasses.field(default_factory=dict)
   target_boxes: bool = False
   cropped: bool = False
+  landmarks_model: str = ""
   distortion: str = ""
 
   def faces_for(self, split: str) -> FaceOptions:
@@ -109,6 +111,8 @@ def described(settings: Settings, listing: Listing, root: str, versions: dict[st
     "distortion": settings.distortion,
     "videos": _fingerprint(listing, root),
     "versions": versions,
+    # Only where it was chosen: builds of before go on.
+    **({"landmarks-model": _file_identity(settings.landmarks_model)} if settings.landmarks_model else {}),
   }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_pipelines.building import shards, track_cache
 from data_pipelines.building.plan import WORK_FOLDER, Settings, Unit, relative_path
-from data_pipelines.faces import cropped, face_tracks
+from data_pipelines.faces import cropped, face_tracks, landmarks
 from data_pipelines.faces.detectors.detector import Detector
 from data_pipelines.sources import Video
 from data_pipelines.sources.layout import printable
@@ -239,7 +239,15 @@ def _pieces(job: Job, video: Video, where: str, detector: Detector | None, tick:
     job.tracks_folder, video.video_id, video.path, lambda: _find_tracks(job, video, where, detector, tick)
   )
   change = functools.partial(distortions.distort_by, video.distortion or settings.distortion, video.video_id)
-  return [_Piece(t.first_frame, t.fps, t.crops(functools.partial(change, t.fps)), t.landmarks, t.notes) for t in found]
+  pieces = []
+  for t in found:
+    points = t.landmarks
+    if settings.landmarks_model:
+      predict = landmarks.dlib68(settings.landmarks_model)
+      points = landmarks.of_crops(predict, t.crops(), t.boxes, t.transforms, t.size)
+      tick(0)
+    pieces.append(_Piece(t.first_frame, t.fps, t.crops(functools.partial(change, t.fps)), points, t.notes))
+  return pieces
 
 
 def _find_tracks(

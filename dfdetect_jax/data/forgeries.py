@@ -58,7 +58,7 @@ class Forgeries:
         f"config.forgeries={self.source} needs {self.landmarks} landmarks with each frame; the {len(real)} real tracks "
         f"of the training split have {' or '.join(sorted({str(t.landmarks) for t in real}))}. Shards built before "
         "landmarks were kept, by --detector=dlib or from face crops have none: build them again with "
-        "--detector=mtcnn (68 points: see config.forging.landmarks)."
+        "--detector=mtcnn (68 points: --landmarks=dlib68)."
       )
     left_out = [t for t in real if not self.can_be_made_of(t)]
     return [t for t in tracks if self.can_be_made_of(t) or (self.source == "both" and t.label == 1)], left_out
