@@ -24,8 +24,9 @@ SMALL = {
   "total_steps": 400, "eval_every": 0, "checkpoint_every": 100, "log_every": 25, "optimizer.learning_rate": 1e-3,
   "optimizer.warmup_steps": 50, "optimizer.schedule": "cosine", "eval_batch_size": 32, "init": "random", "remat": "",
 }  # fmt: skip
+# Two DiCA layers: no bias falls on CLS, so that the diffusion reaches the logit by way of the patches' second look.
 TEST = {
-  "model.size": "test", "model.units": 1, "model.spatial": 1, "model.layers": 1, "model.k_n": 3, "model.t": 3,
+  "model.size": "test", "model.units": 1, "model.spatial": 1, "model.layers": 2, "model.k_n": 3, "model.t": 3,
   "clips.frames": 8, "clips.size": 64, "clips.test_clips": 2, "batch_size": 4, "total_steps": 20, "eval_every": 10,
   "checkpoint_every": 10, "log_every": 5, "optimizer.learning_rate": 1e-3, "optimizer.warmup_steps": 2, "workers": 0,
   "init": "random", "remat": "",

@@ -36,7 +36,8 @@ class Dataset:
     """Real and fake videos of a split as published, None where that is not known."""
     published = {name: (real, fake) for name, real, fake in self.counts}.get(split)
     if published is None or self.name != "faceforensics":
-      return published if manipulations in ((), self.tested) else None
+      whole = not manipulations or (self.tested and len(manipulations) == 1)  # a variant has as many as another
+      return published if whole else None
     return published[0], published[1] * len(manipulations or FOUR)
 
 

@@ -15,7 +15,7 @@ from scipy import optimize, special
 
 from dfdetect_jax import files
 from dfdetect_jax.evaluation import metrics
-from dfdetect_jax.evaluation.scores import VideoScore
+from dfdetect_jax.evaluation.scores import SELF_MADE, VideoScore
 from dfdetect_jax.folders import as_folder, write_json
 from dfdetect_jax.runs.provenance import now
 
@@ -69,6 +69,7 @@ class Validation:
     auc: None with one class only.
     threshold, lower, upper, temperature: fitted on them, see `choose_threshold`, `undecided_band`, `fit_temperature`.
     written: when, UTC.
+    self_made: how many of the forgeries the run made itself, of the split's real videos (`evaluation.forged_twins`).
   """
 
   step: int
@@ -82,13 +83,20 @@ class Validation:
   upper: float
   temperature: float
   written: str
+  self_made: int = 0
+
+  @property
+  def told(self) -> str:
+    """Of what the validation was, in words."""
+    real, fake = self.labels.count(0), self.labels.count(1)
+    forged = f"{self.self_made} self-made forgeries of these" if self.self_made else f"{fake} forged"
+    return f"{len(self.labels)} validation videos ({real} real, {forged})"
 
   def decision(self) -> Decision:
     """What to judge by."""
-    real, fake = self.labels.count(0), self.labels.count(1)
     return Decision(
       threshold=self.threshold, lower=self.lower, upper=self.upper, temperature=self.temperature, pivot=self.threshold,
-      origin=f"chosen on {len(self.labels)} validation videos ({real} real, {fake} forged) of step {self.step}",
+      origin=f"chosen on {self.told} of step {self.step}",
     )  # fmt: skip
 
 
@@ -202,6 +210,7 @@ def validate(scores: Sequence[VideoScore], step: int, weights: str) -> Validatio
     step=step, weights=weights, labels=tuple(labels.tolist()), scores=tuple(values.tolist()),
     failed=len(scores) - len(scored), auc=metrics.auc(labels, values), threshold=threshold, lower=lower, upper=upper,
     temperature=fit_temperature(labels, values, threshold), written=now(),
+    self_made=sum(s.manipulation == SELF_MADE for s in scored),
   )  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from dfdetect_jax.augment import self_blending
 from dfdetect_jax.augment.forged_batch import forgeries
 from dfdetect_jax.augment.self_blending import SelfBlending
 from dfdetect_jax.devices.mesh import replicated
+from dfdetect_jax.evaluation.scores import SELF_MADE
 from dfdetect_jax.methods.method import Method
 from dfdetect_jax.schema import Track
 
-MANIPULATION = "self_made"
 _SEED = 0  # of the forgeries: the same ones at every validation of every run
 
 
@@ -67,5 +67,5 @@ class ForgedTwins:
 def twin(track: Track) -> Track:
   """What a score file would call the forgery of a track."""
   return dataclasses.replace(
-    track, video_id=f"{track.video_id}/{MANIPULATION}", label=1, manipulation=MANIPULATION, sha256=""
+    track, video_id=f"{track.video_id}/{SELF_MADE}", label=1, manipulation=SELF_MADE, sha256=""
   )

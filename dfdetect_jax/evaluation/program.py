@@ -14,6 +14,7 @@ from dfdetect_jax.devices import processes
 from dfdetect_jax.devices.compiled import keep_compiled
 from dfdetect_jax.errors import UserError, did_you_mean
 from dfdetect_jax.evaluation import metrics, scoring
+from dfdetect_jax.evaluation.calibration import read_reliability
 from dfdetect_jax.evaluation.document import to_markdown
 from dfdetect_jax.evaluation.evaluator import make_predictor
 from dfdetect_jax.evaluation.protocols import Protocol, check_training, get_protocol
@@ -48,6 +49,9 @@ def run_program(args: argparse.Namespace) -> None:
 
   workdir = as_folder(args.workdir)
   run = restore_run(args.workdir, args.step, args.weights)
+  validation = read_reliability(workdir, run.step, run.weights).validation
+  if validation and validation.self_made:
+    say(f"{scoring.WARNING}step {run.step} and its threshold were {validation.decision().origin}.")
   score = functools.partial(
     scoring.score_folder, run, make_predictor(run.method, run.mesh), workdir,
     leaks=args.leaks, batch_size=args.batch_size, over_tracks=args.tracks, warn=warn,
@@ -56,7 +60,7 @@ def run_program(args: argparse.Namespace) -> None:
   if protocol is None:
     [data] = args.data
     output = as_folder(args.output or workdir / f"{args.split}_{as_folder(data).name}")
-    scores, told = score(as_folder(data), args.split, output)
+    scores, told = score(as_folder(data), args.split, output, notes=tuple(warnings))
     if jax.process_index() == 0:
       summary = _summary(scores, scores, args) | scoring.listed(told, scores)
       scoring.write_metrics(

@@ -27,6 +27,8 @@ NEEDED = ("video_id", "label", "score")
 FAILED_SCORE = 0.5
 # Separates the tracks of a video in `clip_scores` and `clip_starts`; within a track the values are split by spaces.
 TRACK_SEPARATOR = "|"
+# Manipulation of the forgeries that a run makes of real validation videos (`evaluation.forged_twins`).
+SELF_MADE = "self_made"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

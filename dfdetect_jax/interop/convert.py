@@ -53,7 +53,7 @@ def convert(
     What became of each weight.
 
   Raises:
-    UserError: the file cannot be read, is for something else, or does not fit; each key is named.
+    UserError: the file cannot be read, is for something else, or does not fit.
   """
   from dfdetect_jax.interop import checkpoint  # checkpoints take a while to import: not for --help
   from dfdetect_jax.interop.start import with_random
@@ -72,8 +72,8 @@ def convert(
   flat, report = transfer.transfer(arrays, table, flat)
   if (problems := report.problems()) and not partial:
     raise UserError(
-      f"{source} ({table.name}) does not fit {config.method} in {len(problems)} places (--partial takes what fits, "
-      "--variant chooses another size):\n  " + "\n  ".join(problems)
+      f"{source} ({table.name}) does not fit {config.method} in {len(problems)} places: {report.misfit()}. --variant "
+      "chooses another size; --partial takes what fits and records the rest."
     )
   variables = with_random(method, shapes, flat, report, jax.random.key(config.seed))
   report.normalisation = f"{convention} ({known_by})"

@@ -64,7 +64,7 @@ def initial_variables(
     NumPy arrays with the tree of the model's variables, and what became of each.
 
   Raises:
-    UserError: the weights are damaged, or do not fit; each place is named.
+    UserError: the weights are damaged, or do not fit.
   """
   method = methods.build(config)
   offered, partial = _offered(directory, shapes_only=False)
@@ -107,7 +107,7 @@ def mapping(directory: str | pathlib.Path, config: ml_collections.ConfigDict, sh
     shapes: of the model's variables, where they are known already.
 
   Raises:
-    UserError: the weights do not fit; each place is named.
+    UserError: the weights do not fit.
   """
   if shapes is None:
     shapes = jax.eval_shape(methods.build(config).init, jax.random.key(0))
@@ -168,7 +168,7 @@ def _fitting(
   values, report = transfer.transfer(offered, table, flat)
   if (problems := report.problems()) and not partial:
     raise UserError(
-      f"the weights in {directory} (config.init) do not fit the model that the config describes, in {len(problems)} "
-      "places:\n  " + "\n  ".join(problems)
+      f"the weights in {directory} (config.init) do not fit the model that the config describes in {len(problems)} "
+      f"places: {report.misfit()}. Give config.model the size that the weights have, or convert a file of this size."
     )
   return values, report

@@ -43,6 +43,20 @@ class Report:
     lines += [f"left over {key}" for key in self.left_over]
     return lines + [f"{name}: {shapes}" for name, shapes in self.mismatched.items()]
 
+  def misfit(self, most: int = 2) -> str:
+    """The problems in one sentence: how many of each kind, and the first ones."""
+    kinds = {
+      "missing": [f"{key} (for {name})" for name, key in self.missing.items()],
+      "left over": self.left_over,
+      "of another shape": [f"{name}: {shapes}" for name, shapes in self.mismatched.items()],
+    }
+    told = []
+    for kind, items in kinds.items():
+      if items:
+        more = f" and {len(items) - most} more" if len(items) > most else ""
+        told.append(f"{len(items)} {kind}: {'; '.join(items[:most])}{more}")
+    return f"{len(self.loaded) + len(self.adapted)} arrays fit; " + ". ".join(told)
+
   def random_modules(self) -> list[str]:
     """Where arrays keep their initial values: the largest modules of which nothing was taken, else the array itself."""
     taken: set[str] = set()

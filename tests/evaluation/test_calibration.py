@@ -1,5 +1,6 @@
 """What validation scores say: threshold, undecided band, temperature, and the file that keeps them with the run."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -128,6 +129,18 @@ def test_what_is_kept_is_read_by_checkpoint(tmp_path):
     other = calibration.read_reliability(tmp_path, step, weights)
     assert other.validation is None and not other.tests
     assert other.decision().temperature is None and "assumed" in other.decision().origin
+
+
+def test_a_threshold_from_self_made_forgeries_says_so(tmp_path):
+  """Guards a run on real videos alone: its threshold comes from forgeries of the same videos, whoever reads it later."""
+  scored = rows([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
+  calibration.record_validation(tmp_path, 1, "student", scored)
+  made = [dataclasses.replace(s, manipulation="self_made") if s.label else s for s in scored]
+  calibration.record_validation(tmp_path, 2, "student", made)
+  given, own = (calibration.read_reliability(tmp_path, step, "student") for step in (1, 2))
+  assert given.decision().origin == "chosen on 4 validation videos (2 real, 2 forged) of step 1"
+  assert own.decision().origin == "chosen on 4 validation videos (2 real, 2 self-made forgeries of these) of step 2"
+  assert own.validation.self_made == 2 and '"self_made": 2' in (tmp_path / calibration.RELIABILITY_FILE).read_text()
 
 
 def test_contaminated_figures_are_not_kept(tmp_path):

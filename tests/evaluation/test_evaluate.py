@@ -14,11 +14,11 @@ from sklearn.metrics import roc_auc_score
 from dfdetect_jax import evaluate, schema
 from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation import report
+from dfdetect_jax.evaluation import calibration, report
 from dfdetect_jax.evaluation.document import to_markdown
 from dfdetect_jax.evaluation.protocols import selection_metric
 from dfdetect_jax.evaluation.provenance import check_same, read_provenance
-from dfdetect_jax.evaluation.scores import read_scores
+from dfdetect_jax.evaluation.scores import VideoScore, read_scores
 from dfdetect_jax.files import SEAL
 from dfdetect_jax.runs.config import base_config, override
 from dfdetect_jax.runs.provenance import data_fingerprint
@@ -64,6 +64,22 @@ def test_scores_lead_back_to_run_checkpoint_and_shards(scored, toy_run, ffpp):
   ):
     assert part in text
   assert figures["files"][str(scored / "scores.csv")]["provenance"] == content
+
+
+@pytest.mark.slow
+def test_a_run_selected_on_self_made_forgeries_says_so(toy_run, ffpp, tmp_path, capsys):
+  """Guards figures of a run whose best step and threshold come from forgeries of val's real videos: said on the screen,
+  in metrics.json and above the report's figures."""
+  shutil.copytree(toy_run, tmp_path / "run")
+  rows = [
+    VideoScore(video_id=str(i), label=i, score=0.2 + 0.6 * i, manipulation="self_made" * i, split="val") for i in (0, 1)
+  ]
+  calibration.record_validation(tmp_path / "run", 5, "teacher", rows)
+  evaluate.main([f"--workdir={tmp_path / 'run'}", f"--data={ffpp}", f"--output={tmp_path / 'scored'}"])
+  told = "step 5 and its threshold were chosen on 2 validation videos (1 real, 1 self-made forgeries of these)"
+  assert f"WARNING: {told}" in capsys.readouterr().out
+  assert told in str(json.loads((tmp_path / "scored/metrics.json").read_text())["warnings"])
+  assert told in to_markdown(report.report([tmp_path / "scored/scores.csv"])[0])
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -41,7 +42,7 @@ def resnets(tmp_path_factory):
   torch.manual_seed(0)
   folder, networks = tmp_path_factory.mktemp("resnets"), {}
   for classes in (1, 7):
-    network = torch_resnet.ResNet(bottleneck=True, depths=(2, 2), width=8, classes=classes)
+    network = torch_resnet.ResNet(bottleneck=True, depths=(2, 2, 1, 1), width=8, classes=classes)
     networks[classes] = network.eval(), folder / f"resnet_{classes}.pth"
     torch.save(networks[classes][0].state_dict(), networks[classes][1])
   return networks
@@ -96,11 +97,15 @@ def test_one_folder_starts_all_variants(converted, resnets):
 
 
 def test_start_names_each_weight_that_does_not_fit(converted):
-  """Guards the refusal of weights of another size, with every path and both shapes."""
-  part = r"params/conv1/kernel: conv1.weight in the file has \[8, 3, 7, 7\], the model needs \[16, 3, 7, 7\]"
-  with pytest.raises(UserError, match=part) as error:
+  """Guards the refusal of weights of another size: one paragraph with the folder, the number of places, the first of
+  them with both shapes, and what to do."""
+  with pytest.raises(UserError) as error:
     interop.initial_variables(converted[0], config(**{"model.size": "small"}), jax.random.key(0))
-  assert "batch_stats/layer2_1/bn3/var" in str(error.value)
+  told = str(error.value)
+  assert "\n" not in told and len(told) < 700 and str(converted[0]) in told and "Give config.model" in told
+  found = re.search(r" in (\d+) places: .*?(\d+) of another shape: (.*?); (.*?) and (\d+) more", told)
+  assert int(found[1]) >= int(found[2]) == 2 + int(found[5]) > 20
+  assert re.fullmatch(r"[\w/]+: [\w.]+ in the file has \[[\d, ]+\], the model needs \[[\d, ]+\]", found[3])
 
 
 def test_export_and_conversion_are_inverse(converted, tmp_path, capsys):
@@ -117,8 +122,8 @@ def test_export_and_conversion_are_inverse(converted, tmp_path, capsys):
     np.testing.assert_array_equal(before, after)
 
 
-def test_names_each_key_that_is_missing_left_over_or_misshaped(resnets, tmp_path):
-  """Guards the message about a file that does not fit; with `partial` it is a report, and the rest is taken."""
+def test_names_what_is_missing_left_over_or_misshaped(resnets, tmp_path):
+  """Guards the message about a file that does not fit, in one paragraph; with `partial` it is a report, and the rest is taken."""
   state = {k: v.numpy() for k, v in resnets[7][0].state_dict().items()}
   state["layer9.0.conv1.weight"] = state.pop("layer2.1.conv2.weight")
   state["bn1.weight"] = state["bn1.weight"][:4]
@@ -126,10 +131,11 @@ def test_names_each_key_that_is_missing_left_over_or_misshaped(resnets, tmp_path
   safetensors.numpy.save_file(state, file)
   with pytest.raises(UserError, match="3 places") as error:
     convert.convert(config(), file, tmp_path / "dil")
+  assert "\n" not in str(error.value) and str(file) in str(error.value)
   for part in (
-    "missing layer2.1.conv2.weight (for params/layer2_1/conv2/kernel)",
-    "left over layer9.0.conv1.weight",
-    "params/bn1/scale: bn1.weight in the file has [4], the model needs [8]",
+    "1 missing: layer2.1.conv2.weight (for params/layer2_1/conv2/kernel)",
+    "1 left over: layer9.0.conv1.weight",
+    "1 of another shape: params/bn1/scale: bn1.weight in the file has [4], the model needs [8]",
   ):
     assert part in str(error.value)
   assert not (tmp_path / "dil").exists()

@@ -90,6 +90,9 @@ def test_overfits_eight_clips(name, source, request):
     assert metrics["diffusion_median"] > 0.01 and metrics["bias_spread"] > 0.01
   learned = np.concatenate([batch["anchor"], batch["forged"]]) if spec.example == "triplet" else batch["clip"]
   truth = np.sort(labels) if spec.example == "triplet" else labels
-  np.testing.assert_array_equal(
-    jax.jit(method.predict)({"params": state.params, **state.model_state}, learned) > 0.5, truth > 0
-  )
+  predict = jax.jit(method.predict)
+  found = predict({"params": state.params, **state.model_state}, learned)
+  np.testing.assert_array_equal(found > 0.5, truth > 0)
+  if name == "dip":  # and the bias reaches the logit
+    other = state.params | {"tau_1": 3 * state.params["tau_1"]}
+    assert np.abs(predict({"params": other, **state.model_state}, learned) - found).max() > 1e-6

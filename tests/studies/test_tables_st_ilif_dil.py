@@ -4,14 +4,16 @@ import functools
 import importlib
 import math
 
+import jax
 import pytest
 
 from data_pipelines.sources import deeper_forensics, faceforensics
+from dfdetect_jax import methods
 from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.evaluation.metrics import METRICS
 from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, FFPP
 from dfdetect_jax.runs.config import override
-from dfdetect_jax.studies import dil, st_ilif
+from dfdetect_jax.studies import dil, recipe, st_ilif
 from dfdetect_jax.studies.registry import get_study
 
 STUDIES = {study.name: study for study in (*st_ilif.STUDIES, *dil.STUDIES)}
@@ -319,6 +321,18 @@ def test_rows_of_ablations_set_their_switches(name):
       del tree[last]
     others.append(config)
   assert all(other == others[0] for other in others)
+
+
+def test_rows_of_dil_table_6_build_at_test_size():
+  """Guards the smallest demo of Table 6: every row's network is traced, and no two have the same modules."""
+  found = {}
+  for c in STUDIES["dil_table6"].cells:
+    ((training, videos),) = c.parts
+    method = methods.build(recipe.resolve(training, videos, "test").config)
+    params = jax.eval_shape(method.init, jax.random.key(0))["params"]
+    found[c.row] = frozenset(name for name, block in params.items() if {"intra", "inter"} & {*block})
+  assert len({*found.values()}) == len(found) == 6
+  assert {name[5] for name in found["Stages 3-4"]} == {"3", "4"}
 
 
 @pytest.mark.parametrize(
