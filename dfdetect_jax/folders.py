@@ -88,12 +88,12 @@ def move(source: pathlib.Path | epath.Path, target: pathlib.Path | epath.Path) -
     source.rename(target)
 
 
-def write_whole(path: pathlib.Path | epath.Path, text: str) -> None:
+def write_whole(path: pathlib.Path | epath.Path, content: str | bytes) -> None:
   """Writes a file under another name and then renames it, so that nobody sees half of it.
 
   Args:
     path: in a folder that exists.
-    text: written as UTF-8, line ends as they are.
+    content: text is written as UTF-8, line ends as they are.
 
   Raises:
     OSError: it cannot be written; what was there before still is.
@@ -103,7 +103,7 @@ def write_whole(path: pathlib.Path | epath.Path, text: str) -> None:
   own = f".{os.getpid()}" if isinstance(path, pathlib.Path) else ""
   partial = path.with_name(f"{path.name}{own}.partial")
   try:
-    partial.write_bytes(text.encode())
+    partial.write_bytes(content if isinstance(content, bytes) else content.encode())
     partial.replace(path)
   except OSError:
     with contextlib.suppress(OSError):

@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
   add("--report", default="", metavar="F.html", help="page to look at; of several videos an index, with a page of each "
       "in a folder beside it")  # fmt: skip
   add("--json", default="", metavar="F", help="everything, clip by clip, with face boxes and crops")
-  add("--csv", default="", metavar="F", help="a row for each clip")
+  add("--csv", default="", metavar="F", help="a row for each clip, and a folder F_faces of the faces' crops")
   add("--plot", default="", metavar="DIR", help="a picture of each video: its faces and their scores over time")
   add("--overlay", default="", metavar="F.mp4", help="the video with boxes and scores in it, sound kept; of several "
       "videos a folder")  # fmt: skip

@@ -51,7 +51,7 @@ def run_program(args: argparse.Namespace) -> None:
   run = restore_run(args.workdir, args.step, args.weights)
   validation = read_reliability(workdir, run.step, run.weights).validation
   if validation and validation.self_made:
-    say(f"{scoring.WARNING}step {run.step} and its threshold were {validation.decision().origin}.")
+    warn(f"step {run.step} and its threshold were {validation.decision().origin}.")
   score = functools.partial(
     scoring.score_folder, run, make_predictor(run.method, run.mesh), workdir,
     leaks=args.leaks, batch_size=args.batch_size, over_tracks=args.tracks, warn=warn,

@@ -18,12 +18,13 @@ from dfdetect_jax.prediction.evidence import ShownClip
 from dfdetect_jax.prediction.index_page import index_page
 from dfdetect_jax.prediction.names import output_name
 from dfdetect_jax.prediction.page import verdict_page
+from dfdetect_jax.prediction.pictures import picture_of
 from dfdetect_jax.prediction.verdict import VideoVerdict, shown
 
 CSV_COLUMNS = (
   "path", "status", "reason", "verdict", "score", "probability", "track", "track_score", "track_weight",
   "track_start_second", "track_end_second", "first_frame", "last_frame", "start_second", "end_second", "clip_score",
-  "counts", "x1", "y1", "x2", "y2",
+  "counts", "x1", "y1", "x2", "y2", "face",
 )  # fmt: skip
 FORMAT = 1  # of the kept results; raised when they would be read wrongly
 
@@ -34,7 +35,7 @@ class Wanted:
 
   Attributes:
     json: file for everything.
-    csv: file with a row for each clip.
+    csv: file with a row for each clip; the pictures of the faces that it names lie in a folder beside it.
     report: page; of several videos the index, with the pages of the videos in a folder beside it. A folder gets
       `index.html`.
     plot: folder for a picture of each video.
@@ -66,6 +67,7 @@ class Outputs:
     self._json, self._csv = (on_disk(p) if p else None for p in (wanted.json, wanted.csv))
     self._report = _page_path(on_disk(wanted.report)) if wanted.report else None
     self._pages = self._report.parent / f"{self._report.stem}_videos" if self._report and several else None
+    self._faces = self._csv.parent / f"{self._csv.stem}_faces" if self._csv else None
     self._plot = on_disk(wanted.plot) if wanted.plot else None
     overlay = on_disk(wanted.overlay) if wanted.overlay else None
     if overlay and several and overlay.suffix and not overlay.is_dir():
@@ -80,7 +82,12 @@ class Outputs:
     ):
       if file:
         _try_file(file, option, paths)
-    for option, folder in (("report", self._pages), ("plot", self._plot), ("overlay", self._overlays)):
+    for option, folder in (
+      ("report", self._pages),
+      ("csv", self._faces),
+      ("plot", self._plot),
+      ("overlay", self._overlays),
+    ):
       if folder:
         _try_file(folder / "tried", option, ())
     self._verdicts: list[tuple[VideoVerdict, str]] = []
@@ -129,9 +136,11 @@ class Outputs:
     self._verdicts.append((verdict, link))
     if self._json:
       self._texts.append(json.dumps(verdict.to_json(), indent=1))
-    if self._csv:
-      self._rows.append(_csv_rows(verdict))
-    files: dict[pathlib.Path, str] = {}
+    files: dict[pathlib.Path, str | bytes] = {}
+    if self._csv and self._faces:
+      crops = {t.track: self._faces / f"{name}_{t.track}.webp" for t in verdict.tracks if t.face}
+      self._rows.append(_csv_rows(verdict, {n: f"{file.parent.name}/{file.name}" for n, file in crops.items()}))
+      files |= {crops[t.track]: picture_of(t.face) for t in verdict.tracks if t.face}
     page = None
     if self._json:
       about = json.dumps(self._about.to_json(), indent=1)[:-2]
@@ -150,9 +159,9 @@ class Outputs:
         if self._pages
         else verdict_page(verdict, self._about, clips or {})
       )
-    for file, text in files.items():
+    for file, content in files.items():
       try:
-        write_whole(file, text)
+        write_whole(file, content)
       except OSError as error:
         raise UserError(
           f"{shown(file)} cannot be written ({error.strerror or error}); what was there is kept."
@@ -200,8 +209,8 @@ def _file_key(path: str) -> dict[str, str]:
   return {"file": f"{stat.st_size} {stat.st_mtime_ns}"}
 
 
-def _csv_rows(verdict: VideoVerdict) -> str:
-  """A row for each clip, or one for a video that failed."""
+def _csv_rows(verdict: VideoVerdict, crops: Mapping[int, str]) -> str:
+  """A row for each clip, or one for a video that failed; `crops` is the file of each face's picture."""
   known: tuple[object, ...] = (
     shown(verdict.path),
     verdict.status,
@@ -212,7 +221,7 @@ def _csv_rows(verdict: VideoVerdict) -> str:
   )
   rows: list[tuple[object, ...]] = [
     (*known, t.track, t.score, t.weight, t.start_second, t.end_second, c.first_frame, c.last_frame, c.start_second,
-     c.end_second, c.score, int(c.counts), *c.box)
+     c.end_second, c.score, int(c.counts), *c.box, crops.get(t.track, ""))
     for t in verdict.tracks for c in t.clips
   ]  # fmt: skip
   return "".join(_csv_line(row) for row in rows or [known + ("",) * (len(CSV_COLUMNS) - len(known))])

@@ -19,14 +19,17 @@ from dfdetect_jax.prediction.timeline import COLOURS, steps
 from dfdetect_jax.prediction.verdict import TrackScore, VideoVerdict, shown
 
 TIME_BASE = Fraction(1, 90_000)
-# Sound that MP4 holds as it is; other sound becomes AAC.
+# Sound that MP4 holds as it is; other sound becomes AAC, which has these rates and numbers of channels.
 COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}
+AAC_RATES = {96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350}
+GAP = 0.1  # seconds; timestamps of many formats are rough below it
+AAC_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 _RGB = {name: (int(c[1:3], 16), int(c[3:5], 16), int(c[5:7], 16)) for name, c in COLOURS.items()}
 
 
 def write_overlay(
   verdict: VideoVerdict, tracks: Sequence[FaceTrack], path: pathlib.Path, progress: Progress | None = None
-) -> None:
+) -> list[str]:
   """Writes the annotated video as MP4 (H.264), whole or not at all.
 
   Args:
@@ -34,6 +37,9 @@ def write_overlay(
     tracks: the faces that it is about, in the order of their numbers.
     path: of the new video.
     progress: told how far it is.
+
+  Returns:
+    What became of sound that is not copied as it is, a sentence each.
 
   Raises:
     UserError: it cannot be written.
@@ -43,8 +49,9 @@ def write_overlay(
     progress.stage("writing the annotated video", verdict.video_frames)
   try:
     with av.open(str(partial), "w", format="mp4") as output:
-      _write(verdict, tracks, output, progress)
+      notes = _write(verdict, tracks, output, progress)
     os.replace(partial, path)
+    return notes
   except (OSError, av.error.FFmpegError) as error:
     raise unwritable(shown(path), error, "choose another --overlay") from error
   finally:
@@ -54,7 +61,7 @@ def write_overlay(
       progress.close()
 
 
-def _write(verdict: VideoVerdict, tracks: Sequence[FaceTrack], output, progress: Progress | None) -> None:
+def _write(verdict: VideoVerdict, tracks: Sequence[FaceTrack], output, progress: Progress | None) -> list[str]:
   # Without B-frames: MP4 takes the length of a video of variable rate from the order of decoding.
   picture = output.add_stream("libx264", options={"preset": "veryfast", "crf": "20", "bf": "0"})
   picture.time_base = picture.codec_context.time_base = TIME_BASE
@@ -83,6 +90,7 @@ def _write(verdict: VideoVerdict, tracks: Sequence[FaceTrack], output, progress:
     for packet in picture.encode(None):
       output.mux(packet)
     sound.until(None)
+    return sound.notes
 
 
 def _send(output, stream, frame: av.VideoFrame, duration: int) -> None:
@@ -163,20 +171,30 @@ def score_at(track: TrackScore, index: int) -> float | None:
 
 
 class _Sound:
-  """The sound of a video, copied into another as the pictures go on, so that neither waits in memory."""
+  """The sound of a video, copied into another as the pictures go on, so that neither waits in memory.
+
+  Attributes:
+    notes: what was not copied as it is.
+  """
 
   def __init__(self, path: str, output):
+    self.notes: list[str] = []
     self._output, self._streams = output, {}
+    self._ended: dict[int, int] = {}  # by stream, samples
     self._container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
     self._offset = (self._container.start_time or 0) * Fraction(1, av.time_base)
     for stream in self._container.streams.audio:
-      if stream.codec_context is None:
-        continue
-      if stream.codec_context.name in COPIED:
-        self._streams[stream.index] = (output.add_stream_from_template(stream), False)
+      context = stream.codec_context
+      if context is None:
+        self.notes.append(f"sound track {stream.index} is of an unknown kind and is left out.")
+      elif context.codec.canonical_name in COPIED:
+        self._streams[stream.index] = (output.add_stream_from_template(stream), None)
       else:
-        rate = stream.codec_context.sample_rate
-        self._streams[stream.index] = (output.add_stream("aac", rate=rate, layout=stream.codec_context.layout), True)
+        rate = context.sample_rate if context.sample_rate in AAC_RATES else 48_000
+        layout = AAC_LAYOUTS.get(context.layout.nb_channels, "stereo")
+        target = output.add_stream("aac", rate=rate, layout=layout)
+        self._streams[stream.index] = (target, av.AudioResampler("fltp", layout, rate))
+        self.notes.append(f"sound ({context.codec.canonical_name}), which MP4 cannot hold, became AAC.")
     self._packets = self._demuxed()
 
   def __enter__(self):
@@ -197,21 +215,42 @@ class _Sound:
     streams = [s for s in self._container.streams.audio if s.index in self._streams]
     if not streams:
       return
+    lost = 0
     for packet in self._container.demux(streams):
-      target, recoded = self._streams[packet.stream.index]
+      target, resampler = self._streams[packet.stream.index]
       base = packet.stream.time_base
       assert base is not None, "a stream that packets came from"
       at = None if packet.pts is None else packet.pts * base - self._offset
-      if recoded:
-        for frame in packet.decode():
+      if resampler:
+        try:
+          frames = packet.decode()
+        except av.error.FFmpegError:
+          lost += 1
+          continue
+        for frame in frames:
           assert isinstance(frame, av.AudioFrame), "of a stream of sound"
-          frame.pts = None
-          yield at, target.encode(frame)
+          told = frame.pts is not None and frame.time_base is not None
+          begin = round((frame.pts * frame.time_base - self._offset) * resampler.rate) if told else None
+          for sampled in resampler.resample(frame):
+            yield at, target.encode(self._placed(sampled, packet.stream.index, begin))
       elif packet.size and packet.pts is not None:
         packet.pts -= int(self._offset / base)
         packet.dts = packet.dts and packet.dts - int(self._offset / base)
         packet.stream = target
         yield at, [packet]
-    for target, recoded in self._streams.values():
-      if recoded:
+    for index, (target, resampler) in self._streams.items():
+      if resampler:
+        for sampled in resampler.resample(None):
+          yield None, target.encode(self._placed(sampled, index, None))
         yield None, target.encode(None)
+    if lost:
+      self.notes.append(f"{lost} packets of sound cannot be decoded and are left out.")
+
+  def _placed(self, frame: av.AudioFrame, index: int, begin: int | None) -> av.AudioFrame:
+    """The samples where those before them end; where they are told to begin, only at the start and after a gap."""
+    ended = self._ended.get(index)
+    if ended is None or begin is not None and begin - ended > GAP * frame.sample_rate:
+      ended = max(begin or 0, 0)
+    frame.pts, frame.time_base = ended, Fraction(1, frame.sample_rate)
+    self._ended[index] = ended + frame.samples
+    return frame

@@ -22,3 +22,8 @@ def data_uri(image: np.ndarray, longest: int = 0, quality: int = QUALITY) -> str
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
   _, encoded = cv2.imencode(".webp", image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])
   return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
+def picture_of(uri: str) -> bytes:
+  """The WebP file that `data_uri` wrote into a URI."""
+  return base64.b64decode(uri.partition(",")[2])

@@ -10,7 +10,7 @@ from dfdetect_jax.prediction.evidence import Evidence, Heat
 from dfdetect_jax.prediction.judge import Judge, judge, prepare
 from dfdetect_jax.prediction.listing import find_videos
 from dfdetect_jax.prediction.outputs import Outputs, Wanted
-from dfdetect_jax.prediction.progress import Told
+from dfdetect_jax.prediction.progress import Told, waiting
 from dfdetect_jax.prediction.readable import readable
 from dfdetect_jax.prediction.verdict import VideoVerdict, shown
 from dfdetect_jax.signals import Stopped
@@ -35,10 +35,11 @@ def run_program(args: argparse.Namespace, heat_maps: Callable[[Judge], Heat]) ->
   paths, told = find_videos(args.videos, args.list)
   shows = bool(args.report or args.overlay)
   dense = Dense(args.stride, args.clips or (DENSE_CLIPS if shows and not args.stride else 0))
-  setup = prepare(
-    args.workdir, args.step, args.weights, threshold=args.threshold, over_tracks=args.tracks, detector=args.detector,
-    detector_model=args.detector_model, max_tracks=args.max_tracks, dense=dense,
-  )  # fmt: skip
+  with waiting("loading the run"):
+    setup = prepare(
+      args.workdir, args.step, args.weights, threshold=args.threshold, over_tracks=args.tracks, detector=args.detector,
+      detector_model=args.detector_model, max_tracks=args.max_tracks, dense=dense,
+    )  # fmt: skip
   judge_facts = about(setup)
   wanted = Wanted(json=args.json, csv=args.csv, report=args.report, plot=args.plot, overlay=args.overlay)
   outputs = Outputs(wanted, paths, judge_facts)
@@ -84,10 +85,12 @@ def _judged(setup: Judge, paths: list[str], outputs: Outputs, heat: Heat | None)
       if overlay := outputs.overlay_of(path):
         from dfdetect_jax.prediction.overlay import write_overlay
 
-        write_overlay(verdict, evidence.tracks, overlay, Told())
+        for note in write_overlay(verdict, evidence.tracks, overlay, Told()):
+          print(f"  {shown(overlay)}: {note}", file=sys.stderr, flush=True)
         files.append(overlay)
     shows = outputs.wants_pictures() and verdict.status == "ok"
-    clips = {track.track: evidence.clips(n) for n, track in enumerate(verdict.tracks)} if shows else {}
+    with waiting("drawing the clips that drove the score"):
+      clips = {track.track: evidence.clips(n) for n, track in enumerate(verdict.tracks)} if shows else {}
     yield verdict, files + outputs.add(verdict, clips)
 
 

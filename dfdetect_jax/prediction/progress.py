@@ -1,13 +1,15 @@
 """How far a video is: a bar on a terminal, a line every few seconds in a log."""
 
+import contextlib
 import io
 import sys
-import time
+import threading
+from collections.abc import Iterator
 from typing import Protocol
 
 import tqdm
 
-EVERY = 5.0  # seconds between two lines of a log; whole blocks of frames may pass until the next look
+EVERY = 5.0  # seconds between two lines of a log
 
 
 class Progress(Protocol):
@@ -37,32 +39,39 @@ class Silent:
 
 
 class Told:
-  """Frames, frames per second and time left, on stderr: as a bar, or where that is a file, as a line now and then."""
+  """Frames, frames per second and time left, on stderr: as a bar, or where that is a file, as a line now and then.
+
+  Lines come from a thread of their own: a batch, or what is compiled before the first one, may take long.
+  """
 
   def __init__(self):
     self._bar = tqdm.tqdm(disable=True)
-    self._next, self._in_lines = 0.0, False
+    self._closed = threading.Event()
+    self._lines: threading.Thread | None = None
 
   def stage(self, name: str, total: int) -> None:
     """See `Progress`."""
     self.close()
-    # A log gets lines of its own (below); the bar then counts and measures only.
-    self._in_lines = not sys.stderr.isatty()
-    file = io.StringIO() if self._in_lines else sys.stderr
+    in_lines = not sys.stderr.isatty()
+    file = io.StringIO() if in_lines else sys.stderr  # where there are lines the bar counts and measures only
     self._bar = tqdm.tqdm(total=total or None, desc=f"  {name}", unit="frame", leave=False, file=file, mininterval=0.3)
-    self._next = time.monotonic() + EVERY
+    if in_lines:
+      self._closed = threading.Event()
+      self._lines = threading.Thread(target=_tell, args=(self._bar, self._closed), daemon=True)
+      self._lines.start()
 
   def update(self, frames: int) -> None:
     """See `Progress`."""
     if self._bar.total:
       frames = min(frames, self._bar.total - self._bar.n)
     self._bar.update(frames)
-    if self._in_lines and time.monotonic() > self._next:
-      self._next = time.monotonic() + EVERY
-      print(tqdm.tqdm.format_meter(**self._bar.format_dict | {"ncols": None}), file=sys.stderr, flush=True)
 
   def close(self) -> None:
     """See `Progress`."""
+    self._closed.set()
+    if self._lines:
+      self._lines.join()
+      self._lines = None
     passed = self._bar.format_dict
     if not self._bar.disable and self._bar.n:
       rate = self._bar.n / max(passed["elapsed"], 1e-3)
@@ -70,3 +79,20 @@ class Told:
       print(f"{self._bar.desc}: {self._bar.n} frames in {passed['elapsed']:.1f} s ({rate:.0f}/s)", file=sys.stderr)
     self._bar.close()
     self._bar = tqdm.tqdm(disable=True)
+
+
+@contextlib.contextmanager
+def waiting(name: str) -> Iterator[None]:
+  """A sign of life while something lasts that no frames are counted of."""
+  told = Told()
+  told.stage(name, 0)
+  try:
+    yield
+  finally:
+    told.close()
+
+
+def _tell(bar: tqdm.tqdm, closed: threading.Event) -> None:
+  """A line every so often, until the stage is closed."""
+  while not closed.wait(EVERY):
+    print(tqdm.tqdm.format_meter(**bar.format_dict | {"ncols": None}), file=sys.stderr, flush=True)

@@ -132,7 +132,7 @@ def test_what_is_kept_is_read_by_checkpoint(tmp_path):
 
 
 def test_a_threshold_from_self_made_forgeries_says_so(tmp_path):
-  """Guards a run on real videos alone: its threshold comes from forgeries of the same videos, whoever reads it later."""
+  """Guards a run on real videos alone: whoever reads its threshold later is told that forgeries of them chose it."""
   scored = rows([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
   calibration.record_validation(tmp_path, 1, "student", scored)
   made = [dataclasses.replace(s, manipulation="self_made") if s.label else s for s in scored]

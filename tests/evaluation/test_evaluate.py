@@ -77,7 +77,7 @@ def test_a_run_selected_on_self_made_forgeries_says_so(toy_run, ffpp, tmp_path, 
   calibration.record_validation(tmp_path / "run", 5, "teacher", rows)
   evaluate.main([f"--workdir={tmp_path / 'run'}", f"--data={ffpp}", f"--output={tmp_path / 'scored'}"])
   told = "step 5 and its threshold were chosen on 2 validation videos (1 real, 1 self-made forgeries of these)"
-  assert f"WARNING: {told}" in capsys.readouterr().out
+  assert f"WARNING: {told}" in capsys.readouterr().err
   assert told in str(json.loads((tmp_path / "scored/metrics.json").read_text())["warnings"])
   assert told in to_markdown(report.report([tmp_path / "scored/scores.csv"])[0])
 

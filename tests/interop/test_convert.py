@@ -123,7 +123,7 @@ def test_export_and_conversion_are_inverse(converted, tmp_path, capsys):
 
 
 def test_names_what_is_missing_left_over_or_misshaped(resnets, tmp_path):
-  """Guards the message about a file that does not fit, in one paragraph; with `partial` it is a report, and the rest is taken."""
+  """Guards the message about a file that does not fit, in one paragraph; with `partial` the rest is taken."""
   state = {k: v.numpy() for k, v in resnets[7][0].state_dict().items()}
   state["layer9.0.conv1.weight"] = state.pop("layer2.1.conv2.weight")
   state["bn1.weight"] = state["bn1.weight"][:4]

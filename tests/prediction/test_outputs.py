@@ -1,5 +1,6 @@
 """What predict writes: tried before the work, written as results come, told apart whatever videos are called."""
 
+import base64
 import csv
 import dataclasses
 import html.parser
@@ -224,6 +225,9 @@ def test_csv_has_a_row_for_each_clip(predict, film, tmp_path):
     assert (int(row["track"]), float(row["clip_score"])) == (track["track"], clip["score"])
     assert float(row["start_second"]) == clip["start_second"]
     assert [float(row[n]) for n in ("x1", "y1", "x2", "y2")] == clip["box"]
+    assert row["face"] == f"o_faces/{output_name(path)}_{track['track']}.webp"
+    picture = base64.b64encode((tmp_path / row["face"]).read_bytes()).decode()
+    assert track["face"] == f"data:image/webp;base64,{picture}"
 
 
 def test_outputs_are_tried_before_the_work(predict, film, tmp_path, monkeypatch):

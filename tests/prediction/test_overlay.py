@@ -9,7 +9,7 @@ from dfdetect_jax.prediction.clips import Dense
 from dfdetect_jax.prediction.evidence import Evidence
 from dfdetect_jax.prediction.judge import judge
 from dfdetect_jax.prediction.overlay import score_at, write_overlay
-from dfdetect_jax.prediction.verdict import ClipScore, TrackScore
+from dfdetect_jax.prediction.verdict import ClipScore, TrackScore, VideoVerdict
 
 
 def contents(path):
@@ -45,6 +45,39 @@ def test_frames_keep_their_times_and_sound_is_kept(toy_judge, film, tmp_path, ti
   columns = changed[40:60].mean(axis=0)
   outline = [columns[x - 1 : x + 2].max() for x in (x1, x2)]
   assert min(outline) > 30 and min(outline) > 3 * max(columns[x1 + 5 : x2 - 4].max(), columns[x2 + 5 : 94].max())
+
+
+@pytest.mark.parametrize(
+  ("codec", "rate", "starts"), [("pcm_s16le", 44_100, 0.0), ("mp2", 48_000, 0.6), ("pcm_u8", 6_000, 0.0)]
+)
+def test_sound_that_mp4_cannot_hold_becomes_aac(film, tmp_path, codec, rate, starts):
+  """Guards sound of other containers, without a named layout or with a rate that AAC lacks, and its place in time."""
+  silent = film("s.mp4", 50, [(0, 0, 50, 20)])
+  with av.open(silent) as source, av.open(str(tmp_path / "v.mkv"), "w") as made:
+    picture = made.add_stream_from_template(source.streams.video[0])
+    sound = made.add_stream(codec, rate=rate, layout="mono")
+    tone = (8000 * np.sin(np.arange(rate) / rate * 2 * np.pi * 440)).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+    frame.sample_rate, frame.pts = rate, round(starts * rate)
+    packets = [p for f in (frame, None) for p in sound.encode(f)]
+    for packet in source.demux(video=0):
+      if packet.size:
+        packet.stream = picture
+        packets.append(packet)
+    for packet in sorted(packets, key=lambda p: p.pts * p.time_base):
+      made.mux(packet)
+  verdict = VideoVerdict(path=str(tmp_path / "v.mkv"), verdict="real", score=0.2, seconds=2.0, video_frames=50)
+  notes = write_overlay(verdict, [], tmp_path / "o.mp4")
+  assert notes == [f"sound ({codec}), which MP4 cannot hold, became AAC."]
+  with av.open(str(tmp_path / "o.mp4")) as container:
+    frames = list(container.decode(audio=0))
+  heard = np.concatenate([f.to_ndarray()[0] for f in frames])
+  times = np.concatenate([f.time + np.arange(f.samples) / f.sample_rate for f in frames])
+  loud = times[np.abs(heard) > 0.1]
+  assert (loud[0], loud[-1]) == (pytest.approx(starts, abs=0.05), pytest.approx(starts + 1, abs=0.05))
+  rising = times[1:][(heard[:-1] < 0) & (heard[1:] >= 0)]
+  periods = np.diff(rising[(rising > starts + 0.2) & (rising < starts + 0.8)])
+  assert 1 / periods.mean() == pytest.approx(440, rel=0.01)
 
 
 def test_the_score_of_a_frame():
