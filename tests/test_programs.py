@@ -76,6 +76,18 @@ def test_the_resolved_config_is_printed():
   assert (lines["optimizer.b1"], lines["clips.size"], lines["method"]) == ("0.5", "64", "'dip'")
 
 
+def test_predict_does_not_wait_for_what_draws_trains_or_fits():
+  """Guards a short video's seconds: without a page, nothing is imported that only pictures, shards or fits need."""
+  code = (
+    "import sys\n"
+    "import dfdetect_jax.figures.heat, dfdetect_jax.prediction.program, data_pipelines.faces.detectors.mtcnn\n"
+    "heavy = {'matplotlib', 'tensorflow_datasets', 'grain', 'sklearn', 'scipy.optimize', 'torch'} & set(sys.modules)\n"
+    "assert not heavy, heavy\n"
+  )
+  done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
   "flags, parts",
   [

@@ -12,6 +12,7 @@ from tensorflow_datasets.core import decode
 from tensorflow_datasets.proto import tf_example_pb2
 
 from dfdetect_jax.augment.face_mask import five_points
+from dfdetect_jax.data.resizing import resize
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder
 from dfdetect_jax.schema import LANDMARKS, TRACKS_FILE, Track, read_metadata
@@ -152,10 +153,3 @@ def _check_sizes(directory: str) -> None:
       if size != shard["bytes"]:
         is_now = "is missing" if size is None else f"has {size} bytes"
         raise Exchanged(f"{path} {is_now}, it was built with {shard['bytes']}. {_CURE}")
-
-
-def resize(frame: np.ndarray, size: int) -> np.ndarray:
-  """Resizes a square crop `[S, S, 3]` to `[size, size, 3]`: area when shrinking, bicubic when growing."""
-  if frame.shape[0] == size:
-    return frame
-  return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA if frame.shape[0] > size else cv2.INTER_CUBIC)

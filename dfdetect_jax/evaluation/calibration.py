@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
 
 from dfdetect_jax import files
 from dfdetect_jax.evaluation import metrics
@@ -137,13 +136,14 @@ def tempered(scores: np.ndarray | float, temperature: float, pivot: float = 0.5)
   Decision: Guo et al. ("On Calibration of Modern Neural Networks", ICML 2017, §4.2) have no pivot. Here it is the
   threshold, so that a video called real never has a probability above ½.
   """
-  return special.expit(_logits(scores, pivot) / temperature)
+  return 0.5 + 0.5 * np.tanh(_logits(scores, pivot) / (2 * temperature))  # σ, without overflow
 
 
 def _logits(scores: np.ndarray | float, pivot: float) -> np.ndarray:
   """Logits about that of the pivot; scores of 0 and 1 are moved inside by one float64 epsilon."""
   epsilon = np.finfo(np.float64).eps
-  return special.logit(np.clip(scores, epsilon, 1 - epsilon)) - special.logit(np.clip(pivot, 0.01, 0.99))
+  p, middle = np.clip(scores, epsilon, 1 - epsilon), np.clip(pivot, 0.01, 0.99)
+  return np.log(p / (1 - p)) - np.log(middle / (1 - middle))
 
 
 def fit_temperature(labels: np.ndarray, scores: np.ndarray, pivot: float = 0.5) -> float:
@@ -160,6 +160,8 @@ def fit_temperature(labels: np.ndarray, scores: np.ndarray, pivot: float = 0.5) 
   Returns:
     T within `TEMPERATURES`; below 1 sharpens, above 1 softens.
   """
+  from scipy import optimize  # half a second, which who reads a temperature need not wait for
+
   labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
   fakes, reals = np.count_nonzero(labels == 1), np.count_nonzero(labels == 0)
   target = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (reals + 2))

@@ -8,7 +8,8 @@ import numpy as np
 
 from data_pipelines.faces.detectors import detector as detectors
 from data_pipelines.faces.face_tracks import FaceOptions, face_tracks
-from dfdetect_jax.data.frames import FrameReader, resize
+from dfdetect_jax.data.frames import FrameReader
+from dfdetect_jax.data.resizing import resize
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.schema import Track, read_tracks
 

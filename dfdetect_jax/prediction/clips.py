@@ -11,7 +11,7 @@ import numpy as np
 from data_pipelines.faces import crop
 from data_pipelines.faces.face_tracks import FaceTrack
 from data_pipelines.video.decode import BrokenVideo, Frame
-from dfdetect_jax.data.frames import resize
+from dfdetect_jax.data.resizing import resize
 from dfdetect_jax.data.sampling import test_starts
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import ClipSpec

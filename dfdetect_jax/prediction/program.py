@@ -78,7 +78,7 @@ def _judged(setup: Judge, paths: list[str], outputs: Outputs, heat: Heat | None)
     files = []
     if verdict.status == "ok":
       if plot := outputs.plot_of(path):
-        from dfdetect_jax.prediction.timeline import draw_timeline  # matplotlib is slow to import
+        from dfdetect_jax.prediction.timeline import draw_timeline
 
         draw_timeline(verdict, plot)
         files.append(plot)

@@ -4,7 +4,6 @@ import base64
 import pathlib
 
 import cv2
-import matplotlib.pyplot as plt
 import numpy as np
 
 from dfdetect_jax.errors import unwritable
@@ -42,6 +41,8 @@ def draw_timeline(verdict: VideoVerdict, path: pathlib.Path) -> None:
   Raises:
     UserError: it cannot be written.
   """
+  import matplotlib.pyplot as plt  # a second, for a picture that is not always asked for
+
   tracks = sorted(verdict.tracks, key=lambda t: (-t.weight, -t.frames))[:MOST_FACES]
   tracks.sort(key=lambda t: t.track)
   figure, axes = plt.subplots(

@@ -5,8 +5,8 @@ import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 
 from dfdetect_jax import methods
@@ -75,7 +75,8 @@ def _check_finite(variables: Any, checkpoint: pathlib.Path) -> None:
     UserError: naming the arrays that hold NaN or infinite values.
   """
   leaves = jax.tree_util.tree_flatten_with_path(variables)[0]
-  finite = jax.device_get([jnp.isfinite(leaf).all() for _, leaf in leaves])
+  # On the host: on the device each shape would be a program to compile.
+  finite = [bool(np.isfinite(jax.device_get(leaf)).all()) for _, leaf in leaves]
   wrong = [path_name(path) for (path, _), good in zip(leaves, finite, strict=True) if not good]
   if wrong:
     raise UserError(

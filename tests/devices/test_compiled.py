@@ -10,14 +10,17 @@ import pytest
 
 from dfdetect_jax.devices import compiled
 
+SETTINGS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+
 
 @pytest.fixture
 def nothing_set():
   """jax without a compilation cache, as a user's process starts; the tests' own comes back."""
-  before = jax.config.jax_compilation_cache_dir
+  before = {name: jax.config.values[name] for name in SETTINGS}
   jax.config.update("jax_compilation_cache_dir", None)
   yield
-  jax.config.update("jax_compilation_cache_dir", before)
+  for name, value in before.items():
+    jax.config.update(name, value)
 
 
 @pytest.mark.parametrize(("given", "below"), [("{}/xdg", "{}/xdg"), ("", "{}/home/.cache"), ("here", "{}/home/.cache")])
@@ -28,6 +31,7 @@ def test_folder_is_the_users(nothing_set, tmp_path, monkeypatch, given, below):
   compiled.keep_compiled()
   folder = pathlib.Path(jax.config.jax_compilation_cache_dir)
   assert folder.is_dir() and folder.parent == pathlib.Path(below.format(tmp_path)) / "dfdetect_jax" / "xla"
+  assert jax.config.jax_persistent_cache_min_compile_time_secs < 0.2  # MTCNN's networks take 0.2 to 0.5 s each
 
 
 def test_kinds_of_cpu_have_folders_of_their_own(tmp_path, monkeypatch):

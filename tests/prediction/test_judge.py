@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.faces.face_tracks import face_tracks
-from dfdetect_jax.data.frames import resize
+from dfdetect_jax.data.resizing import resize
 from dfdetect_jax.data.sampling import test_starts as starts_at_test
 from dfdetect_jax.evaluation.calibration import Decision
 from dfdetect_jax.prediction import judge as judging
