@@ -1,16 +1,9 @@
 """What `benchmarks.against_torch` does for one method: both programs, their comparison, their times."""
 
-import contextlib
 import copy
-import ctypes
 import importlib
-import os
-import pathlib
-import platform
-import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -21,52 +14,34 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.in_turn import Program, in_turn, limit, markdown, peak_growth, ratios, spread, torch_device
 from dfdetect_jax import methods
-from dfdetect_jax.errors import UserError
 from dfdetect_jax.interop import names
 from dfdetect_jax.methods.method import binary_cross_entropy
 from dfdetect_jax.runs.config_files import load_config
-from dfdetect_jax.training.throughput import flops_per_step
+from dfdetect_jax.training.throughput import flops_per_step, peak_flops
 
-Program = Callable[[], Any]
 LEARNING_RATE = 1e-4
 FIRST_MOMENT = 0.9  # Adam's b1: after one step the first moment is (1 - b1) times the gradient
+# Of logits and of all gradients together, relative: twice what is seen of ours in the dtype.
+TOLERANCE = {
+  ("forward", "float32"): 1e-5, ("step", "float32"): 1e-3, ("forward", "bfloat16"): 0.03, ("step", "bfloat16"): 0.1,
+}  # fmt: skip
 
 
 class Differs(Exception):
   """The two sides do not compute the same."""
 
 
-def machine(threads: int) -> dict[str, str]:
-  """What the figures are of; sets PyTorch's threads (0: as many as there are cores).
-
-  Raises:
-    UserError: jax runs on something other than a CPU.
-  """
-  if jax.default_backend() != "cpu":
-    raise UserError(
-      f"this compares CPUs, and jax runs on {jax.devices()[0].device_kind}: set JAX_PLATFORMS=cpu. (The twins have not "
-      "been run on a GPU yet.)"
-    )
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-  torch.set_num_threads(threads or cores)
-  model = platform.processor() or platform.machine()
-  with contextlib.suppress(OSError):
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-  return {
-    "CPU": model,
-    "cores": str(cores),
-    "PyTorch's threads": str(torch.get_num_threads()),
-    "jax": jax.__version__,
-    "torch": torch.__version__,
-    "Python": platform.python_version(),
-    "load at the start": f"{os.getloadavg()[0]:.1f}",
-  }
-
-
 def measure(
-  name: str, variant: str, batch: int | None, what: str, rounds: int, compile_seconds: int, tolerance: float
+  name: str,
+  variant: str,
+  batch: int | None,
+  what: str,
+  rounds: int,
+  compile_seconds: int,
+  dtype: str = "float32",
+  frames: int | None = None,
 ) -> dict[str, Any]:
   """Compares and times one method.
 
@@ -77,7 +52,8 @@ def measure(
     what: `forward` or `step`.
     rounds: in which every program has one turn.
     compile_seconds: that torch.compile may take; 0 leaves it out.
-    tolerance: of the comparison.
+    dtype: `float32` or `bfloat16`, which is PyTorch's autocast.
+    frames: of a clip (of DIL, snippets); None: as the config says.
 
   Returns:
     JSON-able: shapes, differences, seconds of each program by round, compile times, memory, FLOPs, ratios.
@@ -85,54 +61,77 @@ def measure(
   Raises:
     Differs: before anything is timed.
   """
-  config = load_config(f"{name}:{variant}" if variant else name, {"dtype": "float32", "remat": "", "augment": {}})
+  config = load_config(f"{name}:{variant}" if variant else name, {"dtype": dtype, "remat": "", "augment": {}})
   with config.unlocked():
     if "dropout" in config.model:
       config.model.dropout = 0.0
+    if frames:
+      config.clips["snippets" if "snippets" in config.clips else "frames"] = frames
   method = methods.build(config)
   twin, variables = importlib.import_module(f"benchmarks.twins.{name}").build(method)
   shape = (batch or config.batch_size, *method.clip_spec.shape(train=True))
   clips = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
   label = np.arange(len(clips)) % 2
-
   make = {"forward": (our_forward, torch_forward), "step": (our_step, torch_step)}[what]
-  exact = in_float64(make[1], twin, clips, label)
-  ours, first, compiled, our_compile = make[0](method, variables, clips, label)
-  theirs, torch_first = make[1](twin, clips, label)
-  difference = {"JAX": compare(first(), exact), "PyTorch": compare(torch_first(), exact)}
-  result = {
-    "clips": list(shape),
-    "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
-    "from_float64": difference,
-    "tolerance": tolerance,
-    "compile_seconds": {"JAX": our_compile},
-    "xla_flops": flops_per_step(compiled),
-  }
-  allowed = {of: max(tolerance, 3 * error) for of, error in difference["PyTorch"].items()}
-  if worst := {of: error for of, error in difference["JAX"].items() if not error <= allowed[of]}:
-    raise Differs(f"{worst} of relative difference from float64, {allowed} is allowed")
 
-  programs: dict[str, Program] = {"JAX": ours, "PyTorch": theirs}
-  result["flops"] = counted_flops(theirs)
-  if twin.layout is not None:
-    programs["PyTorch, channels first"] = make[1](channels_first(twin), clips, label)[0]
-  if compile_seconds:
-    start = time.perf_counter()
-    try:
-      with limit(compile_seconds):
-        programs["PyTorch, compiled"] = make[1](twin, clips, label, torch.compile)[0]
-        programs["PyTorch, compiled"]()
-      result["compile_seconds"]["PyTorch, compiled"] = time.perf_counter() - start
-    except Exception as error:  # whatever the compiler falls over, the eager variants are there
-      programs.pop("PyTorch, compiled", None)
-      late = time.perf_counter() - start >= compile_seconds  # the compiler wraps what stops it in errors of its own
-      why = f"not done in {compile_seconds} s" if late else f"{type(error).__name__}: {error}".splitlines()[0][:200]
-      result["not_compiled"] = why
-  for program in programs.values():
-    program()
-  result["peak_bytes"] = {of: peak_growth(program) for of, program in programs.items()}
-  wall, cpu = in_turn(programs, rounds)
-  return result | {"wall_seconds": wall, "processor_seconds": cpu} | ratios(wall, cpu)
+  with torch.device(torch_device()):  # what the twins make of their own lies there
+    twin = twin.to(torch_device())
+    exact = in_float64(make[1], twin, clips, label)
+    ours, first, compiled, our_compile = make[0](method, variables, clips, label)
+    theirs, torch_first = make[1](twin, clips, label, dtype)
+    difference = {"JAX": compare(first(), exact), "PyTorch": compare(torch_first(), exact)}
+    del exact
+    tolerance = TOLERANCE[what, dtype]
+    result = {
+      "clips": list(shape),
+      "dtype": dtype,
+      "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
+      "from_float64": difference,
+      "tolerance": tolerance,
+      "compile_seconds": {"JAX": our_compile},
+      "xla_flops": flops_per_step(compiled),
+    }
+    allowed = {of: max(tolerance, 3 * error) for of, error in difference["PyTorch"].items()}
+    if worst := {of: error for of, error in difference["JAX"].items() if not error <= allowed[of]}:
+      raise Differs(f"{worst} of relative difference from float64, {allowed} is allowed")
+
+    programs: dict[str, Program] = {"JAX": ours, "PyTorch": theirs}
+    result["flops"] = counted_flops(theirs)
+    if twin.layout is not None:
+      programs["PyTorch, channels first"] = make[1](channels_first(twin), clips, label, dtype)[0]
+    if compile_seconds:
+      start = time.perf_counter()
+      try:
+        with limit(compile_seconds):
+          programs["PyTorch, compiled"] = make[1](twin, clips, label, dtype, torch.compile)[0]
+          programs["PyTorch, compiled"]()
+        result["compile_seconds"]["PyTorch, compiled"] = time.perf_counter() - start
+      except Exception as error:  # whatever the compiler falls over, the eager variants are there
+        programs.pop("PyTorch, compiled", None)
+        late = time.perf_counter() - start >= compile_seconds  # the compiler wraps what stops it in errors of its own
+        why = f"not done in {compile_seconds} s" if late else f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        result["not_compiled"] = why
+    for program in programs.values():
+      program()
+    result["peak_bytes"] = {of: peak_bytes(program, compiled, of) for of, program in programs.items()}
+    wall, cpu = in_turn(programs, rounds)
+  result |= {"wall_seconds": wall, "processor_seconds": cpu} | ratios(wall, cpu)
+  if peak := peak_flops():
+    result["mfu"] = {of: result["flops"] / statistics.median(seconds) / peak for of, seconds in wall.items()}
+  return result
+
+
+def peak_bytes(program: Program, compiled: jax.stages.Compiled, of: str) -> int | None:
+  """Most bytes that a call holds beside its arguments: resident on a CPU; on a GPU as compiled, and as allocated."""
+  if torch_device() == "cpu":
+    return peak_growth(program)
+  if of == "JAX":
+    memory = compiled.memory_analysis()
+    return memory and memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+  before = torch.cuda.memory_allocated()
+  torch.cuda.reset_peak_memory_stats()
+  program()
+  return torch.cuda.max_memory_allocated() - before
 
 
 def our_forward(method, variables, clips, label):
@@ -189,37 +188,58 @@ def our_step(method, variables, clips, label):
   return timed, first, compiled, seconds
 
 
-def torch_forward(twin, clips, label, wrap=lambda function: function):
+def torch_forward(twin, clips, label, dtype="float32", wrap=lambda function: function):
   """(timed program, program for the comparison)."""
   del label
   forward, clips = wrap(twin), as_input(clips, twin)
 
   def timed():
     twin.eval()
-    with torch.inference_mode():
-      return forward(clips)
+    with torch.inference_mode(), autocast(dtype):
+      return waited_for(forward(clips))
 
-  return timed, lambda: {"logits": timed().numpy()}
+  return timed, lambda: {"logits": as_array(timed())}
 
 
-def torch_step(twin, clips, label, wrap=lambda function: function):
+def torch_step(twin, clips, label, dtype="float32", wrap=lambda function: function):
   """As `torch_forward`, for a training step with PyTorch's fused Adam."""
   forward, clips = wrap(twin), as_input(clips, twin)
-  label = torch.from_numpy(label).to(next(twin.parameters()).dtype)
+  label = torch.from_numpy(label).to(next(twin.parameters()))
   optimizer = torch.optim.Adam(twin.parameters(), LEARNING_RATE, (FIRST_MOMENT, 0.999), fused=True)
 
   def timed():
     twin.train()
     optimizer.zero_grad(set_to_none=True)
-    logit = forward(clips)
-    F.binary_cross_entropy_with_logits(logit, label).backward()
+    with autocast(dtype):
+      logit = forward(clips)
+    F.binary_cross_entropy_with_logits(logit.to(label.dtype), label).backward()
     optimizer.step()
-    return logit.detach()
+    return waited_for(logit.detach())
 
   def first():
-    return {"logits": timed().numpy(), "gradients": twin.linen_gradients()}
+    logits = as_array(timed())
+    gradients = twin.cpu().linen_gradients()
+    twin.to(torch_device())
+    return {"logits": logits, "gradients": gradients}
 
   return timed, first
+
+
+def autocast(dtype: str) -> torch.autocast:
+  """PyTorch's mixed precision, or nothing for float32."""
+  return torch.autocast(torch_device(), torch.bfloat16, enabled=dtype == "bfloat16")
+
+
+def waited_for(x: torch.Tensor) -> torch.Tensor:
+  """The same, once it and all before it is computed."""
+  if x.is_cuda:
+    torch.cuda.synchronize()
+  return x
+
+
+def as_array(x: torch.Tensor) -> np.ndarray:
+  """A copy; of bfloat16, which NumPy does not know, in float32."""
+  return (x.float() if x.dtype == torch.bfloat16 else x).cpu().numpy()
 
 
 def counted_flops(program: Program) -> int:
@@ -247,7 +267,7 @@ def as_input(clips: np.ndarray, twin: torch.nn.Module) -> torch.Tensor:
   if twin.layout is torch.contiguous_format:
     axis = twin.colours
     clips = clips.movedim(-1, axis).contiguous().movedim(axis, -1)
-  return clips
+  return clips.to(torch_device())
 
 
 def in_float64(make, twin: torch.nn.Module, clips: np.ndarray, label: np.ndarray) -> dict[str, Any]:
@@ -276,61 +296,6 @@ def compare(found: dict[str, Any], exact: dict[str, Any]) -> dict[str, float]:
   return difference
 
 
-@contextlib.contextmanager
-def limit(seconds: int) -> Iterator[None]:
-  """Raises TimeoutError in the block after so many seconds."""
-
-  def stop(*_):
-    raise TimeoutError(f"not done in {seconds} s")
-
-  before = signal.signal(signal.SIGALRM, stop)
-  signal.alarm(seconds)
-  try:
-    yield
-  finally:
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-def in_turn(programs: dict[str, Program], rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-  """Wall and processor seconds of each program, one a round."""
-  wall, cpu = ({name: [] for name in programs} for _ in range(2))
-  for _ in range(rounds):
-    for name, program in programs.items():
-      start, cpu_start = time.perf_counter(), time.process_time()
-      program()
-      cpu[name].append(time.process_time() - cpu_start)
-      wall[name].append(time.perf_counter() - start)
-  return wall, cpu
-
-
-def ratios(wall: dict[str, list[float]], cpu: dict[str, list[float]]) -> dict[str, Any]:
-  """Ours over PyTorch's quickest variant, round by round: least, median, most, by both clocks."""
-  best = min((name for name in wall if name != "JAX"), key=lambda name: statistics.median(wall[name]))
-  result: dict[str, Any] = {"against": best}
-  for clock, seconds in (("ratio", wall), ("processor_ratio", cpu)):
-    each = sorted(ours / theirs for ours, theirs in zip(seconds["JAX"], seconds[best]))
-    result[clock] = {"least": each[0], "median": statistics.median(each), "most": each[-1]}
-  return result
-
-
-def peak_growth(program: Program) -> int | None:
-  """Bytes by which the resident memory grows at most during a call; None where the system does not say (Linux does)."""
-
-  def kibibytes(field):
-    line = next(x for x in pathlib.Path("/proc/self/status").read_text().splitlines() if x.startswith(field))
-    return int(line.split()[1])
-
-  try:
-    ctypes.CDLL(None).malloc_trim(0)  # what is free but held would be taken again unseen
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = kibibytes("VmRSS")
-    program()
-    return 1024 * max(0, kibibytes("VmHWM") - before)
-  except (OSError, StopIteration, AttributeError):  # AttributeError: another C library
-    return None
-
-
 def short(program: str) -> str:
   """A program's name in the table."""
   return "eager" if program == "PyTorch" else program.removeprefix("PyTorch, ")
@@ -338,36 +303,32 @@ def short(program: str) -> str:
 
 def table(results: dict[str, dict[str, Any]]) -> str:
   """Markdown, a row for each method."""
-  head = (
+  head = [
     "method", "clips", "ours, s", "PyTorch, s", "ours : PyTorch (processor)", "compiling, s",
     "peak MiB, ours : PyTorch", "GFLOP", "GFLOP/s, ours : PyTorch", "from float64, ours : PyTorch",
-  )  # fmt: skip
-  lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-  notes = []
+  ]  # fmt: skip
+  known = any("mfu" in r for r in results.values())
+  head += ["of the peak, ours : PyTorch"] if known else []
+  rows, notes = [], []
   for name, r in results.items():
     best = r["against"]
     seconds = {of: statistics.median(values) for of, values in r["wall_seconds"].items()}
     peak = [r["peak_bytes"][of] for of in ("JAX", best)]
-    ratio, processor = r["ratio"], r["processor_ratio"]
     ours, theirs = (r["from_float64"][of] for of in ("JAX", "PyTorch"))
-    compiling = ", ".join(f"{short(of)} {s:.1f}" for of, s in r["compile_seconds"].items())
-    cells = (
+    cells = [
       name,
       " × ".join(map(str, r["clips"][:-1])),
       f"{seconds['JAX']:.3f}",
-      ", ".join(
-        f"{of.removeprefix('PyTorch, ').replace('PyTorch', 'eager')} {s:.3f}"
-        for of, s in seconds.items()
-        if of != "JAX"
-      ),
-      f"{ratio['median']:.2f} [{ratio['least']:.2f}, {ratio['most']:.2f}] ({processor['median']:.2f})",
-      compiling,
-      "not told" if None in peak else " : ".join(f"{bytes / 2**20:.0f}" for bytes in peak),
+      ", ".join(f"{short(of)} {s:.3f}" for of, s in seconds.items() if of != "JAX"),
+      f"{spread(r['ratio'])} ({r['processor_ratio']['median']:.2f})",
+      ", ".join(f"{short(of)} {s:.1f}" for of, s in r["compile_seconds"].items()),
+      "not told" if None in peak else " : ".join(f"{size / 2**20:.0f}" for size in peak),
       f"{r['flops'] / 1e9:.1f}",
       " : ".join(f"{r['flops'] / seconds[of] / 1e9:.0f}" for of in ("JAX", best)),
       ", ".join(f"{of} {ours[of]:.0e} : {theirs[of]:.0e}" for of in ours),
-    )
-    lines.append("| " + " | ".join(cells) + " |")
+    ]
+    cells += [" : ".join(f"{r['mfu'][of]:.0%}" for of in ("JAX", best))] if known else []
+    rows.append(tuple(cells))
     if "not_compiled" in r:
       notes.append(f"{name}: torch.compile left out: {r['not_compiled']}")
-  return "\n".join(lines + notes)
+  return "\n".join([markdown(tuple(head), rows), *notes])

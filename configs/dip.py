@@ -94,7 +94,7 @@ def get_config(arg: str | None = None):
   config.model.t = 20  # diffusion steps
   config.model.density = "stationary"  # ŵ of Eq. 4, Σd / d_k; or local, 1 / d_k
   config.model.feature_scale = "none"  # of the squared distances in Eq. 2; or width, over E; or unit, of unit vectors
-  config.model.diffusion_path = "auto"  # or spectral, power: the same numbers, see benchmarks/diffusion.py
+  config.model.diffusion_path = "auto"  # or spectral, power: the same numbers, timed by benchmarks.against_torch ops
   config.model.scan = False
 
   config.objective.ema_decay = 0.99

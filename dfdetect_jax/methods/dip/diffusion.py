@@ -5,8 +5,8 @@ The 2L nodes are the L horizontal tokens followed by the L vertical ones. All of
 Which path: on a CPU `power` takes 0.1 of `spectral`'s time for the value and 0.4 with the gradient (two cores, batch
 32, 28 nodes: 0.15 against 1.45 ms, 0.64 against 1.69 ms). Either is nothing beside the encoder. `auto`, the default,
 takes it there and on TPUs, which loop over a batch of eigendecompositions, and elsewhere the paper's `spectral`; on
-GPUs neither has been timed yet (`benchmarks/diffusion.py`). Both are within 6e-6 of Eq. 4 in float64, in value and in
-gradient.
+GPUs neither has been timed yet (`benchmarks.against_torch ops` does). Both are within 6e-6 of Eq. 4 in float64, in
+value and in gradient.
 """
 
 import functools
