@@ -31,6 +31,7 @@ _HOMES = {
 
 if sys.argv[:1] == ["-m"]:  # `python -m` imports the package of a program first, and then what the program needs
   signals.until_main()
+signals.end_with_starter()
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import sys
 
+from dfdetect_jax import signals
 from dfdetect_jax.errors import UserError
 
 
@@ -15,7 +16,7 @@ def run(*command: str, accepted: tuple[int, ...] = (0,)) -> None:
   """
   shown = shlex.join(["python", "-m", *command])
   print(f"\n$ {shown}", flush=True)
-  with subprocess.Popen([sys.executable, "-m", *command]) as child:
+  with subprocess.Popen([sys.executable, "-m", *command], env=signals.child_environment()) as child:
     try:
       status = child.wait()
     except BaseException:  # told to stop: so is the child, which may have something to save

@@ -5,6 +5,7 @@ again. Training saves its state first (`training.preemption`). A second Ctrl-C e
 """
 
 import contextlib
+import ctypes
 import glob
 import os
 import signal
@@ -12,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from multiprocessing import shared_memory
 
 STATUS: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 75}
 WORDS: dict[int, str] = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "told to stop (SIGTERM)"}
@@ -25,21 +25,29 @@ class Stopped(BaseException):
 
 
 def until_main() -> None:
-  """While `python -m PROGRAM` is still importing: ends it with one sentence, since nothing has begun."""
+  """While `python -m PROGRAM` is still importing, or has come to its end: ends it with one sentence."""
   program = sys.orig_argv[sys.orig_argv.index("-m") + 1] if "-m" in sys.orig_argv[:-1] else "python"
 
   def end(number: int, _) -> None:
-    print(f"{program}: {WORDS[number]} before it began.", file=sys.stderr, flush=True)
+    when = "when its work was done" if _begun else "before it began"
+    os.write(2, f"{program}: {WORDS[number]} {when}.\n".encode())
     os._exit(STATUS[number])
 
   for number in STATUS:
     signal.signal(number, end)
 
 
+_begun: list[str] = []  # programs whose work has begun
+
+
 def _stop(number: int, _) -> None:
-  for other in STATUS:  # what comes while the program lets go is the listener's
-    signal.signal(other, lambda *_: None)
+  _ignore()  # what comes while the program lets go is the listener's
   raise KeyboardInterrupt if number == signal.SIGINT else Stopped
+
+
+def _ignore() -> None:
+  for number in STATUS:
+    signal.signal(number, lambda *_: None)
 
 
 @contextlib.contextmanager
@@ -53,18 +61,22 @@ def stopping(program: str, kept: str = "what was finished is kept, and the same 
   if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
     yield
     return
-  before = {number: signal.signal(number, _stop) for number in STATUS}
+  before = {number: signal.getsignal(number) for number in STATUS}
   try:
     with _second_ends_at_once():
       try:
+        for number in STATUS:
+          signal.signal(number, _stop)
+        _begun.append(program)
         yield
+        _ignore()  # a signal between here and the former handlers would end the program without a sentence
       except (KeyboardInterrupt, Stopped) as error:
-        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
-        print(f"\n{program}: {WORDS[number]}: {kept}.", file=sys.stderr, flush=True)
-        sys.exit(STATUS[number])
+        told = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+        print(f"\n{program}: {WORDS[told]}: {kept}.", file=sys.stderr, flush=True)
+        sys.exit(STATUS[told])
   finally:
-    for told, handler in before.items():
-      signal.signal(told, handler)
+    for number, handler in before.items():
+      signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -125,6 +137,34 @@ def without_interrupts() -> Iterator[None]:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def end_with(parent: int, number: int = signal.SIGTERM) -> None:
+  """Has the kernel send this process a signal when its parent is gone, however that ended (on Linux).
+
+  Args:
+    parent: process that started this one.
+    number: the signal.
+  """
+  set_death_signal = 1  # PR_SET_PDEATHSIG
+  with contextlib.suppress(AttributeError, OSError):  # other systems have no such call
+    ctypes.CDLL(None).prctl(set_death_signal, number)
+  if os.getppid() != parent:
+    os._exit(1)
+
+
+_STARTER = "DFDETECT_STARTER"
+
+
+def child_environment() -> dict[str, str]:
+  """Environment for a program of this project that shall be told to stop when this one is gone."""
+  return os.environ | {_STARTER: str(os.getpid())}
+
+
+def end_with_starter() -> None:
+  """Ties a program to the one that started it with `child_environment`; without one does nothing."""
+  if parent := os.environ.pop(_STARTER, ""):  # this program's own children have another one
+    end_with(int(parent))
+
+
 def watch_parent(parent: int) -> None:
   """Ends this worker process within a second once its parent is gone, however that ended."""
 
@@ -146,6 +186,8 @@ def name_shared_memory(reader: int) -> None:
   Args:
     reader: process that it is written for.
   """
+  from multiprocessing import shared_memory
+
   shared_memory._SHM_NAME_PREFIX = _prefix(reader)  # type: ignore[attr-defined]  # CPython's own, in no stub
 
 
@@ -162,6 +204,8 @@ def drop_shared_memory() -> None:
 
   Arrays that something still holds then are not deleted any more, and Python would call them leaks.
   """
+  from multiprocessing import shared_memory
+
   for path in glob.glob(f"/dev/shm{_prefix(os.getpid())}*"):
     with contextlib.suppress(OSError):
       piece = shared_memory.SharedMemory(os.path.basename(path))

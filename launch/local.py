@@ -8,12 +8,11 @@ right, not that they are fast: simulated devices share this machine's cores. SIG
 Ctrl-C kills); when one process ends with an error, the others are given a minute and then killed; when this program is
 killed, they are told to stop.
 
-Exit status: that of the first process that failed, 0 if none did. --dry-run prints the commands.
+Exit status: that of the first process that failed, 0 if none did, 130 after Ctrl-C and 75 after SIGTERM. --dry-run
+prints the commands.
 """
 
 import argparse
-import contextlib
-import ctypes
 import functools
 import os
 import shlex
@@ -22,6 +21,8 @@ import socket
 import subprocess
 import sys
 import time
+
+from dfdetect_jax import signals
 
 GRACE_SECONDS = 60
 
@@ -50,21 +51,28 @@ def run(program: list[str], processes: int, devices: int) -> int:
     probe.bind(("127.0.0.1", 0))
     port = probe.getsockname()[1]
   me = os.getpid()
-  # Each in a group of its own, so that its data workers can be ended with it.
-  jobs = [
-    subprocess.Popen(
-      command, env=os.environ | environment(devices), start_new_session=True, preexec_fn=functools.partial(_tie, me)
-    )
-    for command in commands(program, processes, port)
-  ]
-  interrupts = []
+  jobs: list[subprocess.Popen] = []
+  told: list[int] = []
 
   def stop(number: int, _) -> None:
-    interrupts.append(number)
-    _send(jobs, signal.SIGKILL if interrupts.count(signal.SIGINT) > 1 else signal.SIGTERM)
+    told.append(number)
+    _send(jobs, signal.SIGKILL if told.count(signal.SIGINT) > 1 else signal.SIGTERM)
 
-  for number in (signal.SIGTERM, signal.SIGINT):
+  for number in signals.STATUS:
     signal.signal(number, stop)
+  for command in commands(program, processes, port):
+    if not told:
+      # Each in a group of its own, so that its data workers can be ended with it.
+      jobs.append(
+        subprocess.Popen(
+          command,
+          env=os.environ | environment(devices),
+          start_new_session=True,
+          preexec_fn=functools.partial(signals.end_with, me),
+        )
+      )
+  if told:  # while one was being started
+    _send(jobs, signal.SIGTERM)
   status, deadline = 0, None
   while any(job.poll() is None for job in jobs):
     failed = [job.returncode for job in jobs if job.returncode]
@@ -73,16 +81,11 @@ def run(program: list[str], processes: int, devices: int) -> int:
     if deadline is not None and time.monotonic() > deadline:
       _send(jobs, signal.SIGKILL)
     time.sleep(0.1)
-  return status or next((job.returncode for job in jobs if job.returncode), 0)
-
-
-def _tie(parent: int) -> None:
-  """In a new process: the kernel tells it to stop when the launcher is gone, however that ended."""
-  set_death_signal = 1  # PR_SET_PDEATHSIG of Linux
-  with contextlib.suppress(AttributeError, OSError):  # other systems have no such call
-    ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
-  if os.getppid() != parent:
-    os._exit(1)
+  status = status or next((job.returncode for job in jobs if job.returncode), 0)
+  if told and (status or len(jobs) < processes):
+    print(f"launch.local: {signals.WORDS[told[0]]}: all {len(jobs)} processes have ended.", file=sys.stderr, flush=True)
+    return signals.STATUS[told[0]]
+  return status
 
 
 def _send(jobs: list[subprocess.Popen], number: int) -> None:

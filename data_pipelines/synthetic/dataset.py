@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import signal
 import time
 from collections.abc import Iterable, Iterator
 
@@ -17,8 +18,9 @@ from data_pipelines.synthetic.forgeries import MANIPULATIONS
 from data_pipelines.synthetic.noise import generator
 from data_pipelines.synthetic.rendering import frame_size, render
 from data_pipelines.synthetic.video_writer import CRF, MASK_CRF, VideoWriter
-from dfdetect_jax import locks
+from dfdetect_jax import locks, signals
 from dfdetect_jax.errors import UserError, unknown, unwritable
+from dfdetect_jax.files import read_json
 from dfdetect_jax.folders import write_whole
 
 SETTINGS_FILE = "synthetic.json"
@@ -168,8 +170,7 @@ def _make(
   progress: bool,
 ) -> Made:
   """`make_dataset` in a root that nobody else writes."""
-  for partial in root.rglob("*.mp4.*partial"):  # of a run that was killed
-    partial.unlink(missing_ok=True)
+  _clear_partial(root)  # of a run that was killed
   splits = draw_pairs(settings)
   (root / "splits").mkdir(exist_ok=True)
   for split, pairs in splits.items():
@@ -189,10 +190,13 @@ def _make(
   start = time.perf_counter()
   workers = min(workers or _cores(), max(1, len(jobs)))
   core_seconds = 0.0
-  with tqdm(total=sum(len(job.files) for job in jobs), unit="video", disable=not progress, desc="rendering") as bar:
-    for job_seconds, count in _run(jobs, workers):
-      core_seconds += job_seconds
-      bar.update(count)
+  try:
+    with tqdm(total=sum(len(job.files) for job in jobs), unit="video", disable=not progress, desc="rendering") as bar:
+      for job_seconds, count in _run(jobs, workers):
+        core_seconds += job_seconds
+        bar.update(count)
+  finally:
+    _clear_partial(root)
   return Made(sum(len(job.files) for job in jobs), present, time.perf_counter() - start, core_seconds)
 
 
@@ -205,10 +209,22 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[float, int]]:
     finally:
       cv2.setNumThreads(threads)
     return
-  # Spawned, not forked: the caller may have threads (JAX has).
-  with multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread) as pool:
+  with signals.without_interrupts():  # Ctrl-C is the parent's to handle
+    # Spawned, not forked: the caller may have threads (JAX has).
+    pool = multiprocessing.get_context("spawn").Pool(workers, initializer=_begin_worker, initargs=(os.getpid(),))
+  with pool:
     # Two at a time: the two targets of a pair share the drawing of the two people.
     yield from pool.imap_unordered(make_videos, jobs, chunksize=2)
+
+
+def _begin_worker(parent: int) -> None:
+  signals.end_with(parent, signal.SIGKILL)  # what it was writing is of no use to anybody
+  _one_thread()
+
+
+def _clear_partial(root: pathlib.Path) -> None:
+  for partial in root.rglob("*.mp4.*partial"):
+    partial.unlink(missing_ok=True)
 
 
 def _cores() -> int:
@@ -252,15 +268,10 @@ def _claim(root: pathlib.Path, settings: Settings) -> None:
   record = {"generator_version": GENERATOR_VERSION, **dataclasses.asdict(settings)}
   path = root / SETTINGS_FILE
   if path.is_file():
-    try:
-      found = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-      raise UserError(f"{path} is not JSON ({error}); remove the folder and make the dataset again.") from error
+    found = read_json(path, "remove the folder and make the dataset again")
     if found != record:
-      differing = (
-        sorted(k for k in {*found, *record} if found.get(k) != record.get(k)) if isinstance(found, dict) else []
-      )
-      told = ", ".join(f"{k} {found.get(k)} (now {record.get(k)})" for k in differing) or "something else"
+      differing = sorted(k for k in {*found, *record} if found.get(k) != record.get(k))
+      told = ", ".join(f"{k} {found.get(k)} (now {record.get(k)})" for k in differing)
       raise UserError(
         f"{root} holds a synthetic dataset made with {told}: its videos do not go together with these. Give the same "
         "options to finish it, or another --output."

@@ -7,7 +7,6 @@ run that fails is reported with the end of its log, and the others go on.
 import collections
 import contextlib
 import fcntl
-import os
 import pathlib
 import re
 import signal
@@ -20,7 +19,7 @@ import tqdm
 
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.runs.provenance import clock
-from dfdetect_jax.signals import STATUS
+from dfdetect_jax.signals import STATUS, child_environment
 from dfdetect_jax.studies.plan import FINISHED_FILE, SCORES, Run
 from dfdetect_jax.training.preemption import EXIT_PREEMPTED
 
@@ -73,7 +72,7 @@ class Children:
     """
     if self.stopped:
       sys.exit(self.status)
-    environment = {k: v for k, v in os.environ.items() if k not in _CLUSTER}
+    environment = {k: v for k, v in child_environment().items() if k not in _CLUSTER}
     environment |= {"PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1"}
     last: collections.deque[str] = collections.deque(maxlen=3)
     with log.open("a") as file:
