@@ -1,12 +1,15 @@
 """What checkpoints cost a run: `python -m benchmarks.checkpoint_cost --data=DIR [--config=NAME:VARIANT]`.
 
-Measured on a run of its own, in a temporary folder. Two figures:
+Measured on a run of its own, in a temporary folder. Three figures:
 
 - the part of a training step's time that checkpoints take at the default interval. Blocks of steps with and without
   a checkpoint take turns, so that a busy machine slows both; a block with one ends when the checkpoint is whole on the
   disk, so that the background's work is counted in full. Target: under 2 %.
 - seconds from the start of `dfdetect_jax.train` on a run that was stopped to its first new step. Target: under 60 s at
   test size.
+- what checksums cost at paper size (`--checksums=dip`, alone: needs no data): a restore with and without comparing
+  them, in turn, and writing them; seconds of the clock and of the processor. Targets: 5 % of a restore, and 1 % of the
+  steps between two checkpoints.
 """
 
 import argparse
@@ -22,6 +25,7 @@ import jax
 import numpy as np
 
 from dfdetect_jax.data.loader import long_enough, train_batches
+from dfdetect_jax.runs import checksums
 from dfdetect_jax.runs.checkpoints import Checkpoints
 from dfdetect_jax.runs.config import base_config
 from dfdetect_jax.runs.config_files import load_config
@@ -78,14 +82,66 @@ def restart_seconds(name: str, data: str, workdir: pathlib.Path) -> tuple[float,
   return seconds, now.children_user + now.children_system - used.children_user - used.children_system
 
 
+def checksum_cost(name: str, workdir: pathlib.Path, rounds: int) -> str:
+  """Restores a checkpoint of random numbers, with and without comparing its checksums in turn; says the medians."""
+  program = make_program(load_config(name, {"data": "none"}), 1_000_000)
+  draw = np.random.default_rng(0)
+
+  def filled(leaf):
+    if not np.issubdtype(leaf.dtype, np.floating):
+      return jax.device_put(np.zeros(leaf.shape, leaf.dtype), leaf.sharding)
+    return jax.device_put(draw.standard_normal(leaf.shape, np.float32).astype(leaf.dtype), leaf.sharding)
+
+  checkpoints = Checkpoints(workdir, 1)
+  checkpoints.save(jax.tree.map(filled, program.abstract))
+  checkpoints.wait()
+  [folder] = (path for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
+  size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+  verify = checksums.verify
+
+  def seconds(work) -> tuple[float, float]:
+    start, used = time.perf_counter(), time.process_time()
+    jax.block_until_ready(work())
+    return time.perf_counter() - start, time.process_time() - used
+
+  def without():
+    checksums.verify = lambda *_: True
+    try:
+      return checkpoints.restore(program.abstract)
+    finally:
+      checksums.verify = verify
+
+  seconds(without)  # the first one reads the disk
+  table = [
+    [seconds(without), seconds(lambda: checkpoints.restore(program.abstract)), seconds(lambda: checksums.write(folder))]
+    for _ in range(rounds)
+  ]
+  checkpoints.close()
+  plain, checked, write = np.median(np.array(table), axis=0)
+  more = np.median(np.array(table)[:, 1] / np.array(table)[:, 0], axis=0) - 1
+  return (
+    f"{name}, a state of {size / 1e9:.2f} GB, medians of {rounds}: restore {plain[0]:.1f} s ({plain[1]:.1f} s of "
+    f"processor), with checksums {checked[0]:.1f} s ({checked[1]:.1f}): {100 * more[0]:+.1f} % ({100 * more[1]:+.1f} "
+    f"%); writing them {write[0]:.1f} s ({write[1]:.2f}): at one checkpoint in {base_config().checkpoint_every} steps "
+    f"1 % of steps that take {1e5 * write[1] / base_config().checkpoint_every:.0f} ms."
+  )
+
+
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--data", required=True, help="dataset folder made by data_pipelines.build")
+  parser.add_argument("--data", default="", help="dataset folder made by data_pipelines.build")
   parser.add_argument("--config", default="dip:small", help="a file of configs/ and a variant (default: dip:small)")
   parser.add_argument("--restart", default="dip:test", help="the same, to start again (default: dip:test)")
   parser.add_argument("--block", type=int, default=10, help="steps of a block")
   parser.add_argument("--rounds", type=int, default=5)
+  parser.add_argument("--checksums", default="", metavar="NAME", help="only what checksums cost a config's state")
   args = parser.parse_args()
+  if args.checksums:
+    with tempfile.TemporaryDirectory() as folder:
+      print(checksum_cost(args.checksums, pathlib.Path(folder), args.rounds))
+    return
+  if not args.data:
+    parser.error("--data=DIR is missing")
   config = load_config(args.config, {"data": args.data})
   interval = base_config().checkpoint_every
   with tempfile.TemporaryDirectory() as folder:

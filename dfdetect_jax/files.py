@@ -171,10 +171,19 @@ def make(cls: Callable[..., _T], values: dict[str, Any], where: object, cure: st
   Raises:
     DamagedFile: a field is missing, unknown, or of another type.
   """
-  hints, needed = _fields(cls)
-  for name in needed:
+  for name in _fields(cls)[1]:
     if name not in values:
       raise damaged(where, f"'{name}' is missing", cure)
+  return cls(**convert(cls, values, where, cure))
+
+
+def convert(cls: Callable[..., object], values: dict[str, Any], where: object, cure: str) -> dict[str, Any]:
+  """Some fields of a dataclass from the object that a file holds, as in `make`.
+
+  Raises:
+    DamagedFile: a field is unknown, or of another type.
+  """
+  hints = _fields(cls)[0]
   made = {}
   for name, value in values.items():
     if name not in hints:
@@ -183,7 +192,7 @@ def make(cls: Callable[..., _T], values: dict[str, Any], where: object, cure: st
       made[name] = _convert(hints[name], value, where, cure)
     except TypeError as error:
       raise damaged(where, f"'{name}' is {error}", cure) from error
-  return cls(**made)
+  return made
 
 
 @functools.cache

@@ -77,6 +77,17 @@ def on_disk(path: str | os.PathLike) -> pathlib.Path:
   return pathlib.Path(path)
 
 
+def user_cache() -> pathlib.Path:
+  """The project's folder for what is kept to save time and may be deleted: `dfdetect_jax` in the user's cache folder.
+
+  Raises:
+    RuntimeError: the user has no home.
+  """
+  given = os.environ.get("XDG_CACHE_HOME", "")
+  caches = pathlib.Path(given) if os.path.isabs(given) else pathlib.Path.home() / ".cache"  # as the XDG standard has it
+  return caches / "dfdetect_jax"
+
+
 def move(source: pathlib.Path | epath.Path, target: pathlib.Path | epath.Path) -> None:
   """Moves a folder to a name that is free, and makes the folder around it; in a bucket object by object."""
   target.parent.mkdir(parents=True, exist_ok=True)

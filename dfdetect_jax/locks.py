@@ -95,12 +95,32 @@ def _take(path: pathlib.Path, me: Holder, what: str) -> None:
           )  # fmt: skip
         path.write_text(json.dumps(dataclasses.asdict(me)) + "\n")
         return
-    if _is_here(other) or not _falls_silent(path, other):
-      raise UserError(
-        f"{what} is in use: process {other.pid} on {other.host} ({other.program}) holds {path}. Wait for it or stop "
-        "it, or name another folder."
-      )
+    _refuse_alive(path, other, what)
     waited_for = other
+
+
+def refuse_held(path: pathlib.Path, what: str) -> None:
+  """For who holds another lock, and cannot work beside the holder of this one.
+
+  Args:
+    path: of the lock file.
+    what: is held, for the message.
+
+  Raises:
+    UserError: another process holds it.
+  """
+  other = _read(path)
+  if other is not None and not _is_gone(other):
+    _refuse_alive(path, other, what)
+
+
+def _refuse_alive(path: pathlib.Path, other: Holder, what: str) -> None:
+  """Returns once a holder has been found to be gone."""
+  if _is_here(other) or not _falls_silent(path, other):
+    raise UserError(
+      f"{what} is in use: process {other.pid} on {other.host} ({other.program}) holds {path}. Wait for it or stop "
+      "it, or name another folder."
+    )
 
 
 @contextlib.contextmanager

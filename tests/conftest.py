@@ -9,6 +9,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[1]))  # where `benchmarks` is
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compilations are most of the suite's time; a cache beside the repository's other caches keeps the second run quick.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))
+os.environ.setdefault("XDG_CACHE_HOME", str(pathlib.Path(__file__).parent.parent / ".jax_cache" / "home"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 # What tests compile runs once: LLVM's first level compiles in two thirds of the time of its third, for the same numbers
 # up to the order of sums. Programs that tests start inherit it.

@@ -28,20 +28,28 @@ from dfdetect_jax.schema import (
 )  # fmt: skip
 
 _LOG = logging.getLogger(__name__)
+_WHOLE = "build.lock"
 
 
 @contextlib.contextmanager
 def claimed(directory: pathlib.Path, part: str = "") -> Iterator[None]:
   """Holds an output folder, or a part I/N of the build in it, for one build.
 
+  Parts of one folder are built at once; beside a build of the whole there is none.
+
   Raises:
     UserError: another build is at work on it, or the folder cannot be written.
   """
-  name = f"part-{part.replace('/', '-of-')}.lock" if part.replace("/", "").isdecimal() else "build.lock"
+  number, _, count = part.partition("/")
+  name = f"part-{number}-of-{count}.lock" if number.isdecimal() and count.isdecimal() else _WHOLE
   what = f"--output={directory}" + (f", part {part}," if part else "")
+  work = directory / WORK_FOLDER
   with contextlib.ExitStack() as stack:
     try:
-      stack.enter_context(locks.held(directory / WORK_FOLDER / name, "a build", what))
+      stack.enter_context(locks.held(work / name, "a build", what))
+      # Each takes its own before it looks for the other's, so that one of them sees the other whoever comes first.
+      for other in work.glob("part-*.lock") if name == _WHOLE else [work / _WHOLE]:
+        locks.refuse_held(other, what)
     except OSError as error:
       raise unwritable(f"--output={directory}", error) from error
     yield
@@ -83,10 +91,11 @@ def records_of(directory: pathlib.Path, unit: Unit) -> int:
 
 def clear_partial(directory: pathlib.Path, units: list[Unit]) -> None:
   """Removes what killed workers left half-written of these units, and of no others: parts may share a folder."""
-  for unit in units:
-    for path in (shard_path(directory, unit), note_path(directory, unit)):
-      for partial in path.parent.glob(f"{path.name}.*partial"):
-        partial.unlink(missing_ok=True)
+  with shards.writing(directory):
+    for unit in units:
+      for path in (shard_path(directory, unit), note_path(directory, unit)):
+        for partial in path.parent.glob(f"{path.name}.*partial"):
+          partial.unlink(missing_ok=True)
 
 
 def clear_work(directory: pathlib.Path) -> None:
@@ -144,9 +153,10 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[Failure]]:
     for split in records
     for own in [[t for t in tracks if t.split == split]]
   }
-  shards.write_tfds_metadata(directory, choices["size"], records)
-  write_failures(directory, failures)
-  write_tracks(directory, tracks)
+  with shards.writing(directory):
+    shards.write_tfds_metadata(directory, choices["size"], records)
+    write_failures(directory, failures)
+    write_tracks(directory, tracks)
   metadata = {
     "schema_version": SCHEMA_VERSION,
     **{name: choices[name] for name in ("source", "margin", "size", "align", "encoding")},
@@ -159,7 +169,8 @@ def finish(directory: pathlib.Path) -> tuple[list[Track], list[Failure]]:
     "shards": files,
     "files": {name: file_sha256(directory / name) for name in (TRACKS_FILE, FAILURES_FILE)},
   }
-  retry.write_stamps(directory, planned.get("stamps", {}))
-  write_json(directory / DATASET_FILE, sealed(metadata))
+  with shards.writing(directory):
+    retry.write_stamps(directory, planned.get("stamps", {}))
+    write_json(directory / DATASET_FILE, sealed(metadata))
   clear_work(directory)
   return tracks, failures

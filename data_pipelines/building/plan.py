@@ -158,8 +158,10 @@ def begin(directory: pathlib.Path, choices: dict, units: list[Unit], told: dict)
     return True
   try:
     if directory.exists() and any(path.name != WORK_FOLDER for path in directory.iterdir()):
+      begun = (directory / WORK_FOLDER).is_dir() or any(directory.glob("*.array_record-*"))
       raise UserError(
         f"--output={directory} is a folder with other things in it: name a new or empty one for the face tracks."
+        + (f" (There are shards in it, but neither {DATASET_FILE} nor {WORK_FOLDER}/{PLAN_FILE}.)" if begun else "")
       )
     shards = {unit.split: unit.shards for unit in units}
     write_plan(directory, {"choices": choices, "shards": shards} | told)

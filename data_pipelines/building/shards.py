@@ -4,8 +4,10 @@ Bytes depend on the crops alone: records are uncompressed (pictures already are)
 shard appears under its name when it is complete, never before.
 """
 
+import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 from array_record.python import array_record_module
@@ -42,6 +44,20 @@ def frame_record(
   return example.SerializeToString(deterministic=True)
 
 
+@contextlib.contextmanager
+def writing(where: pathlib.Path) -> Iterator[None]:
+  """A block that writes: what goes wrong is told in a sentence with the file, or with `where`.
+
+  Raises:
+    UserError: something cannot be written, because the disk is full or a folder lies in its place.
+  """
+  try:
+    yield
+  except OSError as error:
+    cure = "make room for it, or remove what lies there"
+    raise unwritable(error.filename2 or error.filename or where, error, cure) from error
+
+
 class ShardWriter:
   """Writes one shard; under its own name only after `close`.
 
@@ -71,7 +87,8 @@ class ShardWriter:
     except Exception as error:
       raise unwritable(self._partial, error, "is the disk full? Make room for it") from error
     checksum = file_sha256(self._partial)
-    self._partial.replace(self._path)
+    with writing(self._path):
+      self._partial.replace(self._path)
     return checksum
 
   def discard(self) -> None:

@@ -63,7 +63,8 @@ class UnitNote:
 
   def write(self, path: pathlib.Path) -> None:
     """Writes the note, whole or not at all."""
-    write_json(path, sealed(dataclasses.asdict(self)))
+    with shards.writing(path):
+      write_json(path, sealed(dataclasses.asdict(self)))
 
   @classmethod
   def read(cls, path: pathlib.Path) -> "UnitNote":

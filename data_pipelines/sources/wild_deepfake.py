@@ -20,6 +20,7 @@ from data_pipelines.faces import cropped
 from data_pipelines.sources import Listing, Video
 from data_pipelines.sources.layout import held_out, require_root
 from data_pipelines.sources.registry import SourceOptions
+from data_pipelines.sources.seen_archives import SeenArchives
 from data_pipelines.sources.tree import PICTURE_SUFFIXES, Tree
 from data_pipelines.video.decode import BrokenVideo
 
@@ -72,7 +73,10 @@ def _archives(tree: Tree, folder: str) -> dict[str, str]:
 
 
 def _sequences(tree: Tree, paths: list[str]) -> list[list[str] | BrokenVideo]:
-  """The folders of pictures in each archive or unpacked folder, or why it cannot be read; archives are read whole."""
+  """The folders of pictures in each archive or unpacked folder, or why it cannot be read.
+
+  Archives are unpacked from end to end, once: what lies in them is kept for the next listing.
+  """
 
   def read(path: str) -> list[str] | BrokenVideo:
     where = tree.root / path
@@ -82,11 +86,14 @@ def _sequences(tree: Tree, paths: list[str]) -> list[list[str] | BrokenVideo]:
         return sorted({p[len(path) + 1 :].rpartition("/")[0] for p in pictures if tree.take(p)})
       archive = tree.take(path)
       assert archive is not None, "found in the tree"
-      return cropped.sequences_in(archive)
+      return seen.folders(pathlib.Path(archive), cropped.sequences_in)
     except BrokenVideo as broken:
       return broken
 
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # reading and unpacking leave Python
+  with (
+    SeenArchives() as seen,
+    concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+  ):  # reading and unpacking leave Python
     found = pool.map(read, paths)
     return list(tqdm.tqdm(found, desc="looking into archives", total=len(paths), unit="archive", delay=3))
 

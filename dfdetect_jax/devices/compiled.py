@@ -2,11 +2,12 @@
 
 import hashlib
 import logging
-import os
 import pathlib
 import platform
 
 import jax
+
+from dfdetect_jax.folders import user_cache
 
 _LOG = logging.getLogger(__name__)
 KEPT_FROM = 0.1  # seconds of compilation
@@ -17,15 +18,13 @@ def cache_folder() -> pathlib.Path:
 
   jax takes an entry that was made on another machine, whose instructions this one may lack: homes are shared.
   """
-  given = os.environ.get("XDG_CACHE_HOME", "")
-  caches = pathlib.Path(given) if os.path.isabs(given) else pathlib.Path.home() / ".cache"  # as the XDG standard has it
   try:
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
   except OSError:
     lines = [platform.processor()]
   able = next((line for line in lines if line.startswith(("flags", "Features"))), lines[0] if lines else "")
   kind = hashlib.sha256(" ".join(sorted(able.split())).encode()).hexdigest()[:8]
-  return caches / "dfdetect_jax" / "xla" / f"{platform.machine()}-{kind}"
+  return user_cache() / "xla" / f"{platform.machine()}-{kind}"
 
 
 def keep_compiled() -> None:

@@ -287,4 +287,7 @@ def _read(path: pathlib.Path) -> dict:
   content = empty | files.read_json(path, _CURE)
   if content["format"] != FORMAT:
     raise files.damaged(path, f"format {content['format']}, this program reads {FORMAT}", _CURE)
+  for kind in ("validations", "tests"):
+    if type(content[kind]) is not list or any(type(entry) is not dict for entry in content[kind]):
+      raise files.damaged(path, f"'{kind}' is no list of objects", _CURE)
   return content

@@ -24,6 +24,10 @@ from dfdetect_jax.evaluation.statistics import bootstrap_intervals
 from dfdetect_jax.folders import as_folder
 from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.runs.trained_videos import trained_videos
+from dfdetect_jax.runs.workdir import agree_on_work
+
+# What differs between the processes of one job, or may: where the same things lie.
+_OF_A_PROCESS = ("coordinator", "num_processes", "process_id", "join_timeout", "workdir", "data", "output", "val")
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,10 +60,16 @@ def run_program(args: argparse.Namespace) -> None:
     scoring.score_folder, run, make_predictor(run.method, run.mesh), workdir,
     leaks=args.leaks, batch_size=args.batch_size, over_tracks=args.tracks, warn=warn,
   )  # fmt: skip
+  asked = {name: value for name, value in vars(args).items() if name not in _OF_A_PROCESS}
+  facts = {
+    "the options": "\n".join(f"{name}={value!r}" for name, value in sorted(asked.items())),
+    "the weights": f"{run.weights} of step {run.step}",
+  }
   about = {"workdir": args.workdir, "step": run.step, "method": run.config.method, "weights": run.weights}
   if protocol is None:
     [data] = args.data
     output = as_folder(args.output or workdir / f"{args.split}_{as_folder(data).name}")
+    agree_on_work(run.config, [data], facts)
     scores, told = score(as_folder(data), args.split, output, notes=tuple(warnings))
     if jax.process_index() == 0:
       summary = _summary(scores, scores, args) | scoring.listed(told, scores)
@@ -77,6 +87,7 @@ def run_program(args: argparse.Namespace) -> None:
     warn(warning)
   notes = tuple(warnings)
   folders = scoring.folders_of(protocol, Catalogue(args.data))
+  agree_on_work(run.config, list(folders), facts)
   names = scoring.folder_names(list(folders))
   summaries = {}
   for folder, sets in folders.items():

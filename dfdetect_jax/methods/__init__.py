@@ -28,12 +28,19 @@ def build(config: ml_collections.ConfigDict) -> Method:
   What its training clips go through, `config.augment` says, whatever the method is.
 
   Raises:
-    UserError: no method or remat policy has that name, or the method's settings contradict each other.
+    UserError: no method or remat policy has that name, or the method's settings are unknown or contradict each other.
   """
   module = _module(config.method)
   if config.remat and config.remat is not True and config.remat not in POLICIES:
     raise unknown("remat policy", config.remat, POLICIES, more='"" is none of them.')
-  method = module.build(config)
+  try:
+    method = module.build(config)
+  except TypeError as error:
+    if "unexpected keyword argument" not in str(error):
+      raise
+    raise UserError(
+      f"config.model, objective or clips has a field that {config.method} does not know: {error}."
+    ) from error
   augmentations = pipeline.from_config(config.get("augment", {}))
   return dataclasses.replace(method, augmentations=augmentations) if augmentations else method
 

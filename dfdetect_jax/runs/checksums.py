@@ -14,7 +14,7 @@ from dfdetect_jax.folders import write_json
 
 FILE = "checksums.json"
 _CURE = "the checkpoint is not to be trusted"
-_CHUNK = 1 << 24
+_CHUNK = 1 << 18  # stays in the processor's cache between being read and being summed
 
 
 def write(checkpoint: pathlib.Path) -> None:
@@ -48,7 +48,7 @@ def verify(checkpoint: pathlib.Path, items: Collection[str]) -> bool:
   if not path.is_file():
     return False
   told = read_json(path, _CURE).get("crc32")
-  if not isinstance(told, dict):
+  if not isinstance(told, dict) or not all(isinstance(value, list) for value in told.values()):
     raise damaged(path, "it holds no checksums", _CURE)
   wanted = {name: tuple(value) for name, value in told.items() if name.split("/")[0] in items}
   with concurrent.futures.ThreadPoolExecutor(_threads()) as pool:
@@ -66,10 +66,11 @@ def _threads() -> int:
 def _crc32(path: pathlib.Path) -> tuple[int, int]:
   """Bytes and CRC-32 of a file; Python's lock is free meanwhile."""
   size = value = 0
+  piece = memoryview(bytearray(_CHUNK))
   try:
     with path.open("rb", buffering=0) as file:
-      while chunk := file.read(_CHUNK):
-        size, value = size + len(chunk), zlib.crc32(chunk, value)
+      while count := file.readinto(piece):
+        size, value = size + count, zlib.crc32(piece[:count], value)
   except FileNotFoundError:
     return -1, 0
   return size, value

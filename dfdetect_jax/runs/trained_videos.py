@@ -6,7 +6,9 @@ may be gone, moved or built anew by the time of a test; the list stays with the 
 
 import csv
 import dataclasses
+import hashlib
 import io
+import json
 import pathlib
 from collections.abc import Sequence
 
@@ -31,6 +33,7 @@ class TrainedVideo(VideoInfo):
 _COLUMNS = (
   "video_id", "split", "label", "dataset", "manipulation", "compression", "pair", "identity", "sha256",
 )  # fmt: skip
+_SEAL = "list_sha256"
 
 
 def _of(tracks: Sequence[Track]) -> list[TrainedVideo]:
@@ -60,22 +63,33 @@ def write_trained_videos(
 
 
 def format_trained_videos(videos: Sequence[TrainedVideo]) -> str:
-  """The list as CSV."""
+  """The list as CSV; its last column is the seal of the whole list, the same in each line."""
+  rows = [[getattr(video, name) for name in _COLUMNS] for video in videos]
+  seal = _seal(rows)
   file = io.StringIO(newline="")
   writer = csv.writer(file, lineterminator="\n")
-  writer.writerow(_COLUMNS)
-  writer.writerows([getattr(video, name) for name in _COLUMNS] for video in videos)
+  writer.writerow([*_COLUMNS, *([_SEAL] if rows else [])])
+  writer.writerows([*row, seal] for row in rows)
   return file.getvalue()
+
+
+def _seal(rows: Sequence[Sequence[object]]) -> str:
+  return hashlib.sha256(json.dumps([[str(value) for value in row] for row in rows]).encode()).hexdigest()[:16]
 
 
 def parse_trained_videos(text: str, where: str) -> list[TrainedVideo]:
   """The list that `format_trained_videos` wrote; `where` names the file in messages.
 
   Raises:
-    DamagedFile: it is none.
+    DamagedFile: it is none, or its seal differs from what it holds (lists of older runs have none).
   """
+  rows = parse_rows(text, where, ("video_id", "split", "label"), _CURE)
+  sealed = _SEAL in text.partition("\n")[0]
+  seals = {row.pop(_SEAL) for _, row in rows} if sealed else set()
+  if sealed and seals != {_seal([list(row.values()) for _, row in rows])}:
+    raise damaged(where, "its checksum differs from what it holds", _CURE)
   videos = []
-  for line, row in parse_rows(text, where, ("video_id", "split", "label"), _CURE):
+  for line, row in rows:
     if row["label"] not in ("0", "1") or row["split"] not in SPLITS:
       raise damaged(line, f"label '{row['label']}' of split '{row['split']}'", _CURE)
     videos.append(make(TrainedVideo, row | {"label": int(row["label"])}, line, _CURE))

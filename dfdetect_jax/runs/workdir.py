@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import ml_collections
@@ -48,14 +48,7 @@ def agree(workdir: pathlib.Path, config: ml_collections.ConfigDict, total_steps:
   """
   if jax.process_count() == 1:
     return
-  # Where the data lie may differ from host to host, what they are may not.
-  settings = {name: value for name, value in flat(config.to_dict()).items() if name != "data"}
-  processes.agree_on({
-    "the config": "\n".join(f"{name}={value!r}" for name, value in sorted(settings.items())),
-    "the number of steps": str(total_steps),
-    "the shards": f"sha256 {provenance.data_fingerprint(config.data)['sha256']}",
-    "the code": f"sources of sha256 {provenance.code_version()['sha256']}",
-  })  # fmt: skip
+  agree_on_work(config, [config.data], {"the number of steps": str(total_steps)})
   # The lead's lock is there by now; a shared folder may take a while to show it.
   end = time.monotonic() + SHARED_SECONDS
   while isinstance(workdir, pathlib.Path) and not (workdir / LOCK_FILE).exists() and time.monotonic() < end:
@@ -67,6 +60,31 @@ def agree(workdir: pathlib.Path, config: ml_collections.ConfigDict, total_steps:
       f"process {', '.join(map(str, blind))} of the job does not see the workdir {workdir} that process 0 writes: it "
       "must be one folder that all hosts share."
     )
+
+
+def agree_on_work(
+  config: ml_collections.ConfigDict, folders: Sequence[str | pathlib.Path], others: Mapping[str, str]
+) -> None:
+  """Stops the processes of a job that have another config, other shards or another code, or differ in something else.
+
+  Args:
+    config: of the run.
+    folders: dataset folders that are read.
+    others: what else must be the same, see `processes.agree_on`.
+
+  Raises:
+    UserError: naming what differs; all processes raise.
+  """
+  if jax.process_count() == 1:
+    return
+  # Where the data lie may differ from host to host, what they are may not.
+  settings = {name: value for name, value in flat(config.to_dict()).items() if name != "data"}
+  processes.agree_on({
+    "the config": "\n".join(f"{name}={value!r}" for name, value in sorted(settings.items())),
+    **others,
+    "the shards": "\n".join(f"sha256 {provenance.data_fingerprint(folder)['sha256']}" for folder in folders),
+    "the code": f"sources of sha256 {provenance.code_version()['sha256']}",
+  })  # fmt: skip
 
 
 def cannot_be_written(workdir: pathlib.Path, error: OSError) -> UserError:

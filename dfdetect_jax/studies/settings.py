@@ -9,7 +9,7 @@ from typing import Any
 
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.errors import UserError, did_you_mean, unwritable
-from dfdetect_jax.files import damaged, read_json
+from dfdetect_jax.files import convert, read_json
 from dfdetect_jax.folders import on_disk
 from dfdetect_jax.runs.config_files import load_config
 from dfdetect_jax.studies import demo
@@ -104,10 +104,7 @@ def load(args: argparse.Namespace) -> Settings:
   given = _given(args)
   kept = {}
   if (workdir / FILE).is_file():
-    kept = read_json(workdir / FILE, _CURE)
-    for name in ("init", "changes"):
-      if not isinstance(kept.get(name, {}), dict):
-        raise damaged(workdir / FILE, f"'{name}' is {kept[name]!r:.40}", _CURE)
+    kept = json.loads(json.dumps(convert(Settings, read_json(workdir / FILE, _CURE), workdir / FILE, _CURE)))
     for network, folder in kept.get("init", {}).items():  # a network that no study had so far may be added
       given.get("init", {}).setdefault(network, folder)
     for name in FIXED:

@@ -15,6 +15,7 @@ import numpy as np
 
 from dfdetect_jax.errors import UserError, did_you_mean, exit_on_user_error, unwritable
 from dfdetect_jax.evaluation.document import Block, Cell, Heading, Paragraph, Picture, Table, to_html
+from dfdetect_jax.files import read_text
 from dfdetect_jax.folders import as_folder, write_whole
 from dfdetect_jax.training.metrics_writer import METRICS_FILE
 
@@ -37,12 +38,12 @@ def read_series(workdir: str) -> Series:
       f"{workdir} has no {METRICS_FILE}: it is not the workdir of a run, or the run has not logged a step yet."
     )
   found: dict[str, dict[int, float]] = {}
-  lines = path.read_text().splitlines()
+  lines = read_text(path, "remove what is damaged").splitlines()
   for number, line in enumerate(lines, start=1):
     try:
       scalars = json.loads(line)
-      step = scalars.pop("step")
-    except (json.JSONDecodeError, AttributeError, KeyError) as error:
+      step = int(scalars.pop("step"))
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError, OverflowError) as error:
       if number == len(lines):
         break
       raise UserError(f"{path}, line {number}, is damaged ({error}): remove the line.") from error

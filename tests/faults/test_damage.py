@@ -3,19 +3,17 @@
 Never a traceback, never a wrong number. CI runs a sample, drawn by a seed; `-m exhaustive` runs all of it.
 """
 
-import contextlib
 import dataclasses
-import io
 import itertools
 import json
 import pathlib
 import random
 import shutil
-import traceback
 
 import jax
 import numpy as np
 import pytest
+from helpers.damages import DAMAGES, call, file_of
 
 from data_pipelines import verify
 from dfdetect_jax import evaluate, schema
@@ -40,66 +38,7 @@ DATA_FILES = (
 SCORE_FILES = ("scores.csv", "provenance.json")
 
 
-def file_of(root: pathlib.Path, name: str, draw: random.Random) -> pathlib.Path:
-  """The file that a name stands for; of a checkpoint's item one of its files, the larger the likelier."""
-  path = next(root.glob(name)) if "*" in name else root / name
-  if not path.is_dir():
-    return path
-  files = sorted(file for file in path.rglob("*") if file.is_file() and file.stat().st_size)
-  return draw.choices(files, [file.stat().st_size for file in files])[0]
-
-
-def neighbour(path: pathlib.Path) -> pathlib.Path:
-  """A file that could be mistaken for this one: of the other checkpoint, the other shard, else the next one."""
-  text = str(path)
-  for mine, other in (("/checkpoints/6/", "/checkpoints/3/"), ("-00000-", "-00001-"), ("-00001-", "-00000-")):
-    if mine in text:
-      found = pathlib.Path(text.replace(mine, other))
-      if found.is_file():
-        return found
-  others = sorted(p for p in path.parent.iterdir() if p.is_file() and p != path)
-  return others[0] if others else path
-
-
-def flip(path: pathlib.Path, draw: random.Random) -> None:
-  content = bytearray(path.read_bytes())
-  content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-  path.write_bytes(content)
-
-
-def folder(path: pathlib.Path) -> None:
-  path.unlink()
-  path.mkdir()
-
-
-DAMAGES = {
-  "empty": lambda path, draw: path.write_bytes(b""),
-  "half": lambda path, draw: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-  "flip": flip,
-  "flip again": flip,
-  "other type": lambda path, draw: path.write_bytes(b"[]" if path.suffix in (".json", ".jsonl") else bytes(range(256))),
-  "null": lambda path, draw: path.write_bytes(b"null\n"),
-  "latin-1": lambda path, draw: path.write_bytes(b'{"\xe9": 1}'),
-  "unreadable": lambda path, draw: folder(path),  # even for root, as who tests often run
-  "gone": lambda path, draw: path.unlink(),
-  "neighbour": lambda path, draw: path.write_bytes(neighbour(path).read_bytes()),
-}
-
-
 # --- what reads it ----------------------------------------------------------------------------------------------------
-
-
-def call(function) -> tuple[int | str, str]:
-  """Exit status (or the traceback) and output of a program called in this process."""
-  out = io.StringIO()
-  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-    try:
-      status = function() or 0
-    except SystemExit as stop:
-      status = stop.code or 0
-    except Exception:
-      return traceback.format_exc(), out.getvalue()
-  return status, out.getvalue()
 
 
 @dataclasses.dataclass

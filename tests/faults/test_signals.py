@@ -60,12 +60,15 @@ def test_a_program_ends_in_one_sentence(number):
 
 @pytest.mark.parametrize(
   "body",
-  ["while True:\n        try: time.sleep(60)\n        except BaseException: print('hangs', flush=True)"],
+  [
+    "while True:\n        try: print('inside', flush=True); time.sleep(60)\n"
+    "        except BaseException: print('hangs', flush=True)"
+  ],
 )
 def test_a_second_interrupt_ends_at_once(body):
   """Guards the way out of a program that does not stop when asked, whatever its main thread does."""
   job = start(PROGRAM.replace("BODY", body))
-  wait_for(job, "begun")
+  wait_for(job, "inside")
   job.send_signal(signal.SIGINT)
   wait_for(job, "hangs")
   began = time.monotonic()

@@ -5,6 +5,7 @@ import pytest
 from data_pipelines.building import finish, plan
 from data_pipelines.building.plan import Unit
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
+from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import DamagedFile, file_sha256
 
 DAMAGES = {
@@ -58,3 +59,17 @@ def test_a_flipped_bit_in_a_finished_shard_costs_its_unit(begun, caplog):
   shard_path(begun, UNIT).write_bytes(content)
   assert finish.undone_of(begun, [UNIT]) == [UNIT]
   assert "size or checksum differ" in caplog.text
+
+
+@pytest.mark.parametrize("first, second, goes", [("", "1/2", False), ("1/2", "", False), ("1/2", "2/2", True)])
+def test_a_whole_build_and_a_part_do_not_share_a_folder(tmp_path, first, second, goes):
+  """Guards shards that two builds would write at once; parts of one build go side by side."""
+  with finish.claimed(tmp_path, first):
+    if goes:
+      with finish.claimed(tmp_path, second):
+        pass
+    else:
+      with pytest.raises(UserError, match=r"is in use: process \d+ on .*\.lock"):
+        with finish.claimed(tmp_path, second):
+          pass
+  assert not tmp_path.exists() or not list(tmp_path.rglob("*"))

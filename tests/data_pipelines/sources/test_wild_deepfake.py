@@ -7,6 +7,8 @@ import tarfile
 import pytest
 from helpers.listings import by_id, listing
 
+from data_pipelines.faces import cropped
+
 
 def place(root: pathlib.Path, *names: str) -> None:
   for name in names:
@@ -59,3 +61,25 @@ def test_wild_deepfake_partial_unpacked_and_dotted(tmp_path):
     "real_train/1/1/real/7/0.png": "left out: unpacked from an archive that is read itself",
     "real_train/5.tar.gz.part": "left out: a partial download",
   }
+
+
+def test_an_archive_is_unpacked_once(tmp_path, monkeypatch):
+  """Guards minutes at every listing; and against a list of what an archive held before it was replaced."""
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  read = []
+  sequences_in = cropped.sequences_in
+  monkeypatch.setattr(cropped, "sequences_in", lambda path: read.append(path.name) or sequences_in(path))
+  for name in ("1", "2"):
+    archive(tmp_path / "set/real_train" / f"{name}.tar.gz", f"{name}/real/0/1.png")
+  ids = [sorted(by_id(listing("wild_deepfake", tmp_path / "set"))) for _ in range(2)]
+  assert ids[0] == ids[1] and sorted(read) == ["1.tar.gz", "2.tar.gz"]
+  archive(tmp_path / "set/real_train/2.tar.gz", "2/real/0/1.png", "2/real/5/1.png")
+  (tmp_path / "set/real_train/1.tar.gz").unlink()
+  assert [name.split("/train/")[1] for name in by_id(listing("wild_deepfake", tmp_path / "set"))] == ["2/0", "2/5"]
+  assert read[2:] == ["2.tar.gz"]
+  for damage in (b"[]", b"", b"{", b'{"a": 1}'):
+    (tmp_path / "cache/dfdetect_jax/archives.json").write_bytes(damage)
+    assert len(by_id(listing("wild_deepfake", tmp_path / "set"))) == 2
+  (tmp_path / "set/real_train/2.tar.gz").write_bytes(b"cut")
+  for _ in range(2):  # what is damaged is looked at each time: it may be mended
+    assert "damaged archive" in dict(listing("wild_deepfake", tmp_path / "set").missing)["real_train/2.tar.gz"]
