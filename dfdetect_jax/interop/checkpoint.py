@@ -155,7 +155,11 @@ def read_conversion(directory: str | pathlib.Path) -> Conversion | None:
   if content.get("format") != FORMAT:
     raise damaged(path, f"it has format {content.get('format')}, this version writes {FORMAT}", _CURE)
   fields = {name: content[name] for name in ("source", "arrays") if name in content}
-  return make(Conversion, fields | {"directory": str(directory)}, path, _CURE)
+  found = make(Conversion, fields | {"directory": str(directory)}, path, _CURE)
+  for name, array in found.arrays.items():
+    if any(side < 0 for side in array.shape) or array.dtype not in np.sctypeDict:
+      raise damaged(path, f"'{name}' is no array", _CURE)
+  return found
 
 
 def load(directory: str | pathlib.Path) -> tuple[nn.Module, dict[str, Any]]:

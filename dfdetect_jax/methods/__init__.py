@@ -36,10 +36,10 @@ def build(config: ml_collections.ConfigDict) -> Method:
   try:
     method = module.build(config)
   except TypeError as error:
-    if "unexpected keyword argument" not in str(error):
+    if "argument" not in str(error):
       raise
     raise UserError(
-      f"config.model, objective or clips has a field that {config.method} does not know: {error}."
+      f"config.model, objective or clips does not have the fields of {config.method}: {error}."
     ) from error
   augmentations = pipeline.from_config(config.get("augment", {}))
   return dataclasses.replace(method, augmentations=augmentations) if augmentations else method

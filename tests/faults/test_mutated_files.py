@@ -27,7 +27,6 @@ from dfdetect_jax.prediction.listing import find_videos
 from dfdetect_jax.runs import checksums, run_config, trained_videos
 from dfdetect_jax.runs.trained_videos import TrainedVideo
 from dfdetect_jax.studies import settings as study_settings
-from dfdetect_jax.training.metrics_writer import MetricsWriter
 from dfdetect_jax.training.plot import read_series
 
 MUTATIONS = 200
@@ -52,17 +51,8 @@ def write_reliability(folder):
 
 
 def write_metrics(folder):
-  writer = MetricsWriter(folder, 0)
-  for step in range(4):
-    writer.write(step, {"train/loss": 0.5, "speed/steps": 2.0})
-  writer.close()
-
-
-def go_on_with_metrics(folder):
-  copy = folder / "copy"
-  copy.mkdir(exist_ok=True)
-  shutil.copy(folder / "metrics.jsonl", copy)
-  MetricsWriter(copy, 2).close()
+  lines = [{"step": step, "train/loss": 0.5, "speed/steps": 2.0} for step in range(4)]
+  (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def write_note(folder):
@@ -107,6 +97,7 @@ def write_splits(folder):
   for n, split in enumerate(("train", "val", "test")):
     (folder / f"splits/{split}.json").write_text(f'[["{n}00", "{n}01"], ["{n}02", "{n}03"]]')
   (folder / "original_sequences/youtube/c23/videos").mkdir(parents=True, exist_ok=True)
+  (folder / "original_sequences/youtube/c23/videos/000.mp4").touch()
 
 
 # file -> how it is written, and what reads it.
@@ -116,7 +107,7 @@ READERS = {
   "failures.csv": (None, lambda f: schema.read_failures(f, "test")),
   "config.json": (None, lambda f: methods.build(run_config.read_config(f))),
   "scores.csv": (write_scores, lambda f: scores.read_scores(f / "scores.csv")),
-  "metrics.jsonl": (write_metrics, lambda f: (read_series(f), go_on_with_metrics(f))),
+  "metrics.jsonl": (write_metrics, lambda f: read_series(f)),
   "reliability.json": (write_reliability, lambda f: calibration.read_reliability(f, 20, "teacher").decision()),
   "conversion.json": (write_conversion, lambda f: checkpoint.read_conversion(f).shapes()),
   "train_videos.csv": (
