@@ -13,17 +13,19 @@ from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
+from jax._src import distributed  # its client is in no public module
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
+from dfdetect_jax.devices import presence
 from dfdetect_jax.devices.arguments import CONNECT_SECONDS
 from dfdetect_jax.devices.roll_call import roll_call
 from dfdetect_jax.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 
-# A process that has not been heard of for so long is dead, and takes the job down with it.
-HEARTBEAT_SECONDS = 20
+# Where `presence` has not ended the processes that are left, jax's own service does, after so long.
+HEARTBEAT_SECONDS = 60
 _BARRIERS = itertools.count()
 
 
@@ -79,6 +81,9 @@ def initialize(
     ) from error
   finally:
     late.cancel()
+  state = distributed.global_state
+  if state.client is not None and jax.process_count() > 1:
+    presence.watch(state.client, jax.process_index(), jax.process_count())
 
 
 def _not_found(timeout: float) -> None:

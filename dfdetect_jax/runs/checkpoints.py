@@ -41,7 +41,14 @@ def _items(state: TrainState) -> dict[str, Any]:
   return {name: item for name, item in items.items() if jax.tree.leaves(item)}
 
 
+def _raised_again(record: logging.LogRecord) -> bool:
+  """Whether to print a log record: Orbax prints the traceback of each error of its threads, and raises it as well."""
+  return not (record.exc_info and "orbax" in record.pathname)
+
+
 def _manager(directory: pathlib.Path, keep: int) -> ocp.CheckpointManager:
+  logging.getLogger("absl").addFilter(_raised_again)
+
   def seal() -> None:
     """Writes the checksums of the checkpoint that is about to get its name."""
     # A bucket's objects have checksums of their own, which its client compares.

@@ -396,7 +396,7 @@ def wrong(given, alone, output: pathlib.Path, name: str, phase: str, word: str) 
   # Told to stop in its last step, a program may just as well end.
   if first.status != STATUS[word] and not (phase == "end" and word != "SIGKILL" and first.status in program.done):
     return f"status {first.status}: {first.output[-1500:]}"
-  if "Traceback" in first.output or "leaked" in first.output:
+  if "Traceback" in first.output or ("leaked" in first.output and word in ("SIGINT", "SIGTERM")):
     return f"traceback: {first.output[-2500:]}"
   if word == "twice" and first.seconds > AT_ONCE_SECONDS:
     return f"ended {first.seconds:.0f} s after the second Ctrl-C: {first.output[-500:]}"

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import pytest
 
+from dfdetect_jax.devices import presence
 from dfdetect_jax.runs.restore import restore_run
 
 pytestmark = pytest.mark.slow  # each starts processes that import the library
@@ -161,20 +162,69 @@ def test_a_stop_reaches_all_processes_and_the_run_goes_on(toy_job, alone, tmp_pa
   assert status == 0 and f"goes on at step {saved} of" in output, output
 
 
+def one_of(job, process):
+  """Process id of one of the processes of a job."""
+  children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True, check=True).stdout.split()
+  [found] = [
+    pid
+    for pid in map(int, children)
+    if f"--process_id={process}".encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+  ]
+  return found
+
+
 def test_a_process_that_dies_takes_the_job_down(toy_job, tmp_path):
   """Guards against a job that hangs for ever because one of its processes was killed: a minute at most."""
   flags = ("--config.total_steps=1000000", "--config.checkpoint_every=1000000", "--config.eval_every=0")
   job = toy_job("train", tmp_path, *flags)
   wait_for_step(job, tmp_path, 5)
-  children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True, check=True).stdout.split()
-  [victim] = [
-    pid for pid in map(int, children) if b"--process_id=1" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-  ]
   start = time.monotonic()
-  os.kill(victim, signal.SIGKILL)
+  os.kill(one_of(job, 1), signal.SIGKILL)
   _, status = finish(job, timeout=90)
   assert status not in (0, None)
   assert time.monotonic() - start < 75
+
+
+@pytest.mark.parametrize("process", [1, pytest.param(0, marks=pytest.mark.exhaustive)])
+def test_a_stopped_process_is_named_by_the_others(toy_job, tmp_path, process):
+  """Guards against a job that waits for ever for a process that is neither dead nor at work; process 0 keeps the store
+  by which the others know of each other.
+  """
+  flags = ("--config.total_steps=1000000", "--config.checkpoint_every=1000000", "--config.eval_every=0")
+  sizes = ("--config.batch_size=9", "--config.eval_batch_size=9")
+  job = toy_job("train", tmp_path, *flags, *sizes, processes=3)
+  wait_for_step(job, tmp_path, 5)
+  stopped = one_of(job, process)
+  others = [one_of(job, other) for other in {0, 1, 2} - {process}]
+  os.kill(stopped, signal.SIGSTOP)
+  deadline = time.monotonic() + presence.SILENT_SECONDS + 30
+  while any(alive(other) for other in others) and time.monotonic() < deadline:
+    time.sleep(0.2)
+  gone = not any(alive(other) for other in others)
+  os.kill(stopped, signal.SIGKILL)
+  output, status = finish(job, timeout=90)
+  assert gone and status not in (0, None), output
+  assert f"error: process {process} of 3 has not been heard of for {presence.SILENT_SECONDS:g} s" in output, output
+
+
+def alive(pid):
+  """Whether a process runs; one that has ended and is not waited for does not."""
+  try:
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+  except OSError:
+    return False
+
+
+def test_ctrl_c_in_one_process_ends_all(toy_job, tmp_path):
+  """Guards against processes that wait for one that somebody interrupted: all save the same step and end."""
+  flags = ("--config.total_steps=1000000", "--config.checkpoint_every=100000", "--config.eval_every=0")
+  job = toy_job("train", tmp_path, *flags)
+  wait_for_step(job, tmp_path, 5)
+  os.kill(one_of(job, 1), signal.SIGINT)
+  output, status = finish(job)
+  assert status in (75, 130) and "Traceback" not in output, output
+  [saved] = [int(p.name) for p in (tmp_path / "checkpoints").iterdir()]
+  assert f"told to stop: saved step {saved}" in output and not (tmp_path / "training.lock").exists()
 
 
 def wait_for_step(job, workdir, step, seconds=200):
