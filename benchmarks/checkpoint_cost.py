@@ -37,7 +37,7 @@ def step_cost(config, workdir: pathlib.Path, block: int, rounds: int) -> tuple[f
   """Medians over rounds: seconds of a step, and seconds that one checkpoint adds to a block of steps."""
   program = make_program(config, 1_000_000)
   spec = program.method.clip_spec
-  tracks, _ = long_enough(read_tracks(config.data, "train"), spec)
+  tracks, _ = long_enough(read_tracks(config.data, "train"), spec.frames)
   batches = train_batches(
     config.data, tracks, spec, batch_size=config.batch_size, seed=0, steps=range(4), sharding=program.rows,
     unpaired=config.unpaired,

@@ -57,6 +57,7 @@ def get_config(arg: str | None = None):
   config.clips.size = 224  # a multiple of 16
   config.clips.train_clips = 1
   config.clips.test_clips = 8
+  config.clips.shortest = 0  # frames of the shortest track that is judged all the same, back and forth; 0: none below T
 
   config.remat = "nothing_saveable"  # keeps 0.5 GiB a clip, and 1.8 while the stem is recomputed; "" 5.7
   config.batch_size = 16

@@ -73,6 +73,7 @@ def get_config(arg: str | None = None):
   config.clips.size = 224  # a multiple of 16
   config.clips.train_clips = 1
   config.clips.test_clips = 8
+  config.clips.shortest = 0  # frames of the shortest track that is judged all the same, back and forth; 0: none below T
 
   config.dtype = "bfloat16"
   config.remat = "nothing_saveable"  # keeps 1.1 GiB a clip, and 5.2 while stems are recomputed; "" 17.6

@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
   add("--step", default="best", help="best (by validation; default), latest, or a kept step")
   add("--weights", choices=("teacher", "student"), help="default: what the config says")
   add("--tracks", choices=("max", "mean"), help="combines several faces (default: what the config says)")
+  add("--shortest", type=int, metavar="N", help="judge tracks of N or more frames that are shorter than a clip, back "
+      "and forth (default: as configured)")  # fmt: skip
   add("--failed", default="half", choices=FAILED_POLICIES, help="videos that cannot be scored count as 0.5 "
       "(half, default) or are left out (exclude); they are listed")  # fmt: skip
   add("--val", metavar="CSV", help="scores of the validation split: chooses the threshold of a second accuracy")

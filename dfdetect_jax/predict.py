@@ -44,6 +44,8 @@ def main(argv: list[str] | None = None) -> None:
   add("--clips", type=int, default=0, metavar="N", help="also score N clips spread over each face track")
   add("--threshold", type=float, metavar="P", help="fake above this score, no undecided band (default: as validated)")
   add("--tracks", choices=("max", "mean"), help="combines several faces (default: as configured)")
+  add("--shortest", type=int, metavar="N", help="judge faces of N or more frames that are shorter than a clip, back "
+      "and forth (default: as configured)")  # fmt: skip
   add("--max-tracks", type=int, default=0, metavar="N", help="look at the N longest face tracks (default: all)")
   add("--step", default="best", help="best (by validation; default), latest, or a kept step")
   add("--weights", choices=("teacher", "student"), help="default: what the config says")

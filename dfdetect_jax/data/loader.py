@@ -44,9 +44,9 @@ class Clip:
   forge: bool = False
 
 
-def long_enough(tracks: Sequence[Track], spec: ClipSpec) -> tuple[list[Track], list[Track]]:
-  """Splits tracks into those that hold at least one clip of T frames, and the shorter ones."""
-  return [t for t in tracks if t.frames >= spec.frames], [t for t in tracks if t.frames < spec.frames]
+def long_enough(tracks: Sequence[Track], frames: int) -> tuple[list[Track], list[Track]]:
+  """Splits tracks into those of at least so many frames, T or `ClipSpec.least`, and the shorter ones."""
+  return [t for t in tracks if t.frames >= frames], [t for t in tracks if t.frames < frames]
 
 
 def examples(
@@ -137,14 +137,23 @@ class _Read:
   forgeries: Forgeries = GIVEN
 
   def clip(self, clip: Clip) -> np.ndarray:
-    snippets = [self.reader.read(clip.track.first + start, self.spec.frames, clip.track) for start in clip.starts]
+    snippets = []
+    for start in clip.starts:
+      places = self.spec.places(start, clip.track.frames)
+      read = self.reader.read(clip.track.first + start, min(self.spec.frames, clip.track.frames), clip.track)
+      snippets.append(read[places - start])
     return np.stack(snippets) if self.spec.snippets else snippets[0]
 
   def landmarks(self, clip: Clip) -> np.ndarray:
-    points, frames = self.forgeries.landmarks, self.spec.frames
+    points, frames = self.forgeries.landmarks, min(self.spec.frames, clip.track.frames)
     if not clip.track.landmarks:  # a given forgery's, which nobody will use
       return np.zeros((*self.spec.shape(train=True)[:-3], points, 2), np.float32)
-    snippets = [self.reader.read_landmarks(clip.track.first + start, frames, points) for start in clip.starts]
+    snippets = [
+      self.reader.read_landmarks(clip.track.first + start, frames, points)[
+        self.spec.places(start, clip.track.frames) - start
+      ]
+      for start in clip.starts
+    ]
     return np.stack(snippets) if self.spec.snippets else snippets[0]
 
   def example(self, planned: dict[str, Clip]) -> dict[str, np.ndarray | np.generic]:

@@ -32,12 +32,14 @@ def test_starts(spec: ClipSpec, frames: int) -> np.ndarray:
 
   Args:
     spec: the method's clips.
-    frames: length of the track, at least `spec.frames`.
+    frames: length of the track, at least `spec.least`.
 
   Returns:
-    int64 `[clips, max(U, 1)]`, each in [0, frames - T].
+    int64 `[clips, max(U, 1)]`, each in [0, frames - T]; 0 in a track that is shorter than a clip.
   """
   last = frames - spec.frames
+  if last < 0:
+    return np.zeros((1, 1), np.int64)
   snippets = max(spec.test_snippets or spec.snippets, 1)
   if spec.test_clips == 0:
     return np.repeat(np.arange(0, last + 1, spec.test_stride)[:, None], snippets, axis=1)

@@ -82,7 +82,7 @@ def score_split(
     failures = [f for f in failures if any(s.holds(f) for s in videos)]
   tracks = [t for t in tracks if t.video_id not in without]
   failures = [f for f in failures if f.video_id not in without]
-  usable, short = long_enough(tracks, spec)
+  usable, short = long_enough(tracks, spec.least)
   forgeries, own = GIVEN, len(usable)
   if twins is not None:
     forgeries = Forgeries("self_made", twins.options.landmarks)
@@ -128,7 +128,7 @@ def score_split(
     )
     for members in by_video.values()
   ]
-  rows += _too_short(short, by_video, spec.frames)
+  rows += _too_short(short, by_video, spec.least)
   return rows + _failed(failures)
 
 

@@ -52,7 +52,10 @@ def run_program(args: argparse.Namespace) -> None:
       _LOG.warning(text)
 
   workdir = as_folder(args.workdir)
-  run = restore_run(args.workdir, args.step, args.weights)
+  run = restore_run(args.workdir, args.step, args.weights).down_to(args.shortest)
+  spec = run.method.clip_spec
+  if spec.least < spec.frames:
+    warn(f"tracks of {spec.least} to {spec.frames - 1} frames, shorter than a clip, are scored too, back and forth.")
   validation = read_reliability(workdir, run.step, run.weights).validation
   if validation and validation.self_made:
     warn(f"step {run.step} and its threshold were {validation.decision().origin}.")

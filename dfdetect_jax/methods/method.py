@@ -13,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Float32, Int, Key, Real, Shaped
 
@@ -37,6 +38,8 @@ class ClipSpec:
     test_clips: clips spread evenly over a track at test; 0 means all windows that start `test_stride` frames apart.
     test_stride: distance of the windows in frames, where `test_clips` is 0.
     val_stride: the same while a run validates itself, which need not look at every window; 0 means as at test.
+    shortest: a track of fewer than T frames, but at least so many, is judged at test all the same: its one clip goes
+      back and forth in it; 0: none is. Not where there are snippets.
     example: what a training example holds. `clip`: `clip` and `label`. `pair`: the same, of a real video and a forgery
       of it side by side, so that a batch holds twice as many clips. `triplet`: `anchor` and `positive`, two clips of
       one real video, and `negative` and `forged`, two clips of one forgery of it.
@@ -50,15 +53,43 @@ class ClipSpec:
   test_clips: int = 8
   test_stride: int = 1
   val_stride: int = 0
+  shortest: int = 0
   example: str = "clip"
 
   def __post_init__(self):
     for name, least in (("frames", 1), ("size", 1), ("snippets", 0), ("test_snippets", 0), ("train_clips", 1),
-                        ("test_clips", 0), ("test_stride", 1), ("val_stride", 0)):  # fmt: skip
+                        ("test_clips", 0), ("test_stride", 1), ("val_stride", 0), ("shortest", 0)):  # fmt: skip
       if getattr(self, name) < least:
         raise UserError(f"clip spec: {name} is {getattr(self, name)}, it must be at least {least}.")
     if self.example not in ("clip", "pair", "triplet"):
       raise UserError(f"clip spec: example is '{self.example}', it must be 'clip', 'pair' or 'triplet'.")
+
+    if self.shortest and (self.snippets or self.shortest > self.frames):
+      raise UserError(
+        f"clip spec: shortest is {self.shortest}, it must be at most frames ({self.frames}), and 0 with snippets."
+      )
+
+  @property
+  def least(self) -> int:
+    """Frames of the shortest track that is judged."""
+    return self.shortest or self.frames
+
+  def places(self, start: int, frames: int) -> np.ndarray:
+    """The frames that a clip (a snippet) holds.
+
+    Decision: what a short track lacks is the track backwards, then forwards again, without doubling its ends, as FTCN's
+    authors do at test; they score a second clip with the missing frames before the track and take the mean.
+
+    Args:
+      start: its first frame in the track.
+      frames: length of the track.
+
+    Returns:
+      int64 `[T]`, each in [0, frames).
+    """
+    index = start + np.arange(self.frames)
+    period = max(2 * (frames - 1), 1)
+    return index if index[-1] < frames else np.minimum(index % period, period - index % period)
 
   def for_validation(self) -> "ClipSpec":
     """The clips by which a run validates itself."""

@@ -54,7 +54,7 @@ def dense_starts(spec: ClipSpec, frames: int, dense: Dense) -> np.ndarray:
 
   Args:
     spec: the method's clips.
-    frames: length of the track, at least `spec.frames`.
+    frames: length of the track, at least `spec.least`.
     dense: see `Dense`.
 
   Returns:
@@ -62,6 +62,8 @@ def dense_starts(spec: ClipSpec, frames: int, dense: Dense) -> np.ndarray:
   """
   snippets = max(spec.test_snippets or spec.snippets, 1)
   last = frames - spec.frames
+  if last < 0:
+    return np.zeros((0, snippets), np.int64)  # its one clip counts
   if dense.stride:
     starts = np.unique(np.append(np.arange(0, last + 1, dense.stride), last))
   elif dense.clips:
@@ -111,9 +113,9 @@ def cut_clips(
   ending: dict[int, list[Request]] = {}
   for request in requests:
     track = tracks[request.track]
-    for number in _frames_of(request, spec):
+    for number in _frames_of(request, spec, track):
       uses[request.track][number] = uses[request.track].get(number, 0) + 1
-    ending.setdefault(track.first_frame + max(request.starts) + spec.frames - 1, []).append(request)
+    ending.setdefault(track.first_frame + last_of(request, spec, track), []).append(request)
   samples = [crop.samples_per_pixel(track.transforms) for track in tracks]
   held: list[dict[int, np.ndarray]] = [{} for _ in tracks]
   left, seen = len(requests), 0
@@ -128,8 +130,9 @@ def cut_clips(
       watch(frame, cut)
     for request in ending.get(frame.index, ()):
       crops, counts = held[request.track], uses[request.track]
-      snippets = np.stack([np.stack([crops[s + k] for k in range(spec.frames)]) for s in request.starts])
-      for index in _frames_of(request, spec):
+      track = tracks[request.track]
+      snippets = np.stack([np.stack([crops[k] for k in spec.places(s, track.frames).tolist()]) for s in request.starts])
+      for index in _frames_of(request, spec, track):
         counts[index] -= 1
         if not counts[index]:
           del counts[index], crops[index]
@@ -140,6 +143,11 @@ def cut_clips(
   raise BrokenVideo(f"decodes to {seen} frames the second time, before {left} clips are complete")
 
 
-def _frames_of(request: Request, spec: ClipSpec) -> list[int]:
+def last_of(request: Request, spec: ClipSpec, track: FaceTrack) -> int:
+  """The last frame of its track that a clip needs."""
+  return min(max(request.starts) + spec.frames, track.frames) - 1
+
+
+def _frames_of(request: Request, spec: ClipSpec, track: FaceTrack) -> list[int]:
   """The frames that a clip needs, each once though snippets of a short track may share some."""
-  return sorted({start + k for start in request.starts for k in range(spec.frames)})
+  return sorted({place for start in request.starts for place in spec.places(start, track.frames).tolist()})

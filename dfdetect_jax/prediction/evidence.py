@@ -11,7 +11,7 @@ import numpy as np
 from data_pipelines.faces.face_tracks import FaceTrack
 from data_pipelines.video.decode import Frame
 from dfdetect_jax.methods.method import ClipSpec
-from dfdetect_jax.prediction.clips import Request
+from dfdetect_jax.prediction.clips import Request, last_of
 from dfdetect_jax.prediction.pictures import data_uri
 
 HIGHEST = 3  # clips of highest score that are kept of each face, and the one of lowest
@@ -110,7 +110,8 @@ class Evidence:
   def _middle(self, request: Request) -> int:
     """The frame of the video that stands for a clip: the middle one of its middle snippet."""
     start = sorted(request.starts)[len(request.starts) // 2]
-    return self._tracks[request.track].first_frame + start + self._spec.frames // 2
+    track = self._tracks[request.track]
+    return track.first_frame + int(self._spec.places(start, track.frames)[self._spec.frames // 2])
 
   def _shown(self, request: Request, clip: np.ndarray, picture: np.ndarray | None, score: float) -> ShownClip:
     track, spec = self._tracks[request.track], self._spec
@@ -131,7 +132,7 @@ class Evidence:
         heat = data_uri(self._heat(picture, clip, track.transforms[inside] * shrunk, track.size))
     return ShownClip(
       first_frame=track.first_frame + min(request.starts),
-      last_frame=track.first_frame + max(request.starts) + spec.frames - 1,
+      last_frame=track.first_frame + last_of(request, spec, track),
       score=score,
       frames=len(frames),
       strip=data_uri(np.concatenate(small, axis=1), quality=60),

@@ -26,7 +26,7 @@ from dfdetect_jax.evaluation.scores import OVER_TRACKS
 from dfdetect_jax.folders import as_folder
 from dfdetect_jax.methods.method import ClipSpec, Method
 from dfdetect_jax.prediction import timing
-from dfdetect_jax.prediction.clips import Dense, Request, cut_clips, requests_of
+from dfdetect_jax.prediction.clips import Dense, Request, cut_clips, last_of, requests_of
 from dfdetect_jax.prediction.pictures import data_uri
 from dfdetect_jax.prediction.progress import Progress, Silent
 from dfdetect_jax.prediction.verdict import FAILED, ClipScore, TrackScore, VideoVerdict
@@ -105,6 +105,7 @@ def prepare(
   detector_model: str = "",
   max_tracks: int = 0,
   dense: Dense | None = None,
+  shortest: int | None = None,
   run: Run | None = None,
 ) -> Judge:
   """Restores a run, ready to judge.
@@ -119,6 +120,8 @@ def prepare(
     detector_model: path of its model, where it needs one.
     max_tracks: look at so many longest face tracks, 0 = all.
     dense: clips to score beside the method's own; None: none.
+    shortest: judge faces of at least so many frames that are shorter than a clip (`ClipSpec.shortest`); None: as
+      configured.
     run: of `workdir`, where it has been restored already; `step` and `weights` are its own then.
 
   Raises:
@@ -130,9 +133,9 @@ def prepare(
     raise UserError(f"--tracks={over_tracks}: tracks are combined by {' or '.join(OVER_TRACKS)}.")
   if max_tracks < 0:
     raise UserError(f"--max-tracks={max_tracks} must be a number of faces, 0 for all.")
-  run = run or restore_run(workdir, step, weights)
+  run = (run or restore_run(workdir, step, weights)).down_to(shortest)
   spec = run.method.clip_spec
-  name, faces = faces_as_trained(workdir, spec.frames, max_tracks)
+  name, faces = faces_as_trained(workdir, spec.least, max_tracks)
   reliability = read_reliability(workdir, run.step, run.weights)
   decision = reliability.decision()
   if threshold is not None:
@@ -210,7 +213,7 @@ def _judge(setup: Judge, path: str, progress: Progress, watcher: Watcher | None)
   # Faces that are too short to be judged are asked for as well, so that they can be told.
   options = dataclasses.replace(setup.faces, min_frames=1, max_tracks=0)
   found = face_tracks(path, options, setup.detector, tick=lambda: progress.update(32))
-  tracks, notes = _choose(found, spec.frames, setup.faces.max_tracks)
+  tracks, notes = _choose(found, spec, setup.faces.max_tracks)
   requests = [r for n, track in enumerate(tracks) for r in requests_of(spec, n, track.frames, setup.dense)]
   if watcher:
     watcher.begin(tracks, requests, spec)
@@ -247,7 +250,7 @@ def _judge(setup: Judge, path: str, progress: Progress, watcher: Watcher | None)
         clips=tuple(sorted(clips, key=lambda c: (c.first_frame, c.last_frame))), face=faces.get(n, ""),
       )
     )  # fmt: skip
-  short = [clock.of(track) for track in found if track.frames < spec.frames]
+  short = [clock.of(track) for track in found if track.frames < spec.least]
   decision = setup.decision
   return VideoVerdict(
     path=path, verdict=decision.verdict(score), score=score, probability=decision.probability(score),
@@ -258,8 +261,9 @@ def _judge(setup: Judge, path: str, progress: Progress, watcher: Watcher | None)
   )  # fmt: skip
 
 
-def _choose(found: Sequence[FaceTrack], frames: int, most: int) -> tuple[list[FaceTrack], list[str]]:
+def _choose(found: Sequence[FaceTrack], spec: ClipSpec, most: int) -> tuple[list[FaceTrack], list[str]]:
   """The tracks to judge, in order of time (of equal ones, from left to right), and what is said of the others."""
+  frames = spec.least
   usable = sorted((t for t in found if t.frames >= frames), key=lambda t: -t.frames)
   if not usable:
     longest = max(t.frames for t in found)
@@ -271,7 +275,10 @@ def _choose(found: Sequence[FaceTrack], frames: int, most: int) -> tuple[list[Fa
   notes = list(dict.fromkeys(note for track in found for note in getattr(track, "notes", ())))
   short, more = len(found) - len(usable), usable[most:] if most else []
   if short:
-    notes.append(f"{short} of {len(found)} face tracks are shorter than a clip ({frames} frames) and were not scored.")
+    least = f"a clip ({frames} frames)" if frames == spec.frames else f"{frames} frames"
+    notes.append(f"{short} of {len(found)} face tracks are shorter than {least} and were not scored.")
+  if mirrored := sum(t.frames < spec.frames for t in usable):
+    notes.append(f"{mirrored} face tracks are shorter than a clip ({spec.frames} frames): scored back and forth.")
   if more:
     notes.append(f"{len(more)} of {len(usable)} face tracks were left out: --max-tracks={most} takes the longest.")
   chosen = usable[: most or None]
@@ -330,7 +337,7 @@ def _scores(
 
 
 def _clip(track: FaceTrack, times: np.ndarray, spec: ClipSpec, request: Request, score: float, of_frames) -> ClipScore:
-  first, last = min(request.starts), max(request.starts) + spec.frames - 1
+  first, last = min(request.starts), last_of(request, spec, track)
   frames: tuple[tuple[int, float, float], ...] = ()
   if of_frames is not None:
     inside = (np.array(request.starts)[:, None] + np.arange(spec.frames)).ravel()

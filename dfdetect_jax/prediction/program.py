@@ -38,7 +38,7 @@ def run_program(args: argparse.Namespace, heat_maps: Callable[[Judge], Heat]) ->
   with waiting("loading the run"):
     setup = prepare(
       args.workdir, args.step, args.weights, threshold=args.threshold, over_tracks=args.tracks, detector=args.detector,
-      detector_model=args.detector_model, max_tracks=args.max_tracks, dense=dense,
+      detector_model=args.detector_model, max_tracks=args.max_tracks, dense=dense, shortest=args.shortest,
     )  # fmt: skip
   judge_facts = about(setup)
   wanted = Wanted(json=args.json, csv=args.csv, report=args.report, plot=args.plot, overlay=args.overlay)

@@ -31,6 +31,17 @@ class Run:
   weights: str
   checkpoint: str
 
+  def down_to(self, shortest: int | None) -> "Run":
+    """The same run; tracks of fewer than T frames, but at least `shortest`, are judged too (`ClipSpec.shortest`).
+
+    Raises:
+      UserError: it cannot judge such tracks.
+    """
+    if shortest is None:
+      return self
+    spec = dataclasses.replace(self.method.clip_spec, shortest=shortest)
+    return dataclasses.replace(self, method=dataclasses.replace(self.method, clip_spec=spec))
+
 
 def restore_run(workdir: str, step: str = "best", weights: str | None = None) -> Run:
   """Restores a run from its workdir, or an exported model, on whatever devices there are now.

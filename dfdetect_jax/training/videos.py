@@ -60,8 +60,8 @@ def training_videos(config: ml_collections.ConfigDict, spec: ClipSpec) -> Traini
       f"no fake video in the validation split: fixed self-made forgeries of its {forges} real tracks take their place."
     )
   else:
-    check_validation(everything, spec.frames)
-  tracks, short = long_enough(chosen, spec)
+    check_validation(everything, spec.least)
+  tracks, short = long_enough(chosen, spec.frames)
   tracks, bare = forgeries.choose(tracks)
   if bare:
     warnings.append(f"{len(bare)} real training tracks have no landmarks and are left out, such as {bare[0].video_id}.")
@@ -71,13 +71,13 @@ def training_videos(config: ml_collections.ConfigDict, spec: ClipSpec) -> Traini
   total_steps = config.total_steps or steps_of(config, epoch)
   if total_steps <= 0:
     raise UserError("the run has no length: set config.total_steps or config.epochs.")
-  validates = any(t.split == "val" and t.frames >= spec.frames for t in everything)
+  validates = any(t.split == "val" and t.frames >= spec.least for t in everything)
   return TrainingVideos(wanted, everything, tracks, len(short), epoch, total_steps, validates, warnings, forges > 0)
 
 
 def _forged_validation(everything: Sequence[Track], spec: ClipSpec, forgeries: Forgeries) -> int:
   """Number of val tracks to be validated on beside forgeries of them: 0 unless the run makes some and val has none."""
-  val = [t for t in everything if t.split == "val" and t.frames >= spec.frames]
+  val = [t for t in everything if t.split == "val" and t.frames >= spec.least]
   if not forgeries.makes() or any(t.label == 1 for t in val):
     return 0
   return sum(forgeries.can_be_made_of(t) for t in val)
@@ -91,5 +91,5 @@ def steps_of(config: ml_collections.ConfigDict, epoch: int) -> int:
 def steps_on(config: ml_collections.ConfigDict, spec: ClipSpec, tracks: Sequence[Track]) -> int:
   """Length of a run that would be trained on these tracks of the train split."""
   forgeries = Forgeries(config.forgeries, config.forging.landmarks)
-  usable, _ = forgeries.choose(long_enough(tracks, spec)[0])
+  usable, _ = forgeries.choose(long_enough(tracks, spec.frames)[0])
   return config.total_steps or steps_of(config, len(examples(usable, spec, config.unpaired, forgeries)))

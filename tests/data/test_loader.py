@@ -40,7 +40,7 @@ def frames(toy_dataset):
 
 
 def tracks_of(toy_dataset, split, spec=CLIP):
-  return loader.long_enough(read_tracks(toy_dataset, split), spec)[0]
+  return loader.long_enough(read_tracks(toy_dataset, split), spec.frames)[0]
 
 
 def batches(toy_dataset, rows, spec, steps, **options):
@@ -184,7 +184,7 @@ def test_one_class_alone_cannot_be_trained_on(toy_dataset):
 
 def test_short_tracks_are_left_out(toy_dataset):
   """Guards against clips that run over a short track's end: tracks below T frames are set apart, others kept."""
-  whole, short = loader.long_enough(read_tracks(toy_dataset, "train"), CLIP)
+  whole, short = loader.long_enough(read_tracks(toy_dataset, "train"), CLIP.frames)
   assert [t.frames for t in short] == [3] and min(t.frames for t in whole) >= 4
   assert len(whole) == 18
 

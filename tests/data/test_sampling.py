@@ -7,6 +7,7 @@ import pytest
 
 from dfdetect_jax.data.sampling import test_starts as starts_at_test
 from dfdetect_jax.data.sampling import train_starts
+from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods.method import ClipSpec
 
 
@@ -63,3 +64,25 @@ def test_all_windows_at_test(stride):
 def test_a_single_test_clip_is_the_middle_one():
   """Guards against a lone test clip that sits at the track's start."""
   assert starts_at_test(ClipSpec(frames=8, size=8, test_clips=1), 28).tolist() == [[10]]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 5, 7, 8, 20])
+def test_a_short_track_goes_back_and_forth(frames):
+  """Guards the option for short tracks against NumPy's reflection, and that longer ones are as they were."""
+  spec = ClipSpec(frames=8, size=8, test_clips=4, shortest=1)
+  starts = starts_at_test(spec, frames)
+  if frames < 8:
+    assert starts.tolist() == [[0]]
+    expected = np.pad(np.arange(frames), (0, 8 - frames), "reflect" if frames > 1 else "edge")
+    np.testing.assert_array_equal(spec.places(0, frames), expected)
+  else:
+    assert starts.tolist() == starts_at_test(ClipSpec(frames=8, size=8, test_clips=4), frames).tolist()
+    np.testing.assert_array_equal(spec.places(frames - 8, frames), np.arange(frames - 8, frames))
+  assert (spec.least, ClipSpec(frames=8, size=8).least) == (1, 8)
+
+
+def test_which_short_tracks_can_be_asked_for():
+  """Guards the message: a shortest track that is none, or methods with snippets."""
+  for wrong in ({"shortest": 9}, {"shortest": 2, "snippets": 3}):
+    with pytest.raises(UserError, match="shortest is"):
+      ClipSpec(frames=8, size=8, **wrong)

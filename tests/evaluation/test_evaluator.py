@@ -1,10 +1,13 @@
 """Scoring a split: every video once, the same at any device count and batch size."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from dfdetect_jax import schema
+from dfdetect_jax.data.frames import FrameReader
 from dfdetect_jax.devices.mesh import make_mesh
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import evaluator
@@ -40,6 +43,22 @@ def test_every_video_is_scored_once(scoring):
     "toy/DF/c23/lost": "no face",
   }
   assert {row.label for row in rows if "/DF/" in row.video_id} == {1}
+
+
+def test_short_tracks_are_scored_on_demand(scoring, toy, toy_dataset):
+  """Guards the option for short tracks: the one of three frames is scored by frames 0 1 2 1, the others as before."""
+  method = toy.build(toy.get_config())
+  demanded = dataclasses.replace(method, clip_spec=dataclasses.replace(method.clip_spec, shortest=3))
+  plain, _ = scoring()
+  rows, predict = scoring(method=demanded)
+  [short] = [row for row in rows if row.video_id == "toy/original/c23/test004"]
+  [track] = [t for t in schema.read_tracks(toy_dataset, "test") if t.video_id == short.video_id]
+  frames = FrameReader(str(toy_dataset), "test", demanded.clip_spec.size).read(track.first, 3)
+  clip = np.stack([frames[[0, 1, 2, 1]]] * 8)
+  assert short.status == "ok" and short.clips == 1
+  assert short.score == pytest.approx(float(predict(method.init(jax.random.key(0)), clip)[0]), abs=1e-6)
+  others = {row.video_id: row.score for row in rows if row is not short}
+  assert others == {row.video_id: row.score for row in plain if row.video_id != short.video_id}
 
 
 @pytest.mark.parametrize("devices, batch_size", [(1, 1), (1, 5), (8, 16), (4, 4)])

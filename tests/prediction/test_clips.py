@@ -51,6 +51,17 @@ def test_clips_are_slices_of_the_whole_tracks(spec, dense):
     np.testing.assert_array_equal(clip, expected if spec.snippets else expected[0])
 
 
+def test_a_short_face_goes_back_and_forth():
+  """Guards the option for short tracks: one clip that counts, of frames 0 1 2 1, and no dense ones."""
+  spec, track = dataclasses.replace(PLAIN, shortest=2), face(5, 3, 30)
+  requests = requests_of(spec, 0, 3, Dense(stride=1))
+  assert requests == [Request(0, (0,), True)]
+  [(_, clip)] = cut_clips(video(60), [track], requests, spec)
+  images, samples = [f.image for f in video(9)], crop.samples_per_pixel(track.transforms)
+  expected = [crop.cut(images[5 + i], track.transforms[i], 16, samples) for i in (0, 1, 2, 1)]
+  np.testing.assert_array_equal(clip, expected)
+
+
 @pytest.mark.parametrize("spec", [PLAIN, SNIPPETS])
 @pytest.mark.parametrize("frames", [4, 5, 11, 50])
 def test_dense_clips_cover_every_frame_once_they_lie_side_by_side(spec, frames):

@@ -62,7 +62,7 @@ def predict(toy_judge, monkeypatch, tmp_path):
     monkeypatch.setattr(program, "prepare", lambda *args, dense, **rest: dataclasses.replace(made, dense=dense))
     known = dict(
       list=[], report="", json="", csv="", plot="", overlay="", stride=0, clips=0, threshold=None, tracks=None,
-      max_tracks=0, step="best", weights=None, detector=None, detector_model="", workdir=str(workdir),
+      max_tracks=0, shortest=None, step="best", weights=None, detector=None, detector_model="", workdir=str(workdir),
       heat=heat is not None,
     )  # fmt: skip
     known |= {name: str(value) if not isinstance(value, int) else value for name, value in options.items()}
