@@ -22,7 +22,7 @@ Variants (`--config=configs/baselines.py:NAME`): `resnet50` (the default), `resn
 `xception_leave_one_out` (validates after epochs of three manipulations), `i3d_r50`, `mobilenet_v2`,
 `mobilenet_v2_video` (with a temporal head), `gend`, and of each `NAME_small` (64 px, minutes on a CPU) and `NAME_test`
 (seconds); `small` and `test` are those of ResNet-18. `reals`, `small_reals` and `test_reals` learn from real videos
-alone, and so does `gend_reals`.
+alone, and so do `gend_reals`, `mobilenet_v2_reals` and `mobilenet_v2_video_reals` (`docs/reals.md` has the road).
 """
 
 from dfdetect_jax.runs.config import base_config, reals_variants, variant
@@ -85,7 +85,12 @@ for network in ("i3d_r50", "mobilenet_v2_video"):
 VARIANTS["small"], VARIANTS["test"] = VARIANTS["resnet18_small"], VARIANTS["resnet18_test"]
 
 VARIANTS |= reals_variants(VARIANTS, batch_size=32)
-VARIANTS["gend_reals"] = {**NETWORKS["gend"], "forgeries": "self_made"}
+# Pairs of a real clip and its forgery: as many clips a step as otherwise.
+VARIANTS |= {
+  f"{name}_reals": {**NETWORKS[name], "forgeries": "self_made", "batch_size": NETWORKS[name].get("batch_size", 32) // 2}
+  for name in ("mobilenet_v2", "mobilenet_v2_video")
+}
+VARIANTS["gend_reals"] = {**NETWORKS["gend"], "forgeries": "self_made"}  # whose examples are pairs anyway
 
 
 def get_config(arg: str | None = None):

@@ -15,7 +15,7 @@ from dfdetect_jax.data.forgeries import Forgeries
 from dfdetect_jax.devices.mesh import batch_sharding, make_mesh, replicated, state_sharding
 from dfdetect_jax.runs.state import TrainState, init_state
 from dfdetect_jax.training.memory import check_rows
-from dfdetect_jax.training.optimizers import make_optimizer
+from dfdetect_jax.training.optimizers import make_optimizer, rule_factors
 from dfdetect_jax.training.step import StepFn, make_train_step
 
 
@@ -78,7 +78,9 @@ class Program:
     elif self.method.clip_spec.example == "pair":
       prepare = lambda _, batch: side_by_side(batch)  # noqa: E731
     skip = self.config.skip_nonfinite > 0
-    return make_train_step(self.method, self.optimizer, self.config.accumulate, skip, prepare)
+    rates = rule_factors(self.abstract.params, self.config.optimizer.rules)[1]
+    trained = jax.tree.map(bool, rates)
+    return make_train_step(self.method, self.optimizer, self.config.accumulate, skip, prepare, trained)
 
   def compile_step(self) -> jax.stages.Compiled:
     """Compiles the step for these devices: (state, batch, key) -> (state, metrics), the old state donated.

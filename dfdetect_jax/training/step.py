@@ -1,6 +1,7 @@
 """One training step: loss, gradient, update, teacher."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ def make_train_step(
   accumulate: int = 1,
   skip_nonfinite: bool = False,
   prepare: Callable[[jax.Array, dict[str, jax.Array]], dict[str, jax.Array]] | None = None,
+  trained: Any = None,
 ) -> StepFn:
   """Builds the step as a pure function; the loop compiles it with its shardings.
 
@@ -30,6 +32,7 @@ def make_train_step(
       and batch statistics then see one part at a time.
     skip_nonfinite: a step whose loss or gradient is NaN or infinite leaves everything but the step count as it was.
     prepare: (key, batch of the loader) -> batch of the method's objective, where they differ: forgeries are made so.
+    trained: tree of bools like the parameters; the others' gradients are 0 and cost nothing. None trains all.
 
   Returns:
     (state, batch, key of the run) -> (new state, scalar metrics). Metrics are `loss`, `grad_norm` and the method's own.
@@ -38,9 +41,13 @@ def make_train_step(
   def gradient(params, model_state, teacher, batch, rng):
     if prepare is not None:
       batch = prepare(jax.random.fold_in(rng, _PREPARE), batch)
-    (loss, (metrics, new_state)), grads = jax.value_and_grad(method.loss, has_aux=True)(
-      params, model_state, teacher, batch, rng
-    )
+
+    def objective(params):
+      if trained is not None:
+        params = jax.tree.map(lambda p, yes: p if yes else jax.lax.stop_gradient(p), params, trained)
+      return method.loss(params, model_state, teacher, batch, rng)
+
+    (loss, (metrics, new_state)), grads = jax.value_and_grad(objective, has_aux=True)(params)
     return grads, {"loss": loss, **metrics}, new_state
 
   def accumulated(params, model_state, teacher, batch, rng):

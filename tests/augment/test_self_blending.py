@@ -70,11 +70,17 @@ def test_outside_the_mask_nothing_changes(clips):
 
 
 def test_with_a_blend_of_nothing_both_classes_are_the_same(clips):
-  """Guards against shortcuts: all that is done to a forgery but the blend is done to its real twin, bit for bit."""
+  """Guards against shortcuts: all that is done to a forgery but the blend is done to its real twin, bit for bit, so that
+  nothing could tell them apart; in triplets too, whose real and forged clips come by two ways."""
   batch = {"clip": clips[0], forged_batch.LANDMARKS_OF + "clip": clips[1]}
   made = np.asarray(forged(jax.random.key(1), batch, SelfBlending(ratios=(0.0,)))["clip"])
   np.testing.assert_array_equal(made[0::2], made[1::2])
   assert (made[0::2] != clips[0]).any()
+  batch = dict.fromkeys(("anchor", "positive", "negative", "forged"), clips[0])
+  batch |= {forged_batch.LANDMARKS_OF + name: clips[1] for name in ("negative", "forged")}
+  made = forged(jax.random.key(1), batch, SelfBlending(ratios=(0.0,)))
+  np.testing.assert_array_equal(made["anchor"], made["forged"])
+  np.testing.assert_array_equal(made["positive"], made["negative"])
 
 
 def test_without_temporal_terms_frames_may_change_places(clips):

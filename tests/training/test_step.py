@@ -103,3 +103,23 @@ def test_randomness_is_of_the_step(made, batch):
   assert loss(state, key) == loss(state, key)
   assert loss(state, key) != loss(later, key)
   assert loss(state, key) != loss(state, jax.random.key(2))
+
+
+def test_what_is_frozen_costs_no_gradient(toy, batch):
+  """Guards frozen parameters: they stay bit for bit, the others learn as before, and their product is not computed."""
+  config = toy.get_config().unlock()
+  config.optimizer.rules = ((r"Dense_0/kernel", 0.0, 0.0), (r".*", 1.0, 1.0))
+  method = toy.build(config)
+  optimizer, _ = make_optimizer(config.optimizer, jax.eval_shape(method.init, jax.random.key(0))["params"], 10)
+  state = init_state(method, optimizer, jax.random.key(0))
+  trained = jax.tree.map(lambda _: True, state.params)
+  trained["Dense_0"]["kernel"] = False
+  made, products = [], []
+  for some in (None, trained):
+    lowered = jax.jit(make_train_step(method, optimizer, trained=some)).lower(state, batch, jax.random.key(1))
+    products.append(lowered.as_text().count("dot_general"))
+    made.append(lowered.compile()(state, batch, jax.random.key(1))[0].params)
+  assert products[1] == products[0] - 1
+  np.testing.assert_array_equal(made[1]["Dense_0"]["kernel"], state.params["Dense_0"]["kernel"])
+  assert not np.array_equal(made[1]["Dense_1"]["kernel"], state.params["Dense_1"]["kernel"])
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *made)
