@@ -13,6 +13,7 @@ import threading
 import urllib.parse
 
 import pytest
+from helpers.folders import metrics_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -281,11 +282,6 @@ def finished(job, status=0):
       os.killpg(job.pid, signal.SIGKILL)
   assert job.returncode == status, output
   return output
-
-
-def metrics_of(text):
-  lines = map(json.loads, text.splitlines())
-  return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
 
 
 @pytest.mark.slow  # starts the programs six times

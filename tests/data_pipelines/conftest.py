@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import av
 import numpy as np
 import pytest
+from helpers.listings import place, write
 
 
 def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
@@ -115,20 +116,6 @@ def dataset(tmp_path) -> Callable[..., list[str]]:
     ]
 
   return make
-
-
-def place(root: pathlib.Path, *names: str) -> pathlib.Path:
-  """Puts empty files into a folder: listing a dataset decodes nothing."""
-  for name in names:
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / name).touch()
-  return root
-
-
-def write(path: pathlib.Path, text: str) -> None:
-  """Writes a text file and the folders above it."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(text)
 
 
 def make_faceforensics(root: pathlib.Path) -> pathlib.Path:

@@ -1,6 +1,5 @@
 """The build on an Apache Beam runner; skipped where Beam is not installed."""
 
-import hashlib
 import importlib.util
 import os
 import pathlib
@@ -10,14 +9,11 @@ import sys
 import time
 
 import pytest
+from helpers.folders import contents
 
 from data_pipelines import beam, build
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-def contents(directory):
-  return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in directory.rglob("*") if p.is_file()}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("apache_beam") is None, reason="needs Apache Beam (extra: beam)")

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from array_record.python import array_record_module
+from helpers.folders import contents
 
 from data_pipelines import build, merge, verify
 from data_pipelines.building import finish, plan
@@ -32,15 +33,6 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def run(arguments, program=PROGRAM):
   return subprocess.run([*program, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
-def contents(directory):
-  """Every file of a folder with the checksum of its bytes."""
-  return {
-    str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-    for path in directory.rglob("*")
-    if path.is_file()
-  }
 
 
 def failures(directory):

@@ -1,6 +1,5 @@
 """Runs that are killed, starved, filled up and fed with damaged records: each loses little and says what happened."""
 
-import json
 import os
 import random
 import shutil
@@ -13,6 +12,7 @@ import types
 import jax
 import numpy as np
 import pytest
+from helpers.folders import metrics_of
 
 from dfdetect_jax.data.deadline import Deadline
 from dfdetect_jax.errors import UserError
@@ -28,11 +28,6 @@ def optax_promotes():
   """Optax relies on dtype promotion."""
   with jax.numpy_dtype_promotion("standard"):
     yield
-
-
-def metrics_of(workdir):
-  lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-  return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
 
 
 @pytest.mark.slow  # starts the program some twenty times

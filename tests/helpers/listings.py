@@ -22,7 +22,8 @@ def write(path: pathlib.Path, text: str) -> None:
   path.write_text(text)
 
 
-def place(root: pathlib.Path, *names: str) -> None:
-  """Puts empty files into a folder: listing a dataset decodes nothing."""
+def place(root: pathlib.Path, *names: str) -> pathlib.Path:
+  """Puts empty files into a folder: listing a dataset decodes nothing. Gives the folder."""
   for name in names:
     write(root / name, "")
+  return root

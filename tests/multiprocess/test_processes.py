@@ -5,7 +5,6 @@ The toy is wide enough here for FSDP to cut it, and logs every step.
 
 import csv
 import hashlib
-import json
 import os
 import pathlib
 import shutil
@@ -17,6 +16,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from helpers.folders import metrics_of
 
 from dfdetect_jax.devices import presence
 from dfdetect_jax.runs.restore import restore_run
@@ -37,11 +37,6 @@ def finish(job, timeout=240):
       job.terminate()
       job.wait(timeout=90)
   return output, job.returncode
-
-
-def metrics_of(workdir):
-  lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-  return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
 
 
 @pytest.fixture(scope="module")

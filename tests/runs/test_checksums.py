@@ -6,6 +6,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from helpers.damages import flip
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.runs import checksums, run_config
@@ -47,13 +48,6 @@ def run(saved, tmp_path):
 
 def files_of(checkpoint):
   return sorted(file for item in checkpoint.iterdir() if item.is_dir() for file in item.rglob("*") if file.is_file())
-
-
-def flip(file, draw):
-  """Flips one bit."""
-  content = bytearray(file.read_bytes())
-  content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-  file.write_bytes(content)
 
 
 def first_parameter(tree):

@@ -8,6 +8,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from helpers.folders import metrics_of
 
 from dfdetect_jax import schema
 from dfdetect_jax.errors import UserError
@@ -15,12 +16,6 @@ from dfdetect_jax.runs.checkpoints import Checkpoints
 from dfdetect_jax.runs.config import override
 from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.training import loop, validation
-
-
-def metrics_of(workdir):
-  """Lines of metrics.jsonl without speeds."""
-  lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-  return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
 
 
 def assert_identical(a, b):

@@ -1,6 +1,5 @@
 """A build killed at any moment, again and again, ends with the bytes of one that nobody disturbed."""
 
-import hashlib
 import os
 import pathlib
 import random
@@ -11,15 +10,10 @@ import sys
 import time
 
 import pytest
+from helpers.folders import contents
 
 ROOT = pathlib.Path(__file__).parents[3]
 KILLS = 20
-
-
-def contents(directory: pathlib.Path) -> dict[str, str]:
-  """Every file of a folder with the checksum of its bytes."""
-  files = (path for path in directory.rglob("*") if path.is_file())
-  return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def start(*arguments: str) -> subprocess.Popen:

@@ -4,18 +4,11 @@ import os
 import pathlib
 
 import pytest
+from helpers.listings import place
 
 from data_pipelines import build
 from data_pipelines.sources import registry, tree
 from data_pipelines.sources.tree import UNNAMED, Tree
-
-
-def place(root: pathlib.Path, *names: str) -> pathlib.Path:
-  for name in names:
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / name).touch()
-  return root
-
 
 # A folder of each layout whose videos are taken by name.
 FOLDERS = {

@@ -5,15 +5,9 @@ import pathlib
 import tarfile
 
 import pytest
-from helpers.listings import by_id, listing
+from helpers.listings import by_id, listing, place
 
 from data_pipelines.faces import cropped
-
-
-def place(root: pathlib.Path, *names: str) -> None:
-  for name in names:
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / name).touch()
 
 
 def archive(path: pathlib.Path, *members: str) -> None:

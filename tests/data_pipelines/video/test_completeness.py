@@ -5,6 +5,7 @@ import struct
 import av
 import numpy as np
 import pytest
+from helpers.videos import index_in_front
 
 from data_pipelines.video import completeness, decode
 
@@ -134,12 +135,7 @@ def test_an_index_beyond_the_end_and_a_lost_last_frame(tmp_path, moving_frames, 
   """Guards MP4 with its index in front: many frames beyond the file's end refuse it, a torn last one is told."""
   plain = write_video(tmp_path / "plain.mp4", moving_frames(5, 30))
   path = tmp_path / "v.mp4"
-  with av.open(str(plain)) as source, av.open(str(path), "w", options={"movflags": "faststart"}) as output:
-    stream = output.add_stream_from_template(source.streams.video[0])
-    for packet in source.demux(video=0):
-      if packet.size:
-        packet.stream = stream
-        output.mux(packet)
+  index_in_front(plain, path)
   whole = path.read_bytes()
   path.write_bytes(whole[:-10])
   numbers, about = read(path)

@@ -6,6 +6,7 @@ import struct
 import av
 import numpy as np
 import pytest
+from helpers.videos import index_in_front
 
 from data_pipelines.video import decode
 
@@ -147,12 +148,7 @@ def test_a_file_cut_off_is_broken_and_not_short(tmp_path, write_video, moving_fr
   """Guards against taking a half-downloaded video for a whole one: MP4 with its index in front decodes."""
   path = write_video(tmp_path / "v.mp4", moving_frames(7, 40))
   front = tmp_path / "front.mp4"
-  with av.open(str(path)) as source, av.open(str(front), "w", options={"movflags": "faststart"}) as output:
-    stream = output.add_stream_from_template(source.streams.video[0])
-    for packet in source.demux(video=0):
-      if packet.size:
-        packet.stream = stream
-        output.mux(packet)
+  index_in_front(path, front)
   assert len(frames_of(front)) == 40
   front.write_bytes(front.read_bytes()[: int(front.stat().st_size * 0.7)])
   with pytest.raises(decode.BrokenVideo):
