@@ -88,10 +88,10 @@ class _Found:
 
   def shards(self, split: str) -> list[dict]:
     """What is told of a split's shards, in order; of a damaged `dataset.json` only their names."""
-    told = self.metadata.get("shards")
-    if told is None:
-      told = [{"file": path.name} for path in self.directory.glob(f"*-{split}.array_record-*-of-*")]
-    return sorted((shard for shard in told if f"-{split}." in shard["file"]), key=lambda shard: shard["file"])
+    listed = self.metadata.get("shards")
+    if listed is None:
+      listed = [{"file": path.name} for path in self.directory.glob(f"*-{split}.array_record-*-of-*")]
+    return sorted((shard for shard in listed if f"-{split}." in shard["file"]), key=lambda shard: shard["file"])
 
 
 def _read(directory: pathlib.Path) -> _Found:
@@ -144,9 +144,9 @@ def _problems_of(found: _Found) -> Iterator[str]:
   for split in SPLITS:
     own, shards = [track for track in found.tracks if track.split == split], found.shards(split)
     counted = [shard.get("records") for shard in shards]
-    told = sum(track.frames for track in own)
-    if (total := _total(counted)) is not None and total != told:
-      yield f"split {split}: the shards hold {total} frames, the tracks tell of {told}"
+    expected = sum(track.frames for track in own)
+    if (total := _total(counted)) is not None and total != expected:
+      yield f"split {split}: the shards hold {total} frames, the tracks tell of {expected}"
     if shards:
       yield from _wrong_frames(found, shards, own)
 
@@ -210,7 +210,7 @@ def _wrong_frames(found: _Found, shards: list[dict], tracks: list[Track]) -> Ite
     owner |= {place: (track, k) for k, place in enumerate(places)}
   start = 0
   with tqdm(total=len(owner), desc="frames", unit="frame", disable=None) as bar:
-    for shard, told in zip(shards, counted):
+    for shard, stated in zip(shards, counted):
       wrong: list[str] = []
       problems: list[str] = []
       strays = records = 0
@@ -223,14 +223,14 @@ def _wrong_frames(found: _Found, shards: list[dict], tracks: list[Track]) -> Ite
           track, k = owner[place]
           wrong += [f"{track.video_id}, frame {k}: {what}" for what in _wrong(record, track, k, found.size)]
       yield from problems
-      if isinstance(told, int) and told != records and not problems and (found.directory / shard["file"]).is_file():
-        yield f"{shard['file']} holds {records} records, dataset.json tells of {told}"
+      if isinstance(stated, int) and stated != records and not problems and (found.directory / shard["file"]).is_file():
+        yield f"{shard['file']} holds {records} records, dataset.json tells of {stated}"
       if strays:
         yield f"{shard['file']}: no track tells of {strays} of its records"
       yield from wrong[:MOST_TOLD]
       if wrong[MOST_TOLD:]:
         yield f"{shard['file']}: {len(wrong) - MOST_TOLD} more of this kind"
-      start += told if isinstance(told, int) else records
+      start += stated if isinstance(stated, int) else records
 
 
 def _wrong(record: bytes, track: Track, k: int, size: int | None) -> Iterator[str]:
@@ -242,10 +242,10 @@ def _wrong(record: bytes, track: Track, k: int, size: int | None) -> Iterator[st
   except (ValueError, cv2.error, DecodeError) as error:
     yield " ".join(str(error).split())
     return
-  told = (track.video_id.encode(), track.track, track.first_frame + k, track.label)
+  expected = (track.video_id.encode(), track.track, track.first_frame + k, track.label)
   stored = tuple(features[name] for name in FRAME_FEATURES[1:])
-  if stored != told:
-    yield f"the record says {stored}, the track {told}"
+  if stored != expected:
+    yield f"the record says {stored}, the track {expected}"
   if len(points) != 2 * track.landmarks or not np.isfinite(points).all():
     yield f"{len(points)} numbers for {track.landmarks} landmarks, or one is not finite"
   size = track.size if size is None else size

@@ -97,13 +97,13 @@ def finishing() -> Iterator[None]:
 @contextlib.contextmanager
 def _second_ends_at_once() -> Iterator[None]:
   """Counts Ctrl-C in a thread, which hears of it while the main thread is deep in a compilation or hangs."""
-  heard, told = os.pipe()
-  os.set_blocking(told, False)
-  before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+  read_end, write_end = os.pipe()
+  os.set_blocking(write_end, False)
+  before = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
 
   def listen() -> None:
     interrupts = 0
-    while numbers := os.read(heard, 64):
+    while numbers := os.read(read_end, 64):
       interrupts += numbers.count(signal.SIGINT)
       if interrupts > 1:
         os.write(2, b"\ninterrupted again: ended at once.\n")
@@ -111,14 +111,14 @@ def _second_ends_at_once() -> Iterator[None]:
       late = threading.Timer(GRACE_SECONDS, _give_up, [numbers[-1]])
       late.daemon = True
       late.start()
-    os.close(heard)
+    os.close(read_end)
 
   threading.Thread(target=listen, name="signals", daemon=True).start()
   try:
     yield
   finally:
     signal.set_wakeup_fd(before)
-    os.close(told)
+    os.close(write_end)
 
 
 def _give_up(number: int) -> None:

@@ -45,10 +45,10 @@ def _parse(argv: list[str]):
   try:
     rest = flags.FLAGS(_resolved(argv))
   except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-    told = str(error)
-    if told[:1] == told[-1:] and told[:1] in ("'", '"'):
-      told = ast.literal_eval(told)  # a KeyError shows its message as Python would write it
-    raise UserError(f"{told.strip()}\n(--help shows how to call this program)") from error
+    message = str(error)
+    if message[:1] == message[-1:] and message[:1] in ("'", '"'):
+      message = ast.literal_eval(message)  # a KeyError shows its message as Python would write it
+    raise UserError(f"{message.strip()}\n(--help shows how to call this program)") from error
   if len(rest) > 1:
     raise UserError(f"unexpected argument '{rest[1]}': fields are set as --config.FIELD=VALUE.")
   if not _CONFIG.value:

@@ -170,9 +170,9 @@ def _build(
     _tell(listing)
   units = plan.units_of(listing.videos)
   choices = plan.described(settings, listing, root, versions() | {"detector": detector_version})
-  told = plan.listing_record(listing, root, retry.stamps_of(listing.videos, root))
-  if plan.begin(output, choices, units, told):
-    retry.prepare(output, units, part_of(units, options.part), told, root, options.retry)
+  record = plan.listing_record(listing, root, retry.stamps_of(listing.videos, root))
+  if plan.begin(output, choices, units, record):
+    retry.prepare(output, units, part_of(units, options.part), record, root, options.retry)
   if (output / finish.DATASET_FILE).is_file():
     finish.clear_work(output)  # a kill between the last file and this clearing leaves it
     print(f"{output} is finished already, with the same choices.")

@@ -41,17 +41,17 @@ def resolve(listing: Listing, policy: str, root: str) -> Listing:
     return listing
   first = groups[0]
   two = " and ".join(f"{relative_path(v.path, root)} ({_said(v)})" for v in _differing(first))
-  told = (
+  text = (
     f"the same content stands in the list more than once, under other labels or in other splits ({len(groups)} cases), "
     f"such as {two}"
   )
   if policy == "refuse":
     raise UserError(
-      f"{told}. A detector cannot learn from what is real and fake at once, nor be judged by what it was trained on. "
+      f"{text}. A detector cannot learn from what is real and fake at once, nor be judged by what it was trained on. "
       "Correct the list; --duplicates=drop leaves out those of two labels, and of two splits those that are not test; "
       "--duplicates=keep builds them all."
     )
-  _LOG.warning(f"{told} (--duplicates={policy}).")
+  _LOG.warning(f"{text} (--duplicates={policy}).")
   if policy == "keep":
     return listing
   missing, dropped = list(listing.missing), set()

@@ -67,11 +67,11 @@ def is_done(directory: pathlib.Path, unit: Unit, checksum: bool = False) -> bool
   if not (note.is_file() and shard.is_file()):
     return False
   try:
-    told = UnitNote.read(note)
+    built = UnitNote.read(note)
   except DamagedFile as error:
     _LOG.warning(str(error))
     return False
-  if told.bytes != shard.stat().st_size or (checksum and file_sha256(shard) != told.sha256):
+  if built.bytes != shard.stat().st_size or (checksum and file_sha256(shard) != built.sha256):
     _LOG.warning(f"{shard} is not what was built (size or checksum differ).")
     return False
   return True

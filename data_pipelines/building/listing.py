@@ -40,17 +40,17 @@ def short_of_published(listing: Listing, splits: Sequence[str] = SPLITS) -> list
     listing: what the source found.
     splits: those that are of interest.
   """
-  told = []
+  sentences = []
   for name in sorted({video.dataset for video in listing.videos} & DATASETS.keys() - {"faceforensics"}):
     for part, *published in DATASETS[name].counts:
       own = [v.label for v in listing.videos if v.dataset == name and v.split in part.split("+")]
       here = [own.count(0), own.count(1)]
       if {*part.split("+")} <= {*splits} and (here[0] < published[0] or here[1] < published[1]):
-        told.append(
+        sentences.append(
           f"{part} of {DATASETS[name].title}: {here[0]} real and {here[1]} fake videos are here, {published[0]} and "
           f"{published[1]} are published"
         )
-  return told
+  return sentences
 
 
 def restricted(listing: Listing, wanted: Callable[[Video], bool]) -> Listing:

@@ -137,14 +137,14 @@ def listing_record(listing: Listing, root: str, stamps: dict[str, list[int]]) ->
   }
 
 
-def begin(directory: pathlib.Path, choices: dict, units: list[Unit], told: dict) -> bool:
+def begin(directory: pathlib.Path, choices: dict, units: list[Unit], listing: dict) -> bool:
   """Opens an output folder for a plan, or goes on with the same plan.
 
   Args:
     directory: the output folder.
     choices: see `described`.
     units: all units.
-    told: see `listing_record`.
+    listing: see `listing_record`.
 
   Returns:
     Whether it was begun before.
@@ -164,7 +164,7 @@ def begin(directory: pathlib.Path, choices: dict, units: list[Unit], told: dict)
         + (f" (There are shards in it, but neither {DATASET_FILE} nor {WORK_FOLDER}/{PLAN_FILE}.)" if begun else "")
       )
     shards = {unit.split: unit.shards for unit in units}
-    write_plan(directory, {"choices": choices, "shards": shards} | told)
+    write_plan(directory, {"choices": choices, "shards": shards} | listing)
   except OSError as error:
     raise unwritable(f"--output={directory}", error) from error
   return False

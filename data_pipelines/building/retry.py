@@ -40,7 +40,7 @@ def stamps_of(videos: Sequence[Video], root: str) -> Stamps:
   return found
 
 
-def prepare(directory: pathlib.Path, units: list[Unit], own: list[Unit], told: dict, root: str, policy: str) -> None:
+def prepare(directory: pathlib.Path, units: list[Unit], own: list[Unit], listing: dict, root: str, policy: str) -> None:
   """Makes the output folder of a plan that was begun before ready for what is to be built again.
 
   An unfinished build builds changed files again by itself. A finished dataset is opened again only where it is asked
@@ -49,7 +49,7 @@ def prepare(directory: pathlib.Path, units: list[Unit], own: list[Unit], told: d
   Args:
     directory: the output folder.
     units: all units of the plan; `own` are those of this machine's part, which alone are built again.
-    told: what goes into the plan beside the choices, see `plan.listing_record`.
+    listing: what goes into the plan beside the choices, see `plan.listing_record`.
     root: of the source.
     policy: of `POLICIES`: "" builds nothing of a finished dataset again.
 
@@ -67,7 +67,7 @@ def prepare(directory: pathlib.Path, units: list[Unit], own: list[Unit], told: d
     notes = _notes(directory, own)
     failed = {failure.video_id for note in notes.values() for failure in note.failures}
     sums = {track.video_id: track.sha256 for note in notes.values() for track in note.tracks}
-  now = told["stamps"]
+  now = listing["stamps"]
   suspect = {path for path in before.keys() & now.keys() if before[path] != now[path]}
   videos = [video for unit in own for video in unit.videos]
   changed = {v.video_id for v in videos if plan.relative_path(v.path, root) in suspect and _differs(v, sums)}
@@ -81,11 +81,11 @@ def prepare(directory: pathlib.Path, units: list[Unit], own: list[Unit], told: d
       file=sys.stderr,
     )
     if finished:
-      _reopen(directory, units, redo, told)
+      _reopen(directory, units, redo, listing)
     for unit in redo:
       note_path(directory, unit).unlink(missing_ok=True)
     if not finished:
-      plan.write_plan(directory, plan.read_plan(directory) | told)
+      plan.write_plan(directory, plan.read_plan(directory) | listing)
   elif finished:
     for which, flag, told_as in ((changed, "changed", "files are others by now"), (failed, "failed", "videos failed")):
       if which:
@@ -119,7 +119,7 @@ def _notes(directory: pathlib.Path, units: list[Unit]) -> dict[str, UnitNote]:
   return found
 
 
-def _reopen(directory: pathlib.Path, units: list[Unit], redo: list[Unit], told: dict) -> None:
+def _reopen(directory: pathlib.Path, units: list[Unit], redo: list[Unit], listing: dict) -> None:
   """Turns a finished dataset into a build that lacks some shards, by writing the notes of the others anew."""
   metadata, tracks = read_metadata(directory), read_tracks(directory)
   failures = [f for split in SPLITS for f in read_failures(directory, split) if f.video_id and not f.absent]
@@ -130,7 +130,7 @@ def _reopen(directory: pathlib.Path, units: list[Unit], redo: list[Unit], told: 
       f"{directory}: {DATASET_FILE} does not know the shard {lacking[0]}: remove the folder and build again."
     )
   plan.write_plan(
-    directory, {"choices": metadata["choices"], "shards": {unit.split: unit.shards for unit in units}} | told
+    directory, {"choices": metadata["choices"], "shards": {unit.split: unit.shards for unit in units}} | listing
   )
   before = dict.fromkeys(SPLITS, 0)
   for unit in units:

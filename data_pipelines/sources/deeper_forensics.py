@@ -180,10 +180,10 @@ def _distortions(root: pathlib.Path, name: str, splits: dict[str, str], listing:
   found: dict[str, str] = {}
   if file.is_file():
     for number, line in lines_of(file, "it says what each forgery went through"):
-      path, *told = normal(line).split()
-      found_cells = (re.fullmatch(r"(\w+):([1-5])", one) for one in told)
+      path, *words = normal(line).split()
+      found_cells = (re.fullmatch(r"(\w+):([1-5])", one) for one in words)
       cells = [cell for cell in found_cells if cell and cell[1] in TYPES]
-      if not cells or len(cells) < len(told):
+      if not cells or len(cells) < len(words):
         raise UserError(
           f"{file}, line {number}: '{line}' is not '<path> <type>:<level> …' with types {', '.join(TYPES)} and "
           "levels 1 to 5: download the list again."

@@ -178,9 +178,9 @@ def _part_number(name: str) -> int:
 def _labels(folder: pathlib.Path, entries: dict[str, dict]) -> dict[str, int]:
   """Labels of a val or test folder, from labels.csv, from metadata.json, or from both where they agree."""
   labels: dict[str, int] = {}
-  told = [("metadata.json", name, entry.get("is_fake")) for name, entry in entries.items()]
-  told += [("labels.csv", name, label) for name, label in _labels_csv(folder / "labels.csv")]
-  for file, name, label in told:
+  rows = [("metadata.json", name, entry.get("is_fake")) for name, entry in entries.items()]
+  rows += [("labels.csv", name, label) for name, label in _labels_csv(folder / "labels.csv")]
+  for file, name, label in rows:
     if str(label) not in ("0", "1"):
       raise UserError(f"{folder / file}: '{name}' has label '{label}'; expected is 0 or 1 (1 = fake).")
     if labels.setdefault(name, int(str(label))) != int(str(label)):

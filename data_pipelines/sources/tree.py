@@ -162,12 +162,12 @@ class Tree:
     left += [
       (c, path, reason) for c, path in self.files.items() if c not in self._taken and (reason := _reason(c, kinds))
     ]
-    told = []
+    omitted = []
     for canonical, path, reason in left:
       excuse = self._excuse(canonical)
       if excuse != "":
-        told.append((path, excuse if excuse and reason == UNNAMED else reason))
-    return sorted(told)
+        omitted.append((path, excuse if excuse and reason == UNNAMED else reason))
+    return sorted(omitted)
 
   def _excuse(self, path: str) -> str | None:
     """What `excuse` was told of the nearest folder around a path, None if nothing."""

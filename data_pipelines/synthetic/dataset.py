@@ -271,9 +271,9 @@ def _claim(root: pathlib.Path, settings: Settings) -> None:
     found = read_json(path, "remove the folder and make the dataset again")
     if found != record:
       differing = sorted(k for k in {*found, *record} if found.get(k) != record.get(k))
-      told = ", ".join(f"{k} {found.get(k)} (now {record.get(k)})" for k in differing)
+      listed = ", ".join(f"{k} {found.get(k)} (now {record.get(k)})" for k in differing)
       raise UserError(
-        f"{root} holds a synthetic dataset made with {told}: its videos do not go together with these. Give the same "
+        f"{root} holds a synthetic dataset made with {listed}: its videos do not go together with these. Give the same "
         "options to finish it, or another --output."
       )
     return

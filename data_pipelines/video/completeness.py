@@ -64,10 +64,10 @@ class Evidence:
       return f"truncated: {beyond} of the {len(entries)} frames in its index lie beyond the file's end", ""
     if "avi" in self._names:
       lacking = self._stream.frames - self._slots
-      told = f"{self._slots} of {self._stream.frames} frames"
+      message = f"{self._slots} of {self._stream.frames} frames"
       if lacking > 1 and (lost or not self._indexed):
-        return f"truncated: {told}", ""
-      return "", f"the header counts more than there is: {told}" if lacking > 0 else ""
+        return f"truncated: {message}", ""
+      return "", f"the header counts more than there is: {message}" if lacking > 0 else ""
     short = self._seconds_short(0.0 if lost or "mxf" in self._names else SLACK, rate)
     if short and (lost or not self._stated_bytes):
       assert self._container.duration is not None, "it is by this that the packets are short"

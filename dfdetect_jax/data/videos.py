@@ -172,13 +172,13 @@ def check_validation(tracks: Sequence[Track], frames: int) -> None:
 
 
 def _describe(leaks: Sequence[Leak], names: tuple[str, str]) -> str:
-  told = []
+  kinds = []
   for kind in dict.fromkeys(leak.kind for leak in leaks):
     of_kind = [leak for leak in leaks if leak.kind == kind]
     one = of_kind[0]
-    told.append(f"{len(of_kind)} of kind '{kind}' (such as {one.shared}: '{one.first}' and '{one.second}')")
+    kinds.append(f"{len(of_kind)} of kind '{kind}' (such as {one.shared}: '{one.first}' and '{one.second}')")
   return (
-    f"{names[0]} and {names[1]} share what they must not: {'; '.join(told)}. A figure on such a split is worthless: "
+    f"{names[0]} and {names[1]} share what they must not: {'; '.join(kinds)}. A figure on such a split is worthless: "
     "correct the split column of the manifest (or the split files) and build the shards again."
   )
 

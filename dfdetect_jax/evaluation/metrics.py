@@ -351,16 +351,18 @@ def cautions(labels: Labels, cluster: Int[np.ndarray, " N"]) -> list[str]:
   """
   if not _both_classes(labels):
     return []
-  told = []
+  sentences = []
   people = {name: len(np.unique(cluster[labels == y])) for name, y in (("real", 0), ("fake", 1))}
   few = [f"{count} {name}" for name, count in people.items() if count < FEW_CLUSTERS]
   if few:
-    told.append(f"few to judge by ({' and '.join(few)} by identity): figures and intervals say little about others")
+    sentences.append(
+      f"few to judge by ({' and '.join(few)} by identity): figures and intervals say little about others"
+    )
   reals = int((labels == 0).sum())
   coarse = [METRICS[name] for name, share in FALSE_ALARMS.items() if reals * share < 1]
   if coarse:
-    told.append(f"with {reals} real video{'s' * (reals > 1)}, {' and '.join(coarse)} allow no false alarm at all")
-  return told
+    sentences.append(f"with {reals} real video{'s' * (reals > 1)}, {' and '.join(coarse)} allow no false alarm at all")
+  return sentences
 
 
 def _no_interval(video: dict) -> dict[str, str]:

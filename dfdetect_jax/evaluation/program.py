@@ -73,9 +73,9 @@ def run_program(args: argparse.Namespace) -> None:
     [data] = args.data
     output = as_folder(args.output or workdir / f"{args.split}_{as_folder(data).name}")
     agree_on_work(run.config, [data], facts)
-    scores, told = score(as_folder(data), args.split, output, notes=tuple(warnings))
+    scores, circumstances = score(as_folder(data), args.split, output, notes=tuple(warnings))
     if jax.process_index() == 0:
-      summary = _summary(scores, scores, args) | scoring.listed(told, scores)
+      summary = _summary(scores, scores, args) | scoring.listed(circumstances, scores)
       scoring.write_metrics(
         output, summary | {"warnings": warnings, "run": about | {"data": data, "split": args.split}}
       )
@@ -94,11 +94,11 @@ def run_program(args: argparse.Namespace) -> None:
   names = scoring.folder_names(list(folders))
   summaries = {}
   for folder, sets in folders.items():
-    scores, told = score(folder, "test", output / names[folder], videos=sets, notes=notes)
+    scores, circumstances = score(folder, "test", output / names[folder], videos=sets, notes=notes)
     if jax.process_index() == 0:
       for videos in sets:
         of_set = [s for s in scores if videos.holds(s)]
-        summary = _summary(of_set, scores, args) | scoring.listed(told, of_set, videos)
+        summary = _summary(of_set, scores, args) | scoring.listed(circumstances, of_set, videos)
         scoring.keep_with_run(workdir, run, "test", _row_name(videos, stand_in), scores, summary, warn)
         summaries[videos.name] = summary | {"scores": f"{names[folder]}/scores.csv"}
   if jax.process_index() == 0:

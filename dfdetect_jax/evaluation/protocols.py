@@ -110,11 +110,11 @@ def describe_protocols() -> str:
   lines = []
   for protocol in PROTOCOLS.values():
     names = [videos.name for videos in protocol.test]
-    told = ", ".join(names[:6]) + (f", … ({len(names)} sets)" if names[6:] else "")
+    listed = ", ".join(names[:6]) + (f", … ({len(names)} sets)" if names[6:] else "")
     lines += [
       f"{protocol.name}",
       f"  train: {protocol.train.name}",
-      f"  test:  {told}",
+      f"  test:  {listed}",
       f"  from:  {protocol.reference}",
     ]
   return "\n".join(lines)

@@ -109,8 +109,8 @@ def check_same(provenances: Mapping[str, dict[str, Any] | None], same_test: bool
     values = {name: value(content) for name, content in known.items()}
     several = {v for found in values.values() for v in found}
     if len(several) > 1:
-      told = "; ".join(f"{name}: {' and '.join(found)}" for name, found in values.items())
-      raise UserError(f"strict: {what} are not the same: {told}. Such figures do not belong side by side.")
+      listed = "; ".join(f"{name}: {' and '.join(found)}" for name, found in values.items())
+      raise UserError(f"strict: {what} are not the same: {listed}. Such figures do not belong side by side.")
 
 
 def trained_on(content: Mapping[str, Any]) -> list[str]:

@@ -166,13 +166,13 @@ def figures_table(rows: Sequence[tuple[str, dict]], with_threshold: bool = False
   lines: list[list[str | Cell]] = []
   notes: dict[str, list[str]] = {}  # what is to be said -> rows that it is said of
   for name, figures in rows:
-    for told in ("undefined", "no_interval"):
+    for kind in ("undefined", "no_interval"):
       reasons: dict[str, list[str]] = {}
       for metric in names:
-        if metric in figures.get(told, {}):
-          reasons.setdefault(figures[told][metric], []).append(metrics.METRICS[metric])
+        if metric in figures.get(kind, {}):
+          reasons.setdefault(figures[kind][metric], []).append(metrics.METRICS[metric])
       for reason, which in reasons.items():
-        text = f"{', '.join(which)} {reason}" if told == "undefined" else f"no interval of {', '.join(which)}: {reason}"
+        text = f"{', '.join(which)} {reason}" if kind == "undefined" else f"no interval of {', '.join(which)}: {reason}"
         notes.setdefault(text, []).append(name)
     for caution in figures.get("cautions", ()):
       notes.setdefault(caution, []).append(name)

@@ -101,8 +101,8 @@ def score_unseen(
     warn(f"leaks from training cannot be looked for: {workdir} has no {TRAINED_FILE}, and its shards are gone.")
   else:
     tracks = [t for t in read_tracks(data, split) if not videos or any(v.holds(t) for v in videos)]
-    seen, told = leaks_from_training(trained, tracks, split, leaks)
-    for warning in told:
+    seen, warnings = leaks_from_training(trained, tracks, split, leaks)
+    for warning in warnings:
       warn(f"{data}: {warning}")
   left_out, contaminated = (set(), seen) if leaks == "keep" else (seen, set())
   of_split = [*read_tracks(data, split), *read_failures(data, split)]
@@ -148,7 +148,7 @@ def score_folder(
   """
   warnings = list(notes)
 
-  def tell(text: str) -> None:
+  def keep(text: str) -> None:
     warnings.append(text)
     warn(text)
 
@@ -157,7 +157,7 @@ def score_folder(
       check_writable(output)
     except OSError as error:
       raise unwritable(output, error, "choose another --output") from error
-  scores, about = score_unseen(run, predict, workdir, data, split, warn=tell, **options)
+  scores, about = score_unseen(run, predict, workdir, data, split, warn=keep, **options)
   if jax.process_index() == 0:  # every process knows all scores; one writes them
     try:
       output.mkdir(parents=True, exist_ok=True)
@@ -208,15 +208,15 @@ def keep_with_run(
     summary: of the test set, see `metrics.summarise` and `listed`; contaminated figures are not kept.
     warn: told of what could not be kept.
   """
-  told = ""
+  problem = ""
   if summary.get("contaminated"):
-    told = f"predictions are not told of this test: the run has seen {summary['contaminated']} of its videos."
+    problem = f"predictions are not told of this test: the run has seen {summary['contaminated']} of its videos."
   elif split == "val":
-    told = calibration.record_validation(workdir, run.step, run.weights, scores)
+    problem = calibration.record_validation(workdir, run.step, run.weights, scores)
   elif split == "test":
-    told = calibration.record_test(workdir, run.step, run.weights, name, summary["overall"]["video"])
-  if told:
-    warn(told)
+    problem = calibration.record_test(workdir, run.step, run.weights, name, summary["overall"]["video"])
+  if problem:
+    warn(problem)
 
 
 def folders_of(protocol: Protocol, catalogue: Catalogue) -> dict[pathlib.Path, list[VideoSet]]:

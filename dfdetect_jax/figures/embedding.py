@@ -73,7 +73,7 @@ def dip_figure9(material: Material) -> Drawn:
     raise UserError("dip_figure9 looks at many videos: give --data=SHARDS (or --demo).")
   runs = material.runs()
   canvas = Canvas(figsize=(5.4 * len(runs) + 2.2, 5), layout="constrained")
-  values, told = {}, []
+  values, sentences = {}, []
   for axes, run in zip(np.atleast_1d(canvas.subplots(1, len(runs))), runs):
     features, groups = features_of(run, material.data, material.split, material.seed)
     points = embed(features, material.seed)
@@ -90,12 +90,12 @@ def dip_figure9(material: Material) -> Drawn:
     share = separation(features, fake)
     name = _run(material, run)
     axes.set(xticks=[], yticks=[], title=name)
-    told.append(f"{name}: {100 * share:.0f} % of the videos have a nearest neighbour of their own class")
+    sentences.append(f"{name}: {100 * share:.0f} % of the videos have a nearest neighbour of their own class")
     values[name] = {"groups": groups, "points": points.round(3).tolist(), "own_class": share}
   handles, labels = axes.get_legend_handles_labels()
   canvas.legend(handles, labels, loc="outside right center")
   caption = (
-    f"t-SNE of the features of one clip of each video of '{material.split}'. {'; '.join(told)} (in the features)."
+    f"t-SNE of the features of one clip of each video of '{material.split}'. {'; '.join(sentences)} (in the features)."
   )
   return Drawn(to_svg(canvas), caption, values)
 

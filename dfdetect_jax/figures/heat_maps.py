@@ -63,11 +63,11 @@ def st_ilif_figure12(material: Material) -> Drawn:
   for n, sample in enumerate(both):
     firsts = np.arange(SHOWN) + max(0, (len(sample.frames) - spec.frames - SHOWN) // 2)
     clips = np.stack([clip_of(sample, spec, int(first))[0] for first in firsts])
-    told = material.explained(run, clips)
-    kept = {"probability": np.asarray(told.probability, float).round(4).tolist()}
-    toward = "fake" if np.mean(told.probability) > 0.5 else "real"
+    explained = material.explained(run, clips)
+    kept = {"probability": np.asarray(explained.probability, float).round(4).tolist()}
+    toward = "fake" if np.mean(explained.probability) > 0.5 else "real"
     for row, stream in enumerate(("phase", "sequence"), start=2):
-      maps = told.maps.get(f"grad_cam_{stream}")
+      maps = explained.maps.get(f"grad_cam_{stream}")
       if maps is None:  # a run of one stream alone
         continue
       heats = [overlay.heat(maps[i], 1, spec.size, toward)[0] for i in range(SHOWN)]
@@ -96,15 +96,15 @@ def dip_figure7(material: Material) -> Drawn:
   canvas, axes = grid(rows, [s.kind for s in samples], 1.5)
   clips = np.stack([clip_of(s, spec)[0] for s in samples])
   values: dict[str, dict[str, Any]] = {}
-  told = material.explained(run, clips)
+  explained = material.explained(run, clips)
   for n, sample in enumerate(samples):
-    probability = float(told.probability[n])
+    probability = float(explained.probability[n])
     toward = "fake" if probability > 0.5 else "real"
     axes[0, n].imshow(clips[n, spec.frames // 2])
     _label(axes[0, n], probability)
     values[sample.kind] = {"probability": round(probability, 4), "toward": toward, "peak": {}}
     for row, name in enumerate(("grad_cam_h", "grad_cam_v", "grad_cam"), start=1):
-      heat = overlay.heat(told.maps[name][n], spec.frames, spec.size, toward).mean(axis=0)
+      heat = overlay.heat(explained.maps[name][n], spec.frames, spec.size, toward).mean(axis=0)
       axes[row, n].imshow(overlay.blend(clips[n, spec.frames // 2], heat))
       values[sample.kind]["peak"][rows[row]] = _place(heat)
   caption = (
@@ -124,12 +124,12 @@ def _per_manipulation(material: Material, name: str, what: str) -> Drawn:
   found = [clip_of(s, spec)[0] for s in samples]
   values = {}
   for n, (sample, clip) in enumerate(zip(samples, found)):
-    told = material.explained(run, clip[None])
+    explained = material.explained(run, clip[None])
     u = len(clip) // 2  # a snippet from the middle of the video
-    probability = float(told.probability[0])
-    key = name or min(k for k in told.maps if k.startswith("intra_"))
+    probability = float(explained.probability[0])
+    key = name or min(k for k in explained.maps if k.startswith("intra_"))
     toward = ("fake" if probability > 0.5 else "real") if key == "grad_cam" else ""
-    heats = overlay.heat(told.maps[key][0, u], spec.frames, spec.size, toward)
+    heats = overlay.heat(explained.maps[key][0, u], spec.frames, spec.size, toward)
     if not toward:
       heats = heats - heats.min()  # attention never is zero: from its least to its greatest
     for t in range(spec.frames):

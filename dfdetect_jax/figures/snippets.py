@@ -24,10 +24,10 @@ def dil_figure5(material: Material) -> Drawn:
   spec = run.method.clip_spec
   sample = partly_forged(material, spec.size)
   clip, places = clip_of(sample, spec)
-  told = material.explained(run, clip[None])
-  name = max(k for k in told.tables if k.startswith("inter_"))  # the deepest block's
-  attention = np.asarray(told.tables[name][0], float)
-  probability = 1 / (1 + np.exp(-np.asarray(told.tables["frame_logits"][0], float)))
+  explained = material.explained(run, clip[None])
+  name = max(k for k in explained.tables if k.startswith("inter_"))  # the deepest block's
+  attention = np.asarray(explained.tables[name][0], float)
+  probability = 1 / (1 + np.exp(-np.asarray(explained.tables["frame_logits"][0], float)))
   forged = sample.forged[places]
   snippets, frames = places.shape
   rows = [f"snippet {u + 1}" for u in range(snippets)]

@@ -56,7 +56,7 @@ def convert(
     UserError: the file cannot be read, is for something else, or does not fit.
   """
   from dfdetect_jax.interop import checkpoint  # checkpoints take a while to import: not for --help
-  from dfdetect_jax.interop.start import with_random
+  from dfdetect_jax.interop.start import fill_at_random
 
   arrays, about = files.read(source), files.about(source)
   method = methods.build(config)
@@ -75,7 +75,7 @@ def convert(
       f"{source} ({table.name}) does not fit {config.method} in {len(problems)} places: {report.misfit()}. --variant "
       "chooses another size; --partial takes what fits and records the rest."
     )
-  variables = with_random(method, shapes, flat, report, jax.random.key(config.seed))
+  variables = fill_at_random(method, shapes, flat, report, jax.random.key(config.seed))
   report.normalisation = f"{convention} ({known_by})"
   seen = parse_trained_videos(about[TRAINED], str(source)) if TRAINED in about else None
   note = table.note

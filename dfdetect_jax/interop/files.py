@@ -65,10 +65,10 @@ def check_finite(arrays: Mapping[str, np.ndarray], where: str) -> None:
   bad = {name: int(a.size - np.isfinite(a).sum()) for name, a in arrays.items() if a.dtype.kind == "f"}
   bad = {name: count for name, count in bad.items() if count}
   if bad:
-    told = ", ".join(f"{name} ({count} of {arrays[name].size})" for name, count in list(bad.items())[:8])
+    listed = ", ".join(f"{name} ({count} of {arrays[name].size})" for name, count in list(bad.items())[:8])
     more = f" and {len(bad) - 8} more" if len(bad) > 8 else ""
     raise UserError(
-      f"{where} holds weights that are NaN or infinite, in {len(bad)} arrays: {told}{more}. The file is damaged, or "
+      f"{where} holds weights that are NaN or infinite, in {len(bad)} arrays: {listed}{more}. The file is damaged, or "
       "the training that it comes from diverged: take another one."
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers import imagenet
-from dfdetect_jax.layers.weight_table import Table
+from dfdetect_jax.layers.weight_table import WeightTable
 from dfdetect_jax.methods.baselines.frame_vit import CLIP_MEAN, CLIP_STD
 
 # Mean and standard deviation per channel on [0, 1]. `half`: augreg's, timm's augreg and Google's own ViTs; `imagenet`:
@@ -31,7 +31,7 @@ NAMED_IMAGENET = r"deit|dino|(?<![a-z])mae(?![a-z])|moco"
 
 
 def convention(
-  source: pathlib.Path, keys: Mapping[str, np.ndarray], about: Mapping[str, str], table: Table, asked: str | None
+  source: pathlib.Path, keys: Mapping[str, np.ndarray], about: Mapping[str, str], table: WeightTable, asked: str | None
 ) -> tuple[str, str]:
   """Which convention a weight file follows.
 
@@ -55,8 +55,8 @@ def convention(
     found = table.normalisation, f"{table.name}: it has no other"
   elif asked is not None:
     found = asked, "as asked"
-  elif told := _beside(source):
-    found = told, f"{source.parent.name}/config.json says so"
+  elif stated := _beside(source):
+    found = stated, f"{source.parent.name}/config.json says so"
   elif re.search(NAMED_IMAGENET, source.name.lower()):
     found = "imagenet", f"by the name {source.name}"
   else:
@@ -91,7 +91,7 @@ def _beside(source: pathlib.Path) -> str:
   )
 
 
-def fold(arrays: Mapping[str, np.ndarray], table: Table, name: str) -> dict[str, np.ndarray]:
+def fold(arrays: Mapping[str, np.ndarray], table: WeightTable, name: str) -> dict[str, np.ndarray]:
   """The arrays for inputs that are normalised as ours are.
 
   Args:

@@ -29,8 +29,8 @@ def from_scratch(config: ml_collections.ConfigDict) -> bool:
     return True
   if config.init:
     return False
-  if told := missing_weights(config):
-    raise UserError(told)
+  if missing := missing_weights(config):
+    raise UserError(missing)
   return True
 
 
@@ -70,10 +70,10 @@ def initial_variables(
   offered, partial = _offered(directory, shapes_only=False)
   shapes = jax.eval_shape(method.init, jax.random.key(0))
   values, report = _fitting(directory, config, shapes, offered, partial)
-  return with_random(method, shapes, values, report, rng), report
+  return fill_at_random(method, shapes, values, report, rng), report
 
 
-def with_random(
+def fill_at_random(
   method: methods.Method, shapes: Any, values: Mapping[str, np.ndarray], report: transfer.Report, rng: jax.Array
 ) -> dict[str, Any]:
   """Variables of which those that came from no file are random; only these are computed.

@@ -8,7 +8,7 @@ import numpy as np
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.interop.adapt import ADAPTATIONS
-from dfdetect_jax.layers.weight_table import Place, Table
+from dfdetect_jax.layers.weight_table import Place, WeightTable
 
 
 @dataclasses.dataclass
@@ -89,7 +89,9 @@ def _listed(what: str, items: Sequence[str], most: int = 12) -> list[str]:
   return [f"  {what}: {item}" for item in items[:most]] + rest
 
 
-def choose(arrays: Mapping[str, np.ndarray], tables: Sequence[Table], variables: Mapping[str, Any]) -> Table:
+def choose(
+  arrays: Mapping[str, np.ndarray], tables: Sequence[WeightTable], variables: Mapping[str, Any]
+) -> WeightTable:
   """The table whose keys the file has most of.
 
   Args:
@@ -101,7 +103,7 @@ def choose(arrays: Mapping[str, np.ndarray], tables: Sequence[Table], variables:
     UserError: the file has none of the keys, nor any of our own names.
   """
 
-  def hits(table: Table) -> int:
+  def hits(table: WeightTable) -> int:
     have = table.prepare(arrays) if table.prepare else arrays
     places = (table.place(_path(name)) for name in variables)
     return len({p.key for p in places if p is not None} & have.keys())
@@ -111,7 +113,7 @@ def choose(arrays: Mapping[str, np.ndarray], tables: Sequence[Table], variables:
     if hits(best) or variables.keys() & arrays.keys():
       return best
   elif variables.keys() & arrays.keys():
-    return Table("own names", ())
+    return WeightTable("own names", ())
   kinds = ", ".join(t.name for t in tables) or "files that dfdetect_jax.interop.export wrote"
   raise UserError(
     f"the file has no weights for this method: it holds {', '.join(sorted(arrays)[:4])}, …; known are {kinds}."
@@ -119,7 +121,7 @@ def choose(arrays: Mapping[str, np.ndarray], tables: Sequence[Table], variables:
 
 
 def transfer(
-  arrays: Mapping[str, np.ndarray], table: Table, variables: Mapping[str, np.ndarray]
+  arrays: Mapping[str, np.ndarray], table: WeightTable, variables: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], Report]:
   """Takes from a file's arrays all that the model has a place for.
 

@@ -1,6 +1,6 @@
 """Key tables of torchvision's ResNets, for networks with the names of `layers.resnet`."""
 
-from dfdetect_jax.layers.weight_table import Entry, Table
+from dfdetect_jax.layers.weight_table import Entry, WeightTable
 
 UNUSED = ((r".*num_batches_tracked", "a counter"), (r"fc\..*", "the classifier of other classes"))
 
@@ -24,13 +24,13 @@ def entries(prefix: str = "", ours: str = "", adapt_stem: str = "") -> tuple[Ent
   )
 
 
-def table(name: str, prefix: str = "", head: str = "fc", export: bool = True) -> Table:
+def table(name: str, prefix: str = "", head: str = "fc", export: bool = True) -> WeightTable:
   """The table of a network that is a ResNet from stem to head, whatever else it has in its blocks.
 
   Args:
     name: of the table, e.g. "torchvision ResNet-50".
     prefix: in front of our names, e.g. "backbone/".
     head: our name of the classifier.
-    export: see `Table`.
+    export: see `WeightTable`.
   """
-  return Table(name, (*entries(prefix), Entry(head, "fc", optional=True)), UNUSED, export=export)
+  return WeightTable(name, (*entries(prefix), Entry(head, "fc", optional=True)), UNUSED, export=export)

@@ -79,7 +79,7 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class WeightTable:
   """The keys of one kind of weight file for one method.
 
   Attributes:

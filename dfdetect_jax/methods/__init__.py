@@ -14,7 +14,7 @@ import ml_collections
 from dfdetect_jax.augment import pipeline
 from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.layers.remat import POLICIES
-from dfdetect_jax.layers.weight_table import Table
+from dfdetect_jax.layers.weight_table import WeightTable
 from dfdetect_jax.methods.method import ClipSpec, Method
 
 METHODS = ("dip", "st_ilif", "ftcn", "sdr", "dil", "baselines")
@@ -45,7 +45,7 @@ def build(config: ml_collections.ConfigDict) -> Method:
   return dataclasses.replace(method, augmentations=augmentations) if augmentations else method
 
 
-def weight_tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
+def weight_tables(config: ml_collections.ConfigDict) -> tuple[WeightTable, ...]:
   """The kinds of weight files that a method can start from, the preferred first.
 
   What `weight_tables(config)` beside the method's `build` gives; a method without it takes our own files only.

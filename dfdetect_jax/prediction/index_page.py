@@ -39,8 +39,8 @@ def index_page(verdicts: Sequence[tuple[VideoVerdict, str]], about: About, total
 def _row(verdict: VideoVerdict, link: str) -> str:
   what = verdict.verdict or FAILED
   number = lambda value, digits: ("", -1) if value is None else (f"{value:.{digits}f}", value)  # noqa: E731
-  told = [verdict.reason] if verdict.status != "ok" else [g.reason for g in verdict.not_scored] + list(verdict.notes)
-  remarks = "; ".join(told[:2]) + (f"; {len(told) - 2} more" if len(told) > 2 else "")
+  reasons = [verdict.reason] if verdict.status != "ok" else [g.reason for g in verdict.not_scored] + list(verdict.notes)
+  remarks = "; ".join(reasons[:2]) + (f"; {len(reasons) - 2} more" if len(reasons) > 2 else "")
   cells = [
     (f'<span class="{what}">{WORDS[what]}</span>', _ORDER[what]),
     (f'<a href="{esc(link)}">{esc(shown(verdict.path))}</a>', None),  # sorted by its text

@@ -28,10 +28,10 @@ def lane(track: TrackScore, verdict: VideoVerdict, most: int = 400) -> str:
     _band(verdict.lower, verdict.upper, verdict.threshold, y),
   ]
   for start, end, score, counts in marks:
-    told = f"{start:.2f} s to {end:.2f} s: {score:.3f}" + ("" if counts else " (shown only)")
+    title = f"{start:.2f} s to {end:.2f} s: {score:.3f}" + ("" if counts else " (shown only)")
     drawn.append(
       f'<path d="M{x(start)} {y(score)}H{x(end)}" stroke="var(--{verdict_of(score, verdict)})" '
-      f'stroke-width="{5 if counts else 3}" vector-effect="non-scaling-stroke"><title>{esc(told)}</title></path>'
+      f'stroke-width="{5 if counts else 3}" vector-effect="non-scaling-stroke"><title>{esc(title)}</title></path>'
     )
   highest = max(scores, key=lambda mark: mark[2])
   label = (

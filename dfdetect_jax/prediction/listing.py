@@ -29,25 +29,25 @@ def find_videos(named: Sequence[str], lists: Sequence[str] = ()) -> tuple[list[s
     UserError: nothing is named, a list cannot be read, or a folder holds no video.
   """
   paths: list[str] = []
-  told: list[str] = []
+  notes: list[str] = []
   for path in named:
-    paths += _in_folder(path, told) if os.path.isdir(path) else [path]
+    paths += _in_folder(path, notes) if os.path.isdir(path) else [path]
   for file in lists:
     paths += _in_list(file)
   if not paths:
     raise UserError("no video is named: give files, folders, or a list of them with --list=FILE.")
   once = list({os.path.abspath(path): path for path in paths}.values())
   if len(once) < len(paths):
-    told.append(f"{len(paths) - len(once)} videos are named more than once and are judged once.")
-  return once, told
+    notes.append(f"{len(paths) - len(once)} videos are named more than once and are judged once.")
+  return once, notes
 
 
-def _in_folder(folder: str, told: list[str]) -> list[str]:
+def _in_folder(folder: str, notes: list[str]) -> list[str]:
   videos: list[str] = []
   others: list[str] = []
 
   def cannot(error: OSError) -> None:
-    told.append(f"{shown(error.filename)} cannot be read ({error.strerror}): its videos are left out.")
+    notes.append(f"{shown(error.filename)} cannot be read ({error.strerror}): its videos are left out.")
 
   for where, folders, files in os.walk(folder, onerror=cannot):
     folders.sort()
@@ -59,7 +59,7 @@ def _in_folder(folder: str, told: list[str]) -> list[str]:
       f"{shown(folder)} holds no video ({len(others)} other files); videos end in {', '.join(ENDINGS[:8])}, …"
     )
   if others:
-    told.append(f"{len(others)} files of {shown(folder)} are no videos by name, such as {shown(others[0])}: left out.")
+    notes.append(f"{len(others)} files of {shown(folder)} are no videos by name, such as {shown(others[0])}: left out.")
   return videos
 
 

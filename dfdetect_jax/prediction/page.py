@@ -71,7 +71,7 @@ def meaning(verdict: VideoVerdict, about: About) -> list[str]:
   band = f"threshold {verdict.threshold:.3f}"
   if verdict.lower < verdict.upper:
     band += f"; undecided from {verdict.lower:.3f} to {verdict.upper:.3f}"
-  told = [f"The score is {score:.3f}, {where} ({band}; {decision.origin})."]
+  sentences = [f"The score is {score:.3f}, {where} ({band}; {decision.origin})."]
   validation = about.reliability.validation
   if validation:
     pairs = list(zip(validation.scores, validation.labels, strict=True))
@@ -81,19 +81,19 @@ def meaning(verdict: VideoVerdict, about: About) -> list[str]:
     else:
       alike = [label for s, label in pairs if s >= score]
       side, right, word = "high", alike.count(1), "forged"
-    told.append(
+    sentences.append(
       f"Of the {len(alike)} validation videos that scored as {side} or {side}er, {right} are {word}."
       if alike
       else f"No validation video scored as {side} as this one."
     )
   if verdict.probability is not None:
-    told.append(
+    sentences.append(
       f"Calibrated on validation, that is a probability of {verdict.probability:.2f} that the video is forged, if "
       "forgeries were as likely as not before looking."
     )
   if len(verdict.tracks) > 1:
-    told.append(f"The video's score is {verdict.rule}.")
-  return told
+    sentences.append(f"The video's score is {verdict.rule}.")
+  return sentences
 
 
 def _faces(verdict: VideoVerdict) -> list[str]:
@@ -167,10 +167,10 @@ def _clips(chosen: list[tuple[TrackScore, ShownClip]]) -> list[str]:
 def _unscored(verdict: VideoVerdict) -> list[str]:
   items = [f"{g.start_second:.2f} s to {g.end_second:.2f} s: {g.reason}" for g in verdict.not_scored]
   items += verdict.notes
-  told = "".join(f"<li>{esc(item)}</li>" for item in items)
+  entries = "".join(f"<li>{esc(item)}</li>" for item in items)
   return [
     "<h2>What was not scored</h2>",
-    f"<ul>{told}</ul>" if items else "<p>Nothing: every frame has a face in a scored clip.</p>",
+    f"<ul>{entries}</ul>" if items else "<p>Nothing: every frame has a face in a scored clip.</p>",
     f'<p class="soft">The video has {verdict.video_frames} frames in {verdict.seconds:.2f} s.</p>',
   ]
 

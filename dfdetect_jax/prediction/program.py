@@ -10,7 +10,7 @@ from dfdetect_jax.prediction.evidence import Evidence, Heat
 from dfdetect_jax.prediction.judge import Judge, judge, prepare
 from dfdetect_jax.prediction.listing import find_videos
 from dfdetect_jax.prediction.outputs import Outputs, Wanted
-from dfdetect_jax.prediction.progress import Told, waiting
+from dfdetect_jax.prediction.progress import FrameCount, waiting
 from dfdetect_jax.prediction.readable import readable
 from dfdetect_jax.prediction.verdict import VideoVerdict, shown
 from dfdetect_jax.signals import Stopped
@@ -32,7 +32,7 @@ def run_program(args: argparse.Namespace, heat_maps: Callable[[Judge], Heat]) ->
   Raises:
     UserError: the call is wrong.
   """
-  paths, told = find_videos(args.videos, args.list)
+  paths, notes = find_videos(args.videos, args.list)
   shows = bool(args.report or args.overlay)
   dense = Dense(args.stride, args.clips or (DENSE_CLIPS if shows and not args.stride else 0))
   with waiting("loading the run"):
@@ -43,7 +43,7 @@ def run_program(args: argparse.Namespace, heat_maps: Callable[[Judge], Heat]) ->
   judge_facts = about(setup)
   wanted = Wanted(json=args.json, csv=args.csv, report=args.report, plot=args.plot, overlay=args.overlay)
   outputs = Outputs(wanted, paths, judge_facts)
-  for line in [*told, f"trained on {judge_facts.trained_on}", f"threshold: {judge_facts.decision.origin}"]:
+  for line in [*notes, f"trained on {judge_facts.trained_on}", f"threshold: {judge_facts.decision.origin}"]:
     print(line, file=sys.stderr)
   heat = heat_maps(setup) if args.report and args.heat else None
   done: list[VideoVerdict] = []
@@ -74,7 +74,7 @@ def _judged(setup: Judge, paths: list[str], outputs: Outputs, heat: Heat | None)
       yield verdict, []
       continue
     evidence = Evidence(heat)
-    verdict = judge(setup, path, Told(), evidence)
+    verdict = judge(setup, path, FrameCount(), evidence)
     files = []
     if verdict.status == "ok":
       if plot := outputs.plot_of(path):
@@ -85,7 +85,7 @@ def _judged(setup: Judge, paths: list[str], outputs: Outputs, heat: Heat | None)
       if overlay := outputs.overlay_of(path):
         from dfdetect_jax.prediction.overlay import write_overlay
 
-        for note in write_overlay(verdict, evidence.tracks, overlay, Told()):
+        for note in write_overlay(verdict, evidence.tracks, overlay, FrameCount()):
           print(f"  {shown(overlay)}: {note}", file=sys.stderr, flush=True)
         files.append(overlay)
     shows = outputs.wants_pictures() and verdict.status == "ok"

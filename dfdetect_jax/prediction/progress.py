@@ -13,7 +13,7 @@ EVERY = 5.0  # seconds between two lines of a log
 
 
 class Progress(Protocol):
-  """Told how far the judging of a video is."""
+  """FrameCount how far the judging of a video is."""
 
   def stage(self, name: str, total: int) -> None:
     """A pass over the video begins, of about `total` frames (0: nobody knows)."""
@@ -38,7 +38,7 @@ class Silent:
     """See `Progress`."""
 
 
-class Told:
+class FrameCount:
   """Frames, frames per second and time left, on stderr: as a bar, or where that is a file, as a line now and then.
 
   Lines come from a thread of their own: a batch, or what is compiled before the first one, may take long.
@@ -84,7 +84,7 @@ class Told:
 @contextlib.contextmanager
 def waiting(name: str) -> Iterator[None]:
   """A sign of life while something lasts that no frames are counted of."""
-  told = Told()
+  told = FrameCount()
   told.stage(name, 0)
   try:
     yield

@@ -359,8 +359,8 @@ def load_weights(
       raise error or UserError(f"{folder} does not fit the config of every process of the job.")
     if _UNREADABLE not in found:
       return abstract.replace(**items), number, folder
-    told = f" ({_first_line(error)})" if error else ""
-    _LOG.warning(f"the weights in {folder} cannot be read{told}.")
+    why = f" ({_first_line(error)})" if error else ""
+    _LOG.warning(f"the weights in {folder} cannot be read{why}.")
     if (place, number) != tried[-1]:
       _LOG.warning("going back to the last good checkpoint instead; its figures are its own.")
   there = ", ".join(str(number) for _, number in (*best, *latest))

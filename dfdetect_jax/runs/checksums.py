@@ -47,10 +47,10 @@ def verify(checkpoint: pathlib.Path, items: Collection[str]) -> bool:
   path = checkpoint / FILE
   if not path.is_file():
     return False
-  told = read_json(path, _CURE).get("crc32")
-  if not isinstance(told, dict) or not all(isinstance(value, list) for value in told.values()):
+  recorded = read_json(path, _CURE).get("crc32")
+  if not isinstance(recorded, dict) or not all(isinstance(value, list) for value in recorded.values()):
     raise damaged(path, "it holds no checksums", _CURE)
-  wanted = {name: tuple(value) for name, value in told.items() if name.split("/")[0] in items}
+  wanted = {name: tuple(value) for name, value in recorded.items() if name.split("/")[0] in items}
   with concurrent.futures.ThreadPoolExecutor(_threads()) as pool:
     found = pool.map(lambda name: _crc32(checkpoint / name), wanted)
     for (name, value), is_now in zip(wanted.items(), found, strict=True):

@@ -142,11 +142,11 @@ def leaks_from_training(
   seen = [v for v in trained if split == "test" or v.split == "train"]
   leaks = find_leaks(seen, tracks)
   worst = [leak for leak in leaks if leak.kind != "identity"]
-  told = (
+  people = (
     [f"people of '{split}' stand in training too: {_example(leaks, 'identity')}."] if len(leaks) > len(worst) else []
   )
   if not worst:
-    return set(), told
+    return set(), people
   kinds = "; ".join(_example(worst, kind) for kind in dict.fromkeys(leak.kind for leak in worst))
   dropped, all_ids = leaking_videos(seen, tracks), {t.video_id for t in tracks}
   count = f"{len(dropped)} of {len(all_ids)} videos of '{split}'"
@@ -157,10 +157,13 @@ def leaks_from_training(
       "nothing with the test is better."
     )
   if policy == "keep":
-    return dropped, [*told, f"CONTAMINATED: {count} are scored although the run has seen them (--leaks=keep): {kinds}."]
+    return dropped, [
+      *people,
+      f"CONTAMINATED: {count} are scored although the run has seen them (--leaks=keep): {kinds}.",
+    ]
   if dropped == all_ids:
     raise UserError(f"the run has seen all videos of '{split}': {kinds}. There is nothing left to judge it by.")
-  return dropped, [*told, f"{count} were left out, because the run has seen them: {kinds}."]
+  return dropped, [*people, f"{count} were left out, because the run has seen them: {kinds}."]
 
 
 def _example(leaks: Sequence[Leak], kind: str) -> str:

@@ -28,12 +28,12 @@ class Findings:
   missing: list[str] = dataclasses.field(default_factory=list)
   fatal: list[str] = dataclasses.field(default_factory=list)
 
-  def lacks(self, told: str, fatal: bool = False) -> None:
+  def lacks(self, what: str, fatal: bool = False) -> None:
     """Notes something that is missing, once."""
-    if told not in self.missing:
-      self.missing.append(told)
-    if fatal and told not in self.fatal:
-      self.fatal.append(told)
+    if what not in self.missing:
+      self.missing.append(what)
+    if fatal and what not in self.fatal:
+      self.fatal.append(what)
 
   def __str__(self) -> str:
     if not self.missing:
@@ -74,21 +74,21 @@ def _videos(runs, found: Findings, published: bool) -> None:
       together = ["train+val"] if dataset is not None and dataset.count("train+val") else []
       seen |= dict.fromkeys((run.recipe.videos, split, run.data) for split in ("train", "val", *together))
     seen |= {(videos, "test", folder): None for videos, folder in run.sets.items()}
-    for told in run.missing:
-      found.lacks(told)
+    for what in run.missing:
+      found.lacks(what)
   for videos, split, folder in seen:
     real, fake = count(folder, videos, split)
     expected = DATASETS[videos.dataset].count(split, videos.manipulations) if videos.dataset in DATASETS else None
-    told = f"{videos.described()} {split}: {real} + {fake}"
+    what = f"{videos.described()} {split}: {real} + {fake}"
     if split == "val" and not (real and fake):
-      found.lacks(f"{told}: nothing can be selected by them", fatal=real + fake > 0)
+      found.lacks(f"{what}: nothing can be selected by them", fatal=real + fake > 0)
     if not published or expected is None or videos.distortion:
-      found.lines.append(f"  {told}")
+      found.lines.append(f"  {what}")
     elif expected == (real, fake):
-      found.lines.append(f"  {told}, as published")
+      found.lines.append(f"  {what}, as published")
     else:
-      found.lines.append(f"  {told}, published are {expected[0]} + {expected[1]}")
-      found.lacks(f"{told} of {expected[0]} + {expected[1]} that the authors publish, in {folder.path}")
+      found.lines.append(f"  {what}, published are {expected[0]} + {expected[1]}")
+      found.lacks(f"{what} of {expected[0]} + {expected[1]} that the authors publish, in {folder.path}")
 
 
 def count(folder: DatasetFolder, videos: VideoSet, split: str) -> tuple[int, int]:
@@ -103,14 +103,14 @@ def _weights(recipes: Sequence[Recipe], found: Findings) -> None:
   """Weights that are given, whole, and mapped onto every variant that starts from them."""
   found.lines += ["", "Weights:"]
   verified: set[str] = set()
-  told: dict[str, list[str]] = {}
+  users: dict[str, list[str]] = {}
   for recipe in recipes:
     init = recipe.config.init
     if recipe.unweighted:
       found.lacks(recipe.unweighted, fatal=True)
-      told.setdefault(f"{recipe.network}: not given, the paper starts from {recipe.config.starts_from}", [])
+      users.setdefault(f"{recipe.network}: not given, the paper starts from {recipe.config.starts_from}", [])
     elif not init or init == start.RANDOM:
-      told.setdefault(f"{recipe.network}: random", []).append(recipe.shown)
+      users.setdefault(f"{recipe.network}: random", []).append(recipe.shown)
     else:
       try:
         if init not in verified and (conversion := checkpoint.read_conversion(init)) is not None:
@@ -123,10 +123,12 @@ def _weights(recipes: Sequence[Recipe], found: Findings) -> None:
         continue
       loaded = f"{len(report.loaded)} arrays loaded, {len(report.adapted)} adapted"
       random = ", ".join(report.random_modules()) or "nothing"
-      told.setdefault(f"{recipe.network}: {init} ({report.table}), {loaded}; random: {random}", []).append(recipe.shown)
+      users.setdefault(f"{recipe.network}: {init} ({report.table}), {loaded}; random: {random}", []).append(
+        recipe.shown
+      )
       if unknown:
-        told.setdefault(f"{recipe.network}: {unknown}", [])
-  for line, who in told.items():
+        users.setdefault(f"{recipe.network}: {unknown}", [])
+  for line, who in users.items():
     found.lines.append(f"  {line}" + (f"  [{', '.join(dict.fromkeys(who))}]" if who else ""))
 
 
@@ -194,14 +196,14 @@ def _memory(recipes: Sequence[Recipe], devices: int, gib: float | None, found: F
       found.lacks(f"{recipe.shown}: {error}", fatal=True)
       continue
     fits = gib is None or need.fits(gib)
-    told = f"{need}, {memory.device_size(need)}" + ("" if fits else f": DOES NOT FIT into {gib:g} GiB")
-    needs.setdefault(told, []).append(recipe.shown)
+    line = f"{need}, {memory.device_size(need)}" + ("" if fits else f": DOES NOT FIT into {gib:g} GiB")
+    needs.setdefault(line, []).append(recipe.shown)
     if not fits:
       found.lacks(
         f"{recipe.shown} needs {need.total / 2**30:.1f} GiB of each device: take more devices, --set=remat="
         "nothing_saveable, --set=dtype=bfloat16, or --set=accumulate=N (batch statistics then see a part at a time)"
       )
-  found.lines += [f"  {told}  [{', '.join(dict.fromkeys(who))}]" for told, who in needs.items()]
+  found.lines += [f"  {line}  [{', '.join(dict.fromkeys(who))}]" for line, who in needs.items()]
 
 
 def _time(runs: Sequence[Run], speeds: dict[str, Speed], found: Findings) -> None:
@@ -215,7 +217,7 @@ def _time(runs: Sequence[Run], speeds: dict[str, Speed], found: Findings) -> Non
       unknown += 1
     else:
       hours += total * speed.seconds * speed.devices / 3600
-  told = f"{hours:.3g} device-hours"
+  text = f"{hours:.3g} device-hours"
   if unknown:
-    told += f", and {unknown} of {len(runs)} runs unknown: `plan --measure` times a few steps on the devices there"
-  found.lines += ["", f"Time: {told}."]
+    text += f", and {unknown} of {len(runs)} runs unknown: `plan --measure` times a few steps on the devices there"
+  found.lines += ["", f"Time: {text}."]

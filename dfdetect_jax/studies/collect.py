@@ -20,10 +20,10 @@ from dfdetect_jax.evaluation import metrics, statistics
 from dfdetect_jax.evaluation.provenance import read_provenance
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
 from dfdetect_jax.schema import VideoInfo
+from dfdetect_jax.studies.definition import Cell, Study
 from dfdetect_jax.studies.plan import CLEAN, SCORES
 from dfdetect_jax.studies.recipe import Recipe
 from dfdetect_jax.studies.settings import Settings
-from dfdetect_jax.studies.study import Cell, Study
 
 PER_CENT = tuple(name for name in metrics.METRICS if name != "log_loss")
 

@@ -8,9 +8,9 @@ from dfdetect_jax.data.catalogue import Catalogue
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.studies import demo, registry
 from dfdetect_jax.studies import settings as choices
+from dfdetect_jax.studies.definition import Study
 from dfdetect_jax.studies.plan import Run, make_plan
 from dfdetect_jax.studies.settings import Settings
-from dfdetect_jax.studies.study import Study
 
 
 def list_studies(args: argparse.Namespace) -> int:
@@ -38,12 +38,12 @@ def plan(args: argparse.Namespace) -> int:
   """
   studies, settings = _studies(args.names), choices.load(args)
   runs = _runs(studies, settings)
-  from dfdetect_jax.studies import forecast, measure  # jax takes a while
+  from dfdetect_jax.studies import forecast, step_times  # jax takes a while
 
   if args.measure:
-    speeds = measure.measure([run.recipe for run in runs if not run.trained], settings.workdir)
+    speeds = step_times.measure([run.recipe for run in runs if not run.trained], settings.workdir)
   else:
-    speeds = measure.read(settings.workdir)
+    speeds = step_times.read(settings.workdir)
   print(forecast.describe(runs, studies, speeds, "  (`run --demo` makes the stand-ins)" if settings.demo else ""))
   _refuse_random(runs)
   return 0
@@ -136,15 +136,15 @@ def _checked(runs: Sequence[Run], settings: Settings, devices: int, gib: float |
 
   jax.config.update("jax_platforms", "cpu")
   from dfdetect_jax.studies import check as checking
-  from dfdetect_jax.studies import measure
+  from dfdetect_jax.studies import step_times
 
-  return checking.check(runs, devices, gib, measure.read(settings.workdir), published=not settings.demo)
+  return checking.check(runs, devices, gib, step_times.read(settings.workdir), published=not settings.demo)
 
 
 def _refuse_random(runs: Sequence[Run]) -> None:
   """Refuses runs whose papers start from weights that are not given."""
-  if told := dict.fromkeys(run.recipe.unweighted for run in runs if run.recipe.unweighted and not run.trained):
-    raise UserError(" ".join(told))
+  if unweighted := dict.fromkeys(run.recipe.unweighted for run in runs if run.recipe.unweighted and not run.trained):
+    raise UserError(" ".join(unweighted))
 
 
 def _studies(names: Sequence[str]) -> list[Study]:

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, PROTOCOLS
-from dfdetect_jax.studies.measured import Part, measured, on
-from dfdetect_jax.studies.study import Cell, Study, Training, quoted
+from dfdetect_jax.studies.cells import Part, measured_by, on
+from dfdetect_jax.studies.definition import Cell, Study, Training, quoted
 
 SHORT = ("DF", "F2F", "FS", "NT")
 HQ = dict(zip(SHORT, PROTOCOLS["intra-dataset-c23"].test[1:], strict=True))
@@ -51,7 +51,7 @@ STUDIES = (
     "dil_table1",
     "One manipulation of FF++, at high and low quality",
     "DIL, Table 1",
-    measured(
+    measured_by(
       quoted(
         tuple(EACH),
         """
@@ -85,7 +85,7 @@ STUDIES = (
     "dil_table2",
     "Trained and tested on Celeb-DF, DFDC and WildDeepfake",
     "DIL, Table 2",
-    measured(
+    measured_by(
       quoted(
         tuple(OTHERS),
         """
@@ -123,7 +123,7 @@ STUDIES = (
     "dil_table3",
     "From FF++ LQ to other datasets",
     "DIL, Table 3",
-    measured(
+    measured_by(
       quoted(
         ("FF++ DF", "Celeb-DF", "DFDC"),
         """

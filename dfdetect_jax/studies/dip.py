@@ -15,8 +15,8 @@ project has; other methods' rows are quoted. Decisions where the paper is silent
 
 from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.evaluation.protocols import DISTORTIONS, LEAKING_TARGETS, LEVELS, PROTOCOLS
-from dfdetect_jax.studies.measured import again, measured, on
-from dfdetect_jax.studies.study import Cell, Study, Training, quoted
+from dfdetect_jax.studies.cells import again, measured_by, on
+from dfdetect_jax.studies.definition import Cell, Study, Training, quoted
 
 PAPER = "DIP (Nie et al., TMM 2025)"
 SHORT = dict(zip(("DF", "F2F", "FS", "NT"), FOUR))
@@ -43,7 +43,7 @@ def _variants(sets: dict, variants: dict[str, str]) -> dict:
   return {row: on(Training(f"dip:{name}" if name else "dip", C23), sets) for row, name in variants.items()}
 
 
-TABLE1 = measured(
+TABLE1 = measured_by(
   quoted(
     ("C40 ACC", "C40 AUC", "C23 ACC", "C23 AUC"),
     """
@@ -65,7 +65,7 @@ TABLE1 = measured(
 )
 
 TABLE2_SETS = {"CDF": CDF, "DFDC-P": DFDC_P, "DFDC": DFDC, "DFR": DFR, "WDF": WDF}
-TABLE2 = measured(
+TABLE2 = measured_by(
   quoted(
     (*TABLE2_SETS, "Average"),
     """
@@ -92,7 +92,7 @@ TABLE2 = measured(
   {"Average": tuple(TABLE2_SETS)},
 )
 
-TABLE3 = measured(
+TABLE3 = measured_by(
   quoted(
     ("DF", "FS", "F2F", "NT", "Avg"),
     """
@@ -122,7 +122,7 @@ TABLE4_VARIANTS = {
   "SA:TA 4:1": "dip:table4_sa4_ta1",
   "SA:TA 6:1": "dip:table4_sa6_ta1",
 }
-TABLE4 = measured(
+TABLE4 = measured_by(
   quoted(
     (*SHORT, "CDF"),
     """
@@ -141,7 +141,7 @@ TABLE4 = measured(
 )
 
 TABLE5_SETS = {"FF++": C23, "CDF": CDF, "DFDC-P": DFDC_P}
-TABLE5 = measured(
+TABLE5 = measured_by(
   quoted(
     (*TABLE5_SETS, "Average"),
     """
@@ -155,7 +155,7 @@ TABLE5 = measured(
 )
 
 TABLE6_SETS = {"FF++": C23, "CDF": CDF, "DFDC-P": DFDC_P, "WDF": WDF}
-TABLE6 = measured(
+TABLE6 = measured_by(
   quoted(
     (*TABLE6_SETS, "Cross Avg."),
     """
@@ -184,7 +184,7 @@ TABLE6 = measured(
 )
 
 TABLE7_SETS = {"FF++": C23, "CDF": CDF, "DFDC-P": DFDC_P}
-TABLE7 = measured(
+TABLE7 = measured_by(
   quoted(
     tuple(TABLE7_SETS),
     """
@@ -218,7 +218,7 @@ for name, switch in (
   TABLE7 += again(TABLE7, ("DiCA + IDM + DA loss",), name, switch)
 
 TABLE8_SETS = {"FF++": C23} | {videos.name: videos for videos in PROTOCOLS["augmentation-robustness"].test[1:]}
-TABLE8 = measured(
+TABLE8 = measured_by(
   quoted(
     ("FF++", "FFhf", "FFnoise", "FFcolor", "FFta"),
     """

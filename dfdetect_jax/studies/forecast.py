@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dfdetect_jax import methods
 from dfdetect_jax.data.videos import select
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.studies.definition import Study
 from dfdetect_jax.studies.plan import Run
-from dfdetect_jax.studies.study import Study
 from dfdetect_jax.training.metrics_writer import METRICS_FILE
 from dfdetect_jax.training.videos import steps_on
 

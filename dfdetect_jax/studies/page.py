@@ -15,10 +15,10 @@ from dfdetect_jax.folders import write_whole
 from dfdetect_jax.runs.provenance import PROVENANCE_FILE, clock, describe_code, read_json
 from dfdetect_jax.studies import networks
 from dfdetect_jax.studies.collect import Figure, Origin
+from dfdetect_jax.studies.definition import Study
 from dfdetect_jax.studies.demo import DISCLAIMER
 from dfdetect_jax.studies.picture import picture
 from dfdetect_jax.studies.settings import Settings
-from dfdetect_jax.studies.study import Study
 
 CSV_COLUMNS = (
   "row", "column", "metric", "printed", "measured", "sd", "low", "high", "difference", "seeds", "seeds_wanted",

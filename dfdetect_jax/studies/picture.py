@@ -6,7 +6,7 @@ from matplotlib.figure import Figure as Canvas
 
 from dfdetect_jax.evaluation.style import CYCLE, FAKE, INK, SOFT, look, to_svg
 from dfdetect_jax.studies.collect import Figure
-from dfdetect_jax.studies.study import Study
+from dfdetect_jax.studies.definition import Study
 
 _MOST_DOTS = 60
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dfdetect_jax.data.catalogue import Catalogue, DatasetFolder
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.studies.definition import Study
 from dfdetect_jax.studies.recipe import Recipe
 from dfdetect_jax.studies.settings import Settings
-from dfdetect_jax.studies.study import Study
 
 FINISHED_FILE = "finished.json"  # written when a training has come to its end
 SCORES = "scores"

@@ -6,7 +6,7 @@ to compare with.
 """
 
 from dfdetect_jax.evaluation.protocols import PROTOCOLS
-from dfdetect_jax.studies.study import Cell, Study, Training
+from dfdetect_jax.studies.definition import Cell, Study, Training
 
 ROWS = {"ST-ILIF": "st_ilif", "FTCN": "ftcn", "SDR": "sdr", "DIP": "dip", "DIL": "dil"}
 PROTOCOL = PROTOCOLS["reals-only"]

@@ -18,7 +18,7 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.runs.config import override
 from dfdetect_jax.runs.config_files import config_module, find_config
 from dfdetect_jax.runs.fields import check_fields, is_identity, is_scale, is_speed
-from dfdetect_jax.studies.study import Training
+from dfdetect_jax.studies.definition import Training
 
 
 @dataclasses.dataclass(frozen=True)

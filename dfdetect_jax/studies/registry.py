@@ -2,7 +2,7 @@
 
 from dfdetect_jax.errors import unknown
 from dfdetect_jax.studies import dil, dip, reals, sdr, st_ilif
-from dfdetect_jax.studies.study import Study
+from dfdetect_jax.studies.definition import Study
 
 STUDIES = {study.name: study for paper in (st_ilif, sdr, dip, dil, reals) for study in paper.STUDIES}
 

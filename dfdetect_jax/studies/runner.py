@@ -127,13 +127,15 @@ def execute(runs: Sequence[Run], program: Callable[[str], list[str]] = program, 
         with _locked(run.folder) as free:
           if free:
             _make(run, head, children, program, leaks)
-          told = f"done in {clock(time.monotonic() - began)}" if free else "another process is at work on it"
+          outcome = f"done in {clock(time.monotonic() - began)}" if free else "another process is at work on it"
       except Failed as error:
         failed.append(run)
-        told = f"FAILED, {error} (log: {run.folder / LOG_FILE})"
+        outcome = f"FAILED, {error} (log: {run.folder / LOG_FILE})"
       worked += 1
       left = (todo - worked) * (time.monotonic() - start) / worked
-      print(f"{head}: {told}" + (f"; {todo - worked} left, about {clock(left)}" if todo > worked else ""), flush=True)
+      print(
+        f"{head}: {outcome}" + (f"; {todo - worked} left, about {clock(left)}" if todo > worked else ""), flush=True
+      )
   if failed:
     print(f"{len(failed)} of {len(runs)} runs failed: {', '.join(run.name for run in failed)}", flush=True)
   return 1 if failed else 0

@@ -14,8 +14,8 @@ quoted. Decisions where the paper is silent:
 
 from dfdetect_jax.datasets import FOUR
 from dfdetect_jax.evaluation.protocols import PROTOCOLS
-from dfdetect_jax.studies.measured import again, measured, on
-from dfdetect_jax.studies.study import Cell, Study, Training, quoted
+from dfdetect_jax.studies.cells import again, measured_by, on
+from dfdetect_jax.studies.definition import Cell, Study, Training, quoted
 
 PAPER = "SDR (ICASSP 2025)"
 
@@ -36,7 +36,7 @@ def _left_out(config: str) -> dict:
 
 
 TABLE1_COLUMNS = tuple(f"{short} {metric}" for short in ("DF", "FS", "F2F", "NT", "Avg") for metric in ("AUC", "ACC"))
-TABLE1 = measured(
+TABLE1 = measured_by(
   quoted(
     TABLE1_COLUMNS,
     """
@@ -59,7 +59,7 @@ TABLE1 = measured(
 )
 
 CROSS = {"Celeb": CDF, "DFDC": DFDC}
-TABLE2 = measured(
+TABLE2 = measured_by(
   quoted(
     (*CROSS, "Avg"),
     """
@@ -78,7 +78,7 @@ TABLE2 = measured(
   {"Avg": tuple(CROSS)},
 )
 
-TABLE3 = measured(
+TABLE3 = measured_by(
   quoted(
     tuple(CROSS),
     """

@@ -13,8 +13,8 @@ from dfdetect_jax.files import convert, read_json
 from dfdetect_jax.folders import on_disk
 from dfdetect_jax.runs.config_files import load_config
 from dfdetect_jax.studies import demo
+from dfdetect_jax.studies.definition import Cell, Training
 from dfdetect_jax.studies.recipe import Recipe, network_of, parse_change, resolve
-from dfdetect_jax.studies.study import Cell, Training
 
 FILE = "study.json"
 # What the trainings of a working folder have in common; another value would be another set of runs.

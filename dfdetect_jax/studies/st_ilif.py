@@ -21,8 +21,8 @@ from collections.abc import Mapping, Sequence
 
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.evaluation.protocols import CROSS_DATASETS, LEAKING_TARGETS, PROTOCOLS
-from dfdetect_jax.studies.measured import Part, again, measured, on
-from dfdetect_jax.studies.study import Cell, Study, Training, quoted
+from dfdetect_jax.studies.cells import Part, again, measured_by, on
+from dfdetect_jax.studies.definition import Cell, Study, Training, quoted
 
 INTRA = {quality: PROTOCOLS[f"intra-dataset-{quality}"] for quality in ("c23", "c40")}
 C23, C40 = INTRA["c23"].train, INTRA["c40"].train
@@ -129,7 +129,7 @@ STUDIES = (
     "ST-ILIF, Table 5",
     _with_auc(
       _with_scan(
-        measured(
+        measured_by(
           quoted(
             tuple(EACH),
             """
@@ -176,7 +176,7 @@ STUDIES = (
     "Three frames or five, on FF++",
     "ST-ILIF, Table 7",
     _with_scan(
-      measured(
+      measured_by(
         quoted(
           ("FF++ c23 AUC", "FF++ c23 ACC"),
           """
@@ -200,7 +200,7 @@ STUDIES = (
     "Three frames or five, on other datasets",
     "ST-ILIF, Table 8",
     _with_scan(
-      measured(
+      measured_by(
         quoted(
           ("Celeb-DF", "DFDC", "DF-1.0"),
           """
@@ -226,7 +226,7 @@ STUDIES = (
     "From FF++ c40 to other datasets",
     "ST-ILIF, Table 10",
     _with_scan(
-      measured(
+      measured_by(
         quoted(
           ("Celeb-DF", "DFDC"),
           """
@@ -263,7 +263,7 @@ STUDIES = (
     "From FF++ c23 to distorted videos of DeeperForensics-1.0",
     "ST-ILIF, Table 11",
     _with_scan(
-      measured(
+      measured_by(
         quoted(
           ("FF++ c23", "DF-1.0 std/rand"),
           """

@@ -28,9 +28,9 @@ def check_same_origin(figures: Sequence[Figure]) -> None:
   for place, provenances in by_test.items():
     shards = {name: content["data"]["sha256"][:12] for name, content in provenances.items()}
     if len({*shards.values()}) > 1:
-      told = "; ".join(f"{name}: sha256 {value}" for name, value in shards.items())
+      each = "; ".join(f"{name}: sha256 {value}" for name, value in shards.items())
       raise UserError(
-        f"strict: the shards scored for {'/'.join(place)} are not the same: {told}. Such figures do not belong side by "
+        f"strict: the shards scored for {'/'.join(place)} are not the same: {each}. Such figures do not belong side by "
         "side: remove the older score folders and run the study again."
       )
 

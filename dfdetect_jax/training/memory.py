@@ -59,8 +59,8 @@ class Memory:
       (self.kept, "activations"),
       (self.block, "recomputing"),
     )
-    told = " + ".join(f"{n / 2**30:.1f} {name}" for n, name in parts if n)
-    return f"{self.total / 2**30:.1f} GiB ({told})"
+    listed = " + ".join(f"{n / 2**30:.1f} {name}" for n, name in parts if n)
+    return f"{self.total / 2**30:.1f} GiB ({listed})"
 
 
 def device_size(memory: Memory) -> str:

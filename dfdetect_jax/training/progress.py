@@ -82,16 +82,16 @@ class ProgressLine:
 
   def _reading(self, frames: int, seconds: float, wait: float) -> str:
     """What reading gives and what steps need, in frames a second: at first, and whenever steps wait for it."""
-    told, needed = "", frames / max(1e-9, seconds - self._waited)
+    text, needed = "", frames / max(1e-9, seconds - self._waited)
     if wait > 0.1:
-      told = (
+      text = (
         f"  (waited for data {100 * wait:.0f} % of the time: {self._readers} give {frames / seconds:.0f} frames/s, "
         f"steps need {needed:.0f}; config.workers reads with more)"
       )
     elif self._first:
-      told = f"  ({self._readers} give at least the {needed:.0f} frames/s that steps need)"
+      text = f"  ({self._readers} give at least the {needed:.0f} frames/s that steps need)"
     self._first = False
-    return told
+    return text
 
   def _use(self, steps_per_second: float) -> dict[str, float]:
     """How well a device is used, as far as it can be known."""

@@ -73,8 +73,8 @@ class Validation:
       checkpoints.save_best(state)
       if jax.process_index() == 0:
         weights = "teacher" if method.evaluate_teacher and state.teacher is not None else "student"
-        if told := record_validation(checkpoints.workdir, step, weights, scores):
-          _LOG.warning(told)
+        if problem := record_validation(checkpoints.workdir, step, weights, scores):
+          _LOG.warning(problem)
     shown = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
     say(f"step {step}  validation  {shown}{'  (best so far)' if improved else ''}", flush=True)
     return state

@@ -107,6 +107,6 @@ def test_a_detector_from_outside_brings_its_own(toy, monkeypatch):
   """Guards `weight_tables` beside a method's `build`, wherever that lies; a method without it starts from our files."""
   config = toy.get_config()
   assert methods.weight_tables(config) == ()
-  table = weight_table.Table("toy.pth", (weight_table.Entry("conv1", "features.0", spatial=2),))
+  table = weight_table.WeightTable("toy.pth", (weight_table.Entry("conv1", "features.0", spatial=2),))
   monkeypatch.setattr(toy, "weight_tables", lambda given: (table,) if given is config else (), raising=False)
   assert methods.weight_tables(config) == (table,)

@@ -11,9 +11,9 @@ import yaml
 from dfdetect_jax.data.catalogue import DatasetFolder
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.protocols import PROTOCOLS
+from dfdetect_jax.studies.definition import Training
 from dfdetect_jax.studies.plan import FINISHED_FILE, Run
 from dfdetect_jax.studies.settings import Settings
-from dfdetect_jax.studies.study import Training
 from dfdetect_jax.studies.submit import submission
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from dfdetect_jax.interop import adapt, names
-from dfdetect_jax.layers.weight_table import Entry, Place, Table
+from dfdetect_jax.layers.weight_table import Entry, Place, WeightTable
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_kernels_there_and_back(ours, file, settings):
 
 def test_first_entry_counts():
   """Guards the order of entries, groups in keys, PyTorch's names of leaves, and parameters that are not a module's."""
-  table = Table(
+  table = WeightTable(
     "a", (Entry(r"layer(\d)/special", r"odd\1"), Entry(r"layer(\d)/(\w+)", r"l\1.\2"), Entry("cls", "token", leading=1))
   )
   assert table.place("layer3/special/mean").key == "odd3.running_mean"

@@ -8,7 +8,7 @@ from dfdetect_jax.prediction import progress
 def test_a_log_gets_a_line_now_and_then(monkeypatch, capsys):
   """Guards logs: lines of equal distance, each whole, also while nothing moves (a long batch, a compilation)."""
   monkeypatch.setattr(progress, "EVERY", 0.1)
-  told = progress.Told()
+  told = progress.FrameCount()
   told.stage("finding faces", 3200)
   told.update(1600)
   began = time.monotonic()
@@ -33,7 +33,7 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch, capsys):
 def test_a_header_that_says_too_little_does_not_overflow(capsys, monkeypatch):
   """Guards the bar against files with more frames than their header names."""
   monkeypatch.setattr(progress, "EVERY", 0.05)
-  told = progress.Told()
+  told = progress.FrameCount()
   told.stage("scoring", 10)
   for _ in range(5):
     told.update(8)

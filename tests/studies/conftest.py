@@ -6,8 +6,8 @@ import pytest
 
 from dfdetect_jax.data.catalogue import Catalogue
 from dfdetect_jax.data.videos import VideoSet
+from dfdetect_jax.studies.definition import Cell, Study, Training
 from dfdetect_jax.studies.settings import Settings
-from dfdetect_jax.studies.study import Cell, Study, Training
 
 TOY_CONFIG = str(pathlib.Path(__file__).resolve().parents[1] / "toy_method.py")
 TOY = VideoSet("toy", "toy", ("DF",), ("c23",))

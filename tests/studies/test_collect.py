@@ -11,12 +11,12 @@ import pytest
 from sklearn import metrics as sk
 
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.evaluation.provenance import sha256
 from dfdetect_jax.evaluation.scores import VideoScore, write_scores
+from dfdetect_jax.files import file_sha256
 from dfdetect_jax.runs.provenance import FORMAT
 from dfdetect_jax.studies import page, strict
 from dfdetect_jax.studies.collect import Figure, Origin, collect
-from dfdetect_jax.studies.study import Cell
+from dfdetect_jax.studies.definition import Cell
 
 
 def _write(folder, seed, dataset="toy", people=30, noise=0.6):
@@ -176,14 +176,14 @@ def test_curves_are_drawn_along_the_axis(measured, tmp_path):
 
 
 def _provenance(path, dirty=False, trained="a" * 64, scored="b" * 64):
-  from dfdetect_jax.evaluation.provenance import sha256
   from dfdetect_jax.folders import write_json
   from dfdetect_jax.runs.provenance import FORMAT, PROVENANCE_FILE
 
   code = {"sha256": "c" * 64, "commit": "d" * 40, "dirty": dirty}
   run = {"sessions": [{"code": code, "data": {"path": "p", "sha256": trained}}]}
   content = {
-    "format": FORMAT, "scores": {"file": path.name, "sha256": sha256(path)}, "code": code, "run": run, "left_out": [],
+    "format": FORMAT, "scores": {"file": path.name, "sha256": file_sha256(path)}, "code": code, "run": run,
+    "left_out": [],
     "data": {"path": "q", "sha256": scored}, "split": "test",
   }  # fmt: skip
   write_json(path.with_name(PROVENANCE_FILE), content)
@@ -226,7 +226,7 @@ def test_known_leaks_stand_on_the_page(tmp_path):
     scores.write_text("video_id,label,score\n")
     content = {
       "format": FORMAT,
-      "scores": {"file": "scores.csv", "sha256": sha256(scores)},
+      "scores": {"file": "scores.csv", "sha256": file_sha256(scores)},
       "warnings": ["people stand in both"],
     }
     scores.with_name("provenance.json").write_text(json.dumps(content))
@@ -245,7 +245,8 @@ def test_cells_say_what_was_not_there_and_what_was_seen(measured, tmp_path):
     {"video_id": f"toy/{n}", "label": 1, "dataset": "toy", "manipulation": "DF", "compression": "c23"} for n in range(3)
   ]
   content = {
-    "format": FORMAT, "scores": {"file": "scores.csv", "sha256": sha256(origin.scores)}, "run": None, "left_out": [],
+    "format": FORMAT, "scores": {"file": "scores.csv", "sha256": file_sha256(origin.scores)}, "run": None,
+    "left_out": [],
     "absent": absent, "contaminated": [real.video_id, fake.video_id],
   }  # fmt: skip
   origin.scores.with_name("provenance.json").write_text(json.dumps(content))

@@ -4,8 +4,8 @@ import pytest
 
 from configs import baselines
 from dfdetect_jax.studies import networks
+from dfdetect_jax.studies.definition import Training
 from dfdetect_jax.studies.recipe import resolve
-from dfdetect_jax.studies.study import Training
 
 
 @pytest.mark.slow

@@ -15,9 +15,9 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.protocols import PROTOCOLS
 from dfdetect_jax.studies import demo, registry
 from dfdetect_jax.studies import settings as choices
+from dfdetect_jax.studies.definition import Training
 from dfdetect_jax.studies.forecast import Speed, describe, speed_of, total_steps
 from dfdetect_jax.studies.plan import FINISHED_FILE, make_plan
-from dfdetect_jax.studies.study import Training
 from dfdetect_jax.training.metrics_writer import METRICS_FILE
 
 C23 = PROTOCOLS["intra-dataset-c23"].train
@@ -221,17 +221,17 @@ def test_list_names_every_study(capsys):
 @pytest.mark.slow
 def test_steps_are_timed_on_a_made_up_batch(toy, toy_study, settings, tmp_path):
   """Guards --measure: a time for each config, kept, so that it is measured once; what cannot run is left out."""
-  from dfdetect_jax.studies import measure
+  from dfdetect_jax.studies import step_times
 
   recipes = {cell.row: settings.parts(cell)[0][0] for cell in toy_study.cells if cell.parts}
   unfit = dataclasses.replace(settings, changes={"batch_size": 9})  # on 8 devices
   recipes["unfit"] = unfit.recipe(toy_study.cells[2].parts[0][0])
   with jax.numpy_dtype_promotion("standard"):  # optax divides by 1 - 0.9 ** count
-    speeds = measure.measure(recipes.values(), tmp_path / "w")
+    speeds = step_times.measure(recipes.values(), tmp_path / "w")
   assert {*speeds} == {recipes[row].speed for row in ("plain", "wide")}
   for speed in speeds.values():
     assert 0 < speed.seconds < 60 and speed.devices == 8 and speed.kind == "cpu"
-  assert measure.read(tmp_path / "w") == speeds
-  (tmp_path / "w" / measure.FILE).write_text("{")
+  assert step_times.read(tmp_path / "w") == speeds
+  (tmp_path / "w" / step_times.FILE).write_text("{")
   with pytest.raises(UserError, match="measure again"):
-    measure.read(tmp_path / "w")
+    step_times.read(tmp_path / "w")

@@ -144,7 +144,7 @@ from dfdetect_jax.evaluation.protocols import VideoSet
 from dfdetect_jax.studies import runner
 from dfdetect_jax.studies.plan import Run
 from dfdetect_jax.studies.settings import Settings
-from dfdetect_jax.studies.study import Training
+from dfdetect_jax.studies.definition import Training
 from dfdetect_jax.data.catalogue import DatasetFolder
 recipe = Settings(pathlib.Path({str(tmp_path)!r})).recipe(
   Training({str(ROOT / "tests/toy_method.py")!r}, VideoSet("x", "toy"), (("model.width", 24),)))

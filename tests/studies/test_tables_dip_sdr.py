@@ -11,9 +11,9 @@ from dfdetect_jax.evaluation.metrics import METRICS
 from dfdetect_jax.evaluation.protocols import DISTORTIONS, LEVELS, PROTOCOLS
 from dfdetect_jax.runs.config import override
 from dfdetect_jax.studies import dip, sdr
-from dfdetect_jax.studies.measured import again, measured
+from dfdetect_jax.studies.cells import again, measured_by
+from dfdetect_jax.studies.definition import Study, Training, quoted
 from dfdetect_jax.studies.registry import get_study
-from dfdetect_jax.studies.study import Study, Training, quoted
 
 STUDIES = (*dip.STUDIES, *sdr.STUDIES)
 PAIRS = {(protocol.train, videos) for protocol in PROTOCOLS.values() for videos in protocol.test}
@@ -267,7 +267,7 @@ def test_robustness_averages_over_distortions_at_a_level():
 def test_measured_refuses_rows_that_the_table_does_not_have():
   """Guards against a mistyped row, which would silently stay quoted."""
   with pytest.raises(KeyError, match="DlP"):
-    measured(quoted(("CDF",), "DIP | 88.36"), {"DlP": {}})
+    measured_by(quoted(("CDF",), "DIP | 88.36"), {"DlP": {}})
 
 
 def test_again_refuses_rows_that_are_not_measured():

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dfdetect_jax.layers import vit_weights
-from dfdetect_jax.layers.weight_table import Entry, Table
+from dfdetect_jax.layers.weight_table import Entry, WeightTable
 
 _HUGGING_FACE = (
   (r"embeddings\.class_embedding", "cls_token"),
@@ -43,7 +43,7 @@ _LEFT = (
 )
 
 
-def table(tower: str) -> Table:
+def table(tower: str) -> WeightTable:
   """The table of a tower of `methods.baselines.frame_vit.TOWERS`."""
   entries = (
     Entry("patch_embedding", "patch_embed.proj", spatial=2),
@@ -53,8 +53,8 @@ def table(tower: str) -> Table:
     *vit_weights.block(r"block(\d+)", r"blocks.\1"),
   )
   if tower == "clip":
-    return Table("CLIP's vision tower", entries, _LEFT, prepare=to_timm, export=True, normalisation="clip")
-  return Table(
+    return WeightTable("CLIP's vision tower", entries, _LEFT, prepare=to_timm, export=True, normalisation="clip")
+  return WeightTable(
     "timm ViT", entries, _LEFT, prepare=vit_weights.augreg_to_timm, export=True, first_layer="patch_embed.proj"
   )
 
@@ -70,10 +70,10 @@ def to_timm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
       projections[number, leaf, part] = a
       continue
     rules = (_HUGGING_FACE if of_hugging_face else _OPENAI) if vision else ()
-    told = next((m.expand(key) for p, key in rules if (m := re.fullmatch(p, inside))), name)
-    if told in ("cls_token", "pos_embed") and a.ndim < 3:
+    renamed = next((m.expand(key) for p, key in rules if (m := re.fullmatch(p, inside))), name)
+    if renamed in ("cls_token", "pos_embed") and a.ndim < 3:
       a = a.reshape(1, *((1,) if a.ndim == 1 else ()), *a.shape)
-    timm[told] = a
+    timm[renamed] = a
   for number, leaf in sorted({key[:2] for key in projections}):
     parts = [projections[key] for key in ((number, leaf, part) for part in "qkv") if key in projections]
     if len(parts) == 3:  # else the key will be named as missing

@@ -1,13 +1,13 @@
 """Key table of torchvision's MobileNetV2."""
 
-from dfdetect_jax.layers.weight_table import Entry, Table
+from dfdetect_jax.layers.weight_table import Entry, WeightTable
 
 
-def table() -> Table:
+def table() -> WeightTable:
   """The whole network; the classifier of other classes is left."""
   # The first block has no expansion, so its layers are counted from its depth-wise convolution on.
   first, other = r"block1", r"block(\d+)"
-  return Table(
+  return WeightTable(
     "torchvision MobileNetV2",
     (
       Entry("stem", "features.0.0", spatial=2),

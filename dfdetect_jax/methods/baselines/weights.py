@@ -3,11 +3,11 @@
 import ml_collections
 
 from dfdetect_jax.layers import resnet_weights
-from dfdetect_jax.layers.weight_table import Entry, Table
+from dfdetect_jax.layers.weight_table import Entry, WeightTable
 from dfdetect_jax.methods.baselines import clip_weights, mobilenet_v2_weights, xception_weights
 
 
-def weight_tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
+def weight_tables(config: ml_collections.ConfigDict) -> tuple[WeightTable, ...]:
   """See `methods.weight_tables`."""
   network = config.model.network
   if network == "xception":
@@ -19,9 +19,9 @@ def weight_tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
   return (i3d() if network == "i3d_r50" else resnet_weights.table("torchvision ResNet", "resnet/"),)
 
 
-def i3d() -> Table:
+def i3d() -> WeightTable:
   """ResNet-50 for I3D, whose stem and whose blocks' first convolutions are inflated over time."""
-  return Table(
+  return WeightTable(
     "torchvision ResNet-50",
     (
       Entry("conv1", "conv1", spatial=3, adapt="inflate"),

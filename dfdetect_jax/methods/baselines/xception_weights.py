@@ -1,6 +1,6 @@
 """Key table of the ImageNet Xception in PyTorch: Cadene's `xception-*.pth`, timm's `legacy_xception`."""
 
-from dfdetect_jax.layers.weight_table import Entry, Table
+from dfdetect_jax.layers.weight_table import Entry, WeightTable
 
 
 def _separable(ours: str, theirs: str) -> tuple[Entry, ...]:
@@ -20,9 +20,9 @@ def _block(number: int, convolutions: int, first_relu: bool) -> tuple[Entry, ...
   return tuple(entries)
 
 
-def table() -> Table:
+def table() -> WeightTable:
   """The whole network; the classifier of other classes is left (Cadene's `last_linear`, timm's `fc`)."""
-  return Table(
+  return WeightTable(
     "Xception (Cadene, timm)",
     (
       *(entry for n in range(1, 13) for entry in _block(n, 3 if 4 <= n <= 11 else 2, first_relu=n > 1)),

@@ -7,7 +7,7 @@ import ml_collections
 import numpy as np
 
 from dfdetect_jax.layers.vit_weights import CLASSIFIER, augreg_to_timm, block
-from dfdetect_jax.layers.weight_table import Entry, Table
+from dfdetect_jax.layers.weight_table import Entry, WeightTable
 
 # What temporal blocks take of their block of the file, by how temporal attention starts (`model.temporal_init`), and
 # why the rest is left. `identity` takes nothing: such blocks do not count, and the file's go to the spatial ones.
@@ -18,13 +18,13 @@ TEMPORAL = {
 MOST_BLOCKS = 100
 
 
-def weight_tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
+def weight_tables(config: ml_collections.ConfigDict) -> tuple[WeightTable, ...]:
   """See `methods.weight_tables`."""
   model = config.model
   return (vit(model.units, model.spatial, model.temporal, model.temporal_init),)
 
 
-def vit(units: int, spatial: int, temporal: int, temporal_init: str = "zero") -> Table:
+def vit(units: int, spatial: int, temporal: int, temporal_init: str = "zero") -> WeightTable:
   """timm's ViT for DIP's encoder, block by block in the order in which they run, whatever SA:TA is (decision).
 
   `zero` and `difference`: spatial and temporal blocks alike take the file's next block, a temporal one without the
@@ -53,7 +53,7 @@ def vit(units: int, spatial: int, temporal: int, temporal_init: str = "zero") ->
       number += 1
   beyond = "|".join(map(str, range(number, MOST_BLOCKS)))
   untrained.append((rf"blocks\.({beyond})\..*", f"the model takes {number} blocks"))
-  return Table(
+  return WeightTable(
     "timm ViT",
     (
       Entry("ste/patch_embedding", "patch_embed.proj", spatial=2),
@@ -79,7 +79,7 @@ def _past_the_end(key: str, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarra
   last = arrays.get(f"blocks.{max(numbers)}.{match[2]}")
   if last is None:
     return None
-  told = f"the file has {max(numbers) + 1} blocks: "
+  reason = f"the file has {max(numbers) + 1} blocks: "
   if re.match(r"(attn\.proj|mlp\.fc2)\.", match[2]):
-    return np.broadcast_to(np.zeros((), last.dtype), last.shape), told + "zero, the block does nothing at first"
-  return last, told + "a copy of the last"
+    return np.broadcast_to(np.zeros((), last.dtype), last.shape), reason + "zero, the block does nothing at first"
+  return last, reason + "a copy of the last"

@@ -3,15 +3,15 @@
 import ml_collections
 
 from dfdetect_jax.layers.resnet_weights import UNUSED
-from dfdetect_jax.layers.weight_table import Entry, Table
+from dfdetect_jax.layers.weight_table import Entry, WeightTable
 
 
-def weight_tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
+def weight_tables(config: ml_collections.ConfigDict) -> tuple[WeightTable, ...]:
   """See `methods.weight_tables`."""
   return (published(), resnet50())
 
 
-def published() -> Table:
+def published() -> WeightTable:
   """The authors' names: PySlowFast's for the trunk, those of their transformer for the head.
 
   A BatchNorm that a pool follows is the first of two layers there, `bn.0`.
@@ -19,7 +19,7 @@ def published() -> Table:
   block, theirs = r"trunk/res(\d)_(\d+)/", r"resnet.s\1.pathway0_res\2."
   pooled = r"trunk/res([34])_(0)/"
   layer, their_layer = r"head/layers_(\d+)/", r"resnet.head.time_T.transformer.layers.\1."
-  return Table(
+  return WeightTable(
     "ftcn_tt.pth",
     (
       Entry("trunk/stem/conv", "resnet.s1.pathway0_stem.conv", spatial=3),
@@ -47,7 +47,7 @@ def published() -> Table:
   )
 
 
-def resnet50() -> Table:
+def resnet50() -> WeightTable:
   """ResNet-50 for FTCN's trunk: its 1×1 convolutions, inflated over time where FTCN's have a temporal kernel.
 
   FTCN sees space through 1×1 kernels only, so that ResNet's stem and 3×3 convolutions have no place in it.
@@ -59,4 +59,4 @@ def resnet50() -> Table:
     for ours, conv, norm in (("a", "conv1", "bn1"), ("c", "conv3", "bn3"), ("branch1", "downsample.0", "downsample.1")):
       entries.append(Entry(rf"{block}{ours}", f"{theirs}{conv}", spatial=3, adapt="inflate"))
       entries.append(Entry(rf"{block}{ours}_bn", f"{theirs}{norm}"))
-  return Table("torchvision ResNet-50", tuple(entries), tuple(unused))
+  return WeightTable("torchvision ResNet-50", tuple(entries), tuple(unused))

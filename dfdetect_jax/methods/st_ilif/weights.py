@@ -3,17 +3,17 @@
 import ml_collections
 
 from dfdetect_jax.layers.resnet_weights import UNUSED, entries
-from dfdetect_jax.layers.weight_table import Table
+from dfdetect_jax.layers.weight_table import WeightTable
 
 
-def weight_tables(config: ml_collections.ConfigDict) -> tuple[Table, ...]:
+def weight_tables(config: ml_collections.ConfigDict) -> tuple[WeightTable, ...]:
   """See `methods.weight_tables`."""
   return (resnet18(),)
 
 
-def resnet18() -> Table:
+def resnet18() -> WeightTable:
   """ResNet-18 for ST-ILIF's sequence stream; stem and layer1 twice, for the middle frame and for the differences."""
-  return Table(
+  return WeightTable(
     "torchvision ResNet-18",
     (
       *entries("sequence/"),

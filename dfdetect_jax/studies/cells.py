@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dfdetect_jax.data.videos import VideoSet
-from dfdetect_jax.studies.study import Cell, Training
+from dfdetect_jax.studies.definition import Cell, Training
 
 Part = tuple[Training, VideoSet]
 
@@ -15,7 +15,7 @@ def on(training: Training, sets: Mapping[str, VideoSet]) -> dict[str, Part]:
   return {column: (training, videos) for column, videos in sets.items()}
 
 
-def measured(
+def measured_by(
   cells: Sequence[Cell], runs: Mapping[str, Mapping[str, Part]], averages: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[Cell, ...]:
   """Gives the cells of some rows their parts.
