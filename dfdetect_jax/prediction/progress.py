@@ -13,7 +13,7 @@ EVERY = 5.0  # seconds between two lines of a log
 
 
 class Progress(Protocol):
-  """FrameCount how far the judging of a video is."""
+  """Told how far the judging of a video is."""
 
   def stage(self, name: str, total: int) -> None:
     """A pass over the video begins, of about `total` frames (0: nobody knows)."""
@@ -84,12 +84,12 @@ class FrameCount:
 @contextlib.contextmanager
 def waiting(name: str) -> Iterator[None]:
   """A sign of life while something lasts that no frames are counted of."""
-  told = FrameCount()
-  told.stage(name, 0)
+  count = FrameCount()
+  count.stage(name, 0)
   try:
     yield
   finally:
-    told.close()
+    count.close()
 
 
 def _tell(bar: tqdm.tqdm, closed: threading.Event) -> None:
