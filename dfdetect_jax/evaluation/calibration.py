@@ -281,7 +281,7 @@ def _record(workdir: pathlib.Path, kind: str, entry: dict, keys: Sequence[str]) 
 
 
 def _read(path: pathlib.Path) -> dict:
-  empty = {"format": FORMAT, "validations": [], "tests": []}
+  empty: dict[str, Any] = {"format": FORMAT, "validations": [], "tests": []}
   if not path.is_file():
     return empty
   content = empty | files.read_json(path, _CURE)

@@ -6,6 +6,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import av
 import cv2
@@ -179,7 +180,8 @@ class _Sound:
 
   def __init__(self, path: str, output):
     self.notes: list[str] = []
-    self._output, self._streams = output, {}
+    self._output = output
+    self._streams: dict[int, tuple[Any, av.AudioResampler | None]] = {}  # by index: where its sound goes, and how
     self._ended: dict[int, int] = {}  # by stream, samples
     self._container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
     self._offset = (self._container.start_time or 0) * Fraction(1, av.time_base)
@@ -229,8 +231,9 @@ class _Sound:
           continue
         for frame in frames:
           assert isinstance(frame, av.AudioFrame), "of a stream of sound"
-          told = frame.pts is not None and frame.time_base is not None
-          begin = round((frame.pts * frame.time_base - self._offset) * resampler.rate) if told else None
+          begin = None
+          if frame.pts is not None and frame.time_base is not None:
+            begin = round((frame.pts * frame.time_base - self._offset) * resampler.rate)
           for sampled in resampler.resample(frame):
             yield at, target.encode(self._placed(sampled, packet.stream.index, begin))
       elif packet.size and packet.pts is not None:

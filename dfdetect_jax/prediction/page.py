@@ -159,7 +159,8 @@ def _clips(chosen: list[tuple[TrackScore, ShownClip]]) -> list[str]:
       f'<figure>{key}<div class="row"><button class="strip" aria-pressed="false" '
       f'aria-label="Play the clip of face {track.track}, {when}, score {clip.score:.3f}" '
       f'style="--n:{clip.frames};--t:{seconds:.2f}s;background-image:url({clip.strip})"></button>'
-      f"<figcaption><strong>{clip.score:.3f}</strong><br>face {track.track}<br>{when}</figcaption></div></figure>"
+      f"<figcaption><strong>{clip.score:.3f}</strong><br>face {track.track}<br>{when.replace(' s', '&nbsp;s')}"
+      "</figcaption></div></figure>"
     )
   return [*parts, "</div>"]
 
