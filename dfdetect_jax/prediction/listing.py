@@ -1,5 +1,6 @@
 """The videos that a user names: files, folders and lists, each once, in a fixed order."""
 
+import codecs
 import os
 import pathlib
 import sys
@@ -20,7 +21,8 @@ def find_videos(named: Sequence[str], lists: Sequence[str] = ()) -> tuple[list[s
 
   Args:
     named: files, or folders, which are searched with all folders in them.
-    lists: text files with a path on each line, relative to the list's folder or the current one; "-" is stdin.
+    lists: text files with a path on each line, relative to the list's folder or the current one; "-" is stdin. Line
+      ends, slashes and the byte order mark may be those of Windows.
 
   Returns:
     Paths, and what must be told: files of folders that were not taken, paths given twice.
@@ -49,7 +51,13 @@ def _in_folder(folder: str, notes: list[str]) -> list[str]:
   def cannot(error: OSError) -> None:
     notes.append(f"{shown(error.filename)} cannot be read ({error.strerror}): its videos are left out.")
 
-  for where, folders, files in os.walk(folder, onerror=cannot):
+  seen: set[str] = set()
+  for where, folders, files in os.walk(folder, onerror=cannot, followlinks=True):
+    real = os.path.realpath(where)
+    if real in seen:  # linked folders are followed once, also where they lead in a circle
+      folders.clear()
+      continue
+    seen.add(real)
     folders.sort()
     for name in sorted(files):
       taken = os.path.splitext(name)[1].lower() in ENDINGS and not name.startswith(".")
@@ -68,10 +76,16 @@ def _in_list(file: str) -> list[str]:
     content = sys.stdin.buffer.read() if file == "-" else pathlib.Path(file).read_bytes()
   except OSError as error:
     raise UserError(f"--list={shown(file)} cannot be read ({error.strerror or error}).") from error
+  content = content.removeprefix(codecs.BOM_UTF8)
   lines = [os.fsdecode(line.strip(b"\r")) for line in content.split(b"\n") if line.strip()]
   if not lines:
     raise UserError(f"--list={shown(file)} names no video: it must have a path on each line.")
   beside = "" if file == "-" else os.path.dirname(file)
-  return [
-    os.path.join(beside, p) if not os.path.exists(p) and os.path.exists(os.path.join(beside, p)) else p for p in lines
-  ]
+  return [_there(line, beside) for line in lines]
+
+
+def _there(path: str, beside: str) -> str:
+  """The path as it leads to a file: from here, from the list's folder, or with the slashes of another system."""
+  ways = [path, os.path.join(beside, path)]
+  ways += [way.replace("\\", "/") for way in ways]
+  return next((way for way in ways if os.path.exists(way)), path)

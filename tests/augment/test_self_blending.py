@@ -70,8 +70,8 @@ def test_outside_the_mask_nothing_changes(clips):
 
 
 def test_with_a_blend_of_nothing_both_classes_are_the_same(clips):
-  """Guards against shortcuts: all that is done to a forgery but the blend is done to its real twin, bit for bit, so that
-  nothing could tell them apart; in triplets too, whose real and forged clips come by two ways."""
+  """Guards against shortcuts: all that is done to a forgery but the blend is done to its real twin, bit for bit, so
+  that nothing could tell them apart; in triplets too, whose real and forged clips come by two ways."""
   batch = {"clip": clips[0], forged_batch.LANDMARKS_OF + "clip": clips[1]}
   made = np.asarray(forged(jax.random.key(1), batch, SelfBlending(ratios=(0.0,)))["clip"])
   np.testing.assert_array_equal(made[0::2], made[1::2])

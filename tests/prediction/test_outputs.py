@@ -289,6 +289,13 @@ def test_videos_are_found_in_folders_and_lists(tmp_path):
   found, told = find_videos([str(tmp_path / "a")], [str(tmp_path / "list.txt")])
   assert [os.path.basename(p) for p in found] == ["v1.mp4", "V2.MP4", "c.mkv", "\udcff.mp4"]
   assert "2 files" in told[0] and "named more than once" in told[1]
+  (tmp_path / "windows.txt").write_bytes(b"\xef\xbb\xbfa\\b\\V2.MP4\r\nc.mkv")
+  assert find_videos([], [str(tmp_path / "windows.txt")])[0] == [str(tmp_path / p) for p in ("a/b/V2.MP4", "c.mkv")]
+  (tmp_path / "linked").mkdir()
+  for name, target in (("once", "a"), ("again", "a"), ("circle", "linked")):
+    (tmp_path / "linked" / name).symlink_to(tmp_path / target, target_is_directory=True)
+  linked, _ = find_videos([str(tmp_path / "linked")])
+  assert sorted(os.path.basename(p) for p in linked) == ["V2.MP4", "v1.mp4"]
   (tmp_path / "empty").mkdir()
   for named, lists, message in (
     ([], [], "no video is named"),
