@@ -213,6 +213,8 @@ def _iterate(dataset: grain.MapDataset, workers: int, prefetch: int) -> Iterator
 
   Threads each read a batch of their own, so that at least as many batches as threads are read ahead.
   """
+  if not len(dataset):  # of a run that has come to its end; grain cannot close workers that it never started
+    return
   if workers:
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()  # grain reads a flag of its own, also in programs that parse none

@@ -49,13 +49,15 @@ def watch(client: Any, me: int, count: int) -> None:
       time.sleep(BEAT_SECONDS)
 
   def judge() -> None:
+    before = time.monotonic()
     while True:
       time.sleep(BEAT_SECONDS / 2)
       now = time.monotonic()
-      silent = [process for process, last in heard.items() if now - last > SILENT_SECONDS]
-      if me not in silent and silent or 0 in silent:  # without process 0 nothing is known of the others
-        silent = [0] if 0 in silent else silent
-        _give_up(silent, count)
+      if now - before > SILENT_SECONDS / 4:  # this process was held up itself, and has not listened
+        heard.update(dict.fromkeys(heard, now))
+      before = now
+      if silent := [process for process, last in heard.items() if now - last > SILENT_SECONDS]:
+        _give_up([0] if 0 in silent else silent, count)  # without process 0 nothing is known of the others
 
   def leave() -> None:
     with contextlib.suppress(Exception):

@@ -289,3 +289,9 @@ def test_pairs_of_given_forgeries(toy_dataset, rows, frames):
   turned = side_by_side(batch)
   np.testing.assert_array_equal(turned["clip"][1::2], batch["given"])
   assert turned["label"].tolist() == [0, 1] * 8
+
+
+def test_nothing_to_read_starts_no_workers(monkeypatch):
+  """Guards a finished run that is started again: grain ends in a traceback where it closes workers that never began."""
+  monkeypatch.setattr(loader.signals, "sweep_shared_memory", lambda: pytest.fail("workers are about to be started"))
+  assert list(loader._iterate(loader.grain.MapDataset.range(5)[5:5], 1, 4)) == []

@@ -4,6 +4,7 @@ Never a traceback, never a wrong number. CI runs a sample, drawn by a seed; `-m 
 """
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import pathlib
@@ -20,6 +21,9 @@ from dfdetect_jax import evaluate, schema
 from dfdetect_jax.errors import exit_on_user_error
 from dfdetect_jax.evaluation import report
 from dfdetect_jax.files import file_sha256, sealed
+from dfdetect_jax.interop import export
+from dfdetect_jax.prediction import judge
+from dfdetect_jax.prediction.about import about
 from dfdetect_jax.runs.config import override
 from dfdetect_jax.training import loop
 
@@ -35,6 +39,7 @@ DATA_FILES = (
   "faces-train.array_record-00000-of-00002", "faces-val.array_record-00001-of-00002",
   "faces-test.array_record-00000-of-00002",
 )  # fmt: skip
+CHOICES = {"detector": "dlib", "align": False, "size": 64, "margin": 1.3, "key-frames": 5}
 SCORE_FILES = ("scores.csv", "provenance.json")
 
 
@@ -50,6 +55,8 @@ class World:
   scores: dict[str, dict] = dataclasses.field(default_factory=dict)
   params: object = None
   report: str = ""
+  judge: tuple | None = None
+  exported: bytes = b""
 
   def train(self, root: pathlib.Path):
     """Goes on for two steps from step 6; returns what is wrong with a result that came without a sentence."""
@@ -101,12 +108,41 @@ class World:
     figures = json.dumps(file["summary"], sort_keys=True)
     return status, output, (figures == self.report or "WARNING" in output) if self.report else figures
 
+  def predict(self, root: pathlib.Path):
+    """All that prediction reads of a run before its first video: weights, faces, threshold, what the run has seen."""
+    found = {}
+
+    def program():
+      with exit_on_user_error("predict"):
+        setup = judge.prepare(str(root / "run"), detector="dlib")
+        facts = about(setup)
+        arrays = jax.device_get(jax.tree.leaves(setup.run.variables))
+        weights = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in arrays)).hexdigest()
+        found["said"] = (weights, setup.faces, dataclasses.asdict(setup.decision), facts.trained_on)
+
+    status, output = call(program)
+    if self.judge is None:
+      return status, output, found.get("said")
+    told = "WARNING" in output or found.get("said", ((),) * 4)[2] != self.judge[2]  # without validation it says so
+    return status, output, found.get("said") == self.judge or told
+
+  def export(self, root: pathlib.Path):
+    """Writes the weights as one file."""
+    target = root / "exported.safetensors"
+    status, output = call(lambda: export.main([f"--from={root / 'run'}", f"--to={target}"]))
+    found = target.read_bytes() if target.is_file() else b""
+    if not self.exported:
+      return status, output, found
+    return status, output, found == self.exported or "WARNING" in output
+
 
 PROGRAMS = {
   "train": ("train", RUN_FILES[:5] + RUN_FILES[9:], DATA_FILES[:7]),
   "evaluate": ("evaluate", RUN_FILES[:4] + RUN_FILES[5:9], (*DATA_FILES[:5], DATA_FILES[7])),
   "verify": ("verify", (), DATA_FILES),
   "report": ("reads", (), ()),
+  "predict": ("predict", (*RUN_FILES[:4], "reliability.json", *RUN_FILES[5:9]), ()),
+  "export": ("export", (*RUN_FILES[:3], *RUN_FILES[5:9]), ()),
 }
 CASES = [
   *(("run", file, damage, name) for name, (_, run, _) in PROGRAMS.items() for file in run for damage in DAMAGES),
@@ -131,8 +167,8 @@ def world(toy, toy_dataset, tmp_path_factory) -> World:
     for shard, length in zip(own, split["shardLengths"], strict=True):
       shard["records"] = int(length)
   files = {name: file_sha256(root / "data" / name) for name in (schema.TRACKS_FILE, schema.FAILURES_FILE)}
-  about = {"schema_version": schema.SCHEMA_VERSION, "size": 64, "choices": {}, "shards": shards, "files": files}
-  (root / "data/dataset.json").write_text(json.dumps(sealed(about)))
+  content = {"schema_version": schema.SCHEMA_VERSION, "size": 64, "choices": CHOICES, "shards": shards, "files": files}
+  (root / "data/dataset.json").write_text(json.dumps(sealed(content)))
   config = override(toy.get_config().unlock(), {"data": str(root / "data"), "total_steps": 6, "eval_every": 3})
   config = override(config, {"checkpoint_every": 3, "log_every": 1})
   world = World(root, config)
@@ -149,6 +185,12 @@ def world(toy, toy_dataset, tmp_path_factory) -> World:
       scores["said"] = str(json.loads((root / "out/metrics.json").read_text())["run"]["step"])
       shutil.copytree(root / "out", root / "scores")
   world.scores = {"3": scores["3"], "6": scores["6"], scores["said"]: scores["best"], "best": scores["said"]}
+  status, output = call(lambda: evaluate.main([f"--workdir={root / 'run'}", f"--data={root / 'data'}", "--split=val"]))
+  assert status == 0, (status, output)
+  status, output, world.judge = world.predict(root)
+  assert status == 0 and world.judge, (status, output)
+  status, output, world.exported = world.export(root)
+  assert status == 0 and world.exported, (status, output)
   status, output, world.report = world.reads(root)
   assert status == 0 and "auc" in world.report, (status, output)
   return world
