@@ -1,7 +1,7 @@
 """Whether scoring is bound by the model: `python -m benchmarks.scoring [--videos=1000] [--rounds=5] [--rate=CLIPS/S]`.
 
-Scores drawn face tracks (64 px PNG, 8 clips of 8 frames each) with DIP's `small` size and random weights, on whatever
-devices there are, and sets beside the pure forward pass, in turn within each round:
+Scores drawn face tracks (PNG, 32 frames each) with a config's network (--config, default DIP's `small` size) and random
+weights, on whatever devices there are, and sets beside the pure forward pass, in turn within each round:
 
 - scoring as `dfdetect_jax.evaluate` does it, reading and decoding included;
 - scoring without reading: the same batch again and again, which leaves the bookkeeping;
@@ -27,12 +27,13 @@ import cv2
 import jax
 import numpy as np
 
-from configs import dip
 from data_pipelines.building import shards
 from dfdetect_jax import methods, schema
 from dfdetect_jax.data import loader
+from dfdetect_jax.data.sampling import test_starts
 from dfdetect_jax.devices.mesh import batch_sharding, make_mesh
 from dfdetect_jax.evaluation import evaluator
+from dfdetect_jax.runs.config_files import load_config
 
 FRAMES = 32
 
@@ -102,13 +103,15 @@ class Waited:
 def main() -> None:
   """Parses arguments, measures and prints."""
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--config", default="dip:small", help="of a network that takes clips of at most 32 frames")
   parser.add_argument("--videos", type=int, default=1000)
   parser.add_argument("--rounds", type=int, default=5)
   parser.add_argument("--rate", type=float, default=0.0, help="clips/s of the wait (default: that of the forward pass)")
   args = parser.parse_args()
-  config = dip.get_config("small")
+  config = load_config(args.config)
   method, mesh = methods.build(config), make_mesh(config.mesh)
-  batch, clips = config.eval_batch_size, args.videos * method.clip_spec.test_clips
+  each = len(test_starts(method.clip_spec, FRAMES))
+  batch, clips = config.eval_batch_size, args.videos * each
   variables = method.init(jax.random.key(0))
   predict = evaluator.make_predictor(method, mesh)
   with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +124,7 @@ def main() -> None:
     batches = read()
     one, _ = next(batches)
     batches.close()
-    owners = np.repeat(np.arange(args.videos), method.clip_spec.test_clips)
+    owners = np.repeat(np.arange(args.videos), each)
     owners = np.append(owners, np.full(-clips % batch, -1)).reshape(-1, batch)
     predict(variables, one).block_until_ready()
 
@@ -166,7 +169,8 @@ def main() -> None:
         if name == "forward":
           rates.append(args.rate or clips / seconds[name][-1][0])
 
-  print(f"{args.videos} videos, {clips} clips, {mesh.size} x {jax.devices()[0].device_kind}, {args.rounds} rounds")
+  devices = f"{mesh.size} x {jax.devices()[0].device_kind}"
+  print(f"{args.config}, {args.videos} videos, {clips} clips, {devices}, {args.rounds} rounds")
   print(f"{'':24} {'clips/s':>8} {'core ms/clip':>13}   rate / that of the forward pass or wait, median [least, most]")
   for name, measured in seconds.items():
     compared = rates if name == "scoring with a wait" else [clips / wall for wall, _ in seconds["forward"]]
