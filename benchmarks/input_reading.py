@@ -90,7 +90,7 @@ def measure(data: str, frames: int, size: int, batch: int, workers: int, count: 
     UserError: no track is long enough.
   """
   spec = ClipSpec(frames=frames, size=size)
-  tracks, _ = long_enough(read_tracks(data, "train"), spec)
+  tracks, _ = long_enough(read_tracks(data, "train"), frames)
   if not tracks:
     raise UserError(f"{data} has no training track of {frames} frames: give fewer --frames.")
   sharding = batch_sharding(make_mesh(base_config().mesh), batch, "batch_size")
