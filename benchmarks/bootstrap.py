@@ -34,7 +34,7 @@ def main() -> None:
   )
   figures = metrics.binary_metrics(labels, scores, 0.5)
   for name, (low, high) in intervals.items():
-    print(f"  {metrics.METRICS[name]:9s} {figures[name]:.4f} [{low:.4f}, {high:.4f}]")
+    print(f"  {metrics.METRICS[name]:9s} {getattr(figures, name):.4f} [{low:.4f}, {high:.4f}]")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ figures of the test sets that the checkpoint was evaluated on. Whoever scores th
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from dfdetect_jax import files
 from dfdetect_jax.evaluation import metrics
 from dfdetect_jax.evaluation.scores import SELF_MADE, VideoScore
+from dfdetect_jax.evaluation.summary import Figures
 from dfdetect_jax.folders import as_folder, write_json
 from dfdetect_jax.runs.provenance import now
 
@@ -233,21 +234,22 @@ def record_validation(workdir: pathlib.Path, step: int, weights: str, scores: Se
   return _record(workdir, "validations", dataclasses.asdict(validation), ("step", "weights"))
 
 
-def record_test(workdir: pathlib.Path, step: int, weights: str, name: str, video: Mapping[str, Any]) -> str:
+def record_test(workdir: pathlib.Path, step: int, weights: str, name: str, video: Figures) -> str:
   """Keeps the AUC of a test set with the run.
 
   Args:
     workdir: of the run.
     step, weights: the checkpoint that was evaluated.
     name: of the test set.
-    video: its figures at video level, as `metrics.summarise` gives them.
+    video: its figures at video level.
 
   Returns:
     "" or why nothing was kept.
   """
+  assert video.real is not None and video.fake is not None, "known at video level"
   test = Tested(
-    step=step, weights=weights, name=name, real=video["real"], fake=video["fake"], auc=video["auc"],
-    interval=(video.get("intervals") or {}).get("auc"), written=now(),
+    step=step, weights=weights, name=name, real=video.real, fake=video.fake, auc=video.auc,
+    interval=video.interval("auc"), written=now(),
   )  # fmt: skip
   return _record(workdir, "tests", dataclasses.asdict(test), ("step", "weights", "name"))
 

@@ -5,13 +5,15 @@ only, a figure that compares the two classes is `None` and the reason is told be
 "undefined: …" instead of a number that means nothing.
 """
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation.scores import VideoScore
+from dfdetect_jax.evaluation.summary import FailedVideo, FailedVideos, Figures, Levels, Summary, WorstManipulation
 
 # name -> what a table prints above the column
 METRICS = {
@@ -183,7 +185,7 @@ def choose_threshold(labels: Labels, scores: Scores) -> float:
   return float(best[np.argmin(np.abs(best - 0.5))])
 
 
-def binary_metrics(labels: Labels, scores: Scores, threshold: float | None = None) -> dict:
+def binary_metrics(labels: Labels, scores: Scores, threshold: float | None = None) -> Figures:
   """Every metric of one set of scores.
 
   Args:
@@ -192,28 +194,29 @@ def binary_metrics(labels: Labels, scores: Scores, threshold: float | None = Non
     threshold: chosen on validation scores; None leaves `acc_at_threshold` undefined.
 
   Returns:
-    The names of `METRICS` with a float or None, and `undefined`: the reason by name of each None.
+    The figures alone: no counts, intervals or cautions.
   """
   labels, scores = np.asarray(labels, np.int64), np.asarray(scores, np.float64)
   if not len(labels):
-    return {name: None for name in METRICS} | {"undefined": dict.fromkeys(METRICS, "undefined: nothing was scored")}
-  values = {
-    "auc": auc(labels, scores),
-    "acc": accuracy(labels, scores),
-    "acc_at_threshold": None if threshold is None else accuracy(labels, scores, threshold),
-    "balanced_acc": balanced_accuracy(labels, scores),
-    "eer": equal_error_rate(labels, scores),
-    "ap": average_precision(labels, scores),
-    **{name: recall_at(labels, scores, share) for name, share in FALSE_ALARMS.items()},
-    "log_loss": log_loss(labels, scores),
-    "ece": calibration_error(labels, scores),
-  }
+    return Figures(undefined=dict.fromkeys(METRICS, "undefined: nothing was scored"))
   undefined = {}
   if threshold is None:
     undefined["acc_at_threshold"] = "undefined: no validation scores were given to choose a threshold on"
   if not _both_classes(labels):
     undefined |= dict.fromkeys(NEEDS_BOTH_CLASSES, f"undefined: {_one_class(labels)}")
-  return values | {"undefined": undefined}
+  return Figures(
+    auc=auc(labels, scores),
+    acc=accuracy(labels, scores),
+    acc_at_threshold=None if threshold is None else accuracy(labels, scores, threshold),
+    balanced_acc=balanced_accuracy(labels, scores),
+    eer=equal_error_rate(labels, scores),
+    ap=average_precision(labels, scores),
+    tpr_at_1=recall_at(labels, scores, FALSE_ALARMS["tpr_at_1"]),
+    tpr_at_5=recall_at(labels, scores, FALSE_ALARMS["tpr_at_5"]),
+    log_loss=log_loss(labels, scores),
+    ece=calibration_error(labels, scores),
+    undefined=undefined,
+  )
 
 
 def apply_failed_policy(scores: Sequence[VideoScore], failed: str) -> list[VideoScore]:
@@ -293,53 +296,42 @@ def summarise(
   failed: str = "half",
   threshold: float | None = None,
   intervals: Intervals | None = None,
-) -> dict:
-  """All figures of a score file, as `metrics.json` holds them.
+) -> Summary:
+  """All figures of a score file.
 
   Args:
     scores: the rows of the score file.
     failed: "half" scores failed videos 0.5, "exclude" leaves them out; they are listed either way.
     threshold: chosen on validation scores, see `choose_threshold`.
     intervals: computes 95 % intervals of the video-level figures (`statistics.bootstrap_intervals`); None: none.
-
-  Returns:
-    `overall`: `{"video": F, "clip": F, "frame": F}`; `per_manipulation`, `per_dataset`, `per_compression`: the same by
-    name; `failed`: policy, count and videos. F holds the names of `METRICS`, `undefined` (reasons), the counts `n`,
-    `real` and `fake`, and, at video level, `clusters`, `intervals`, `no_interval` (why a figure has none) and
-    `cautions` (what makes the figures say less than they seem to). `worst_manipulation`: name and AUC of the group of
-    `per_manipulation` with the lowest AUC, None where no group has one. `threshold` and `threshold_rule`: what was
-    given, and how such a threshold is chosen.
   """
   used = apply_failed_policy(scores, failed)
 
-  def figures(members: list[VideoScore]) -> dict:
+  def figures(members: list[VideoScore]) -> Levels:
     labels, values = labels_and_scores(members)
     cluster = clusters(members)
-    video = _counts(labels) | {"clusters": len(np.unique(cluster))} | binary_metrics(labels, values, threshold)
+    video = dataclasses.replace(
+      _counted(labels, values, threshold), clusters=len(np.unique(cluster)), cautions=cautions(labels, cluster)
+    )
     if intervals:
-      video["intervals"] = intervals(labels, values, cluster, threshold)
-      video["no_interval"] = _no_interval(video)
-    video["cautions"] = cautions(labels, cluster)
-    levels = {"video": video}
-    for name, level in (("clip", clip_level(members)), ("frame", frame_level(members))):
-      if isinstance(level, str):
-        levels[name] = dict.fromkeys(METRICS) | {"undefined": dict.fromkeys(METRICS, level)}
-      else:
-        levels[name] = _counts(level[0]) | binary_metrics(*level, threshold)
-    return levels
+      found = intervals(labels, values, cluster, threshold)
+      video = dataclasses.replace(video, intervals=found, no_interval=_no_interval(video, found))
+    clip, frame = (
+      Figures(undefined=dict.fromkeys(METRICS, level)) if isinstance(level, str) else _counted(*level, threshold)
+      for level in (clip_level(members), frame_level(members))
+    )
+    return Levels(video, clip, frame)
 
   by_group = {level: {name: figures(m) for name, m in members.items()} for level, members in groups(used).items()}
-  failures = [{"video_id": s.video_id, "label": s.label, "reason": s.reason} for s in scores if s.failed]
-  return {
-    "threshold": threshold,
-    "threshold_rule": None if threshold is None else THRESHOLD_RULE,
-    "failed": {"policy": failed, "count": len(failures), "videos": failures},
-    "overall": figures(used),
+  failures = [FailedVideo(s.video_id, s.label, s.reason) for s in scores if s.failed]
+  return Summary(
+    threshold=threshold,
+    threshold_rule=None if threshold is None else THRESHOLD_RULE,
+    failed=FailedVideos(failed, len(failures), failures),
+    overall=figures(used),
     **by_group,
-    "worst_manipulation": _worst(
-      {name: levels["video"]["auc"] for name, levels in by_group["per_manipulation"].items()}
-    ),
-  }
+    worst_manipulation=_worst({name: levels.video.auc for name, levels in by_group["per_manipulation"].items()}),
+  )
 
 
 def cautions(labels: Labels, cluster: Int[np.ndarray, " N"]) -> list[str]:
@@ -365,23 +357,25 @@ def cautions(labels: Labels, cluster: Int[np.ndarray, " N"]) -> list[str]:
   return sentences
 
 
-def _no_interval(video: dict) -> dict[str, str]:
+def _no_interval(video: Figures, intervals: Mapping[str, list[float] | None]) -> dict[str, str]:
   """Why the figures that are defined have no interval."""
-  if video["clusters"] < 2:
+  if (video.clusters or 0) < 2:
     reason = "all videos are of one identity: there is nothing to draw from"
   else:
     reason = "all resamples give the same figure: these videos cannot say how sure it is"
-  return {name: reason for name in METRICS if video[name] is not None and video["intervals"].get(name) is None}
+  return {name: reason for name in METRICS if getattr(video, name) is not None and intervals.get(name) is None}
 
 
-def _worst(aucs: dict[str, float | None]) -> dict | None:
+def _worst(aucs: Mapping[str, float | None]) -> WorstManipulation | None:
   known = {name: value for name, value in aucs.items() if value is not None}
   name = min(known, key=lambda name: known[name], default=None)
-  return None if name is None else {"name": name, "auc": known[name]}
+  return None if name is None else WorstManipulation(name, known[name])
 
 
-def _counts(labels: Labels) -> dict[str, int]:
-  return {"n": len(labels), "real": int((labels == 0).sum()), "fake": int((labels == 1).sum())}
+def _counted(labels: Labels, scores: Scores, threshold: float | None) -> Figures:
+  """The figures with how many videos (clips, frames) they are of."""
+  real, fake = (int((labels == value).sum()) for value in (0, 1))
+  return dataclasses.replace(binary_metrics(labels, scores, threshold), n=len(labels), real=real, fake=fake)
 
 
 def _both_classes(labels: Labels) -> bool:

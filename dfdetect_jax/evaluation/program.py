@@ -21,6 +21,7 @@ from dfdetect_jax.evaluation.protocols import Protocol, check_training, get_prot
 from dfdetect_jax.evaluation.report import figures_table, threshold_from
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
 from dfdetect_jax.evaluation.statistics import bootstrap_intervals
+from dfdetect_jax.evaluation.summary import Figures, Summary, to_json
 from dfdetect_jax.folders import as_folder
 from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.runs.trained_videos import trained_videos
@@ -75,11 +76,11 @@ def run_program(args: argparse.Namespace) -> None:
     agree_on_work(run.config, [data], facts)
     scores, circumstances = score(as_folder(data), args.split, output, notes=tuple(warnings))
     if jax.process_index() == 0:
-      summary = _summary(scores, scores, args) | scoring.listed(circumstances, scores)
-      scoring.write_metrics(
-        output, summary | {"warnings": warnings, "run": about | {"data": data, "split": args.split}}
-      )
-      scoring.keep_with_run(workdir, run, args.split, str(data), scores, summary, warn)
+      summary, listed = _summary(scores, scores, args), scoring.listed(circumstances, scores)
+      about |= {"data": data, "split": args.split}
+      scoring.write_metrics(output, to_json(summary) | listed | {"warnings": warnings, "run": about})
+      video, seen = summary.overall.video, listed["contaminated"]
+      scoring.keep_with_run(workdir, run, args.split, str(data), scores, video, seen, warn)
       print(scoring.readable(summary, run.step, output))
     return
   output = as_folder(args.output or workdir / args.protocol)
@@ -92,21 +93,23 @@ def run_program(args: argparse.Namespace) -> None:
   folders = scoring.folders_of(protocol, Catalogue(args.data))
   agree_on_work(run.config, list(folders), facts)
   names = scoring.folder_names(list(folders))
-  summaries = {}
+  summaries: dict[str, tuple[Figures, dict]] = {}  # by set: at video level, and as the file holds them
   for folder, sets in folders.items():
     scores, circumstances = score(folder, "test", output / names[folder], videos=sets, notes=notes)
     if jax.process_index() == 0:
       for videos in sets:
         of_set = [s for s in scores if videos.holds(s)]
-        summary = _summary(of_set, scores, args) | scoring.listed(circumstances, of_set, videos)
-        scoring.keep_with_run(workdir, run, "test", _row_name(videos, stand_in), scores, summary, warn)
-        summaries[videos.name] = summary | {"scores": f"{names[folder]}/scores.csv"}
+        summary, listed = _summary(of_set, scores, args), scoring.listed(circumstances, of_set, videos)
+        video, seen = summary.overall.video, listed["contaminated"]
+        scoring.keep_with_run(workdir, run, "test", _row_name(videos, stand_in), scores, video, seen, warn)
+        held = to_json(summary) | listed | {"scores": f"{names[folder]}/scores.csv"}
+        summaries[videos.name] = video, held
   if jax.process_index() == 0:
-    ordered = {videos.name: summaries[videos.name] for videos in protocol.test}
+    ordered = {videos.name: summaries[videos.name][1] for videos in protocol.test}
     about |= {"data": args.data, "split": "test"}
     content = {"protocol": protocol.name, "stand_in": stand_in, "warnings": warnings}
     scoring.write_metrics(output, content | {"sets": ordered, "run": about})
-    rows = [(_row_name(videos, stand_in), ordered[videos.name]["overall"]["video"]) for videos in protocol.test]
+    rows = [(_row_name(videos, stand_in), summaries[videos.name][0]) for videos in protocol.test]
     print(to_markdown(figures_table(rows, with_threshold=bool(args.val))))
     reference = "" if stand_in else f"; {protocol.reference}"
     print(f"(video level, 95 % intervals{reference}) Scores and figures are in {output}.")
@@ -147,6 +150,6 @@ def _row_name(videos: VideoSet, stand_in: dict[str, str]) -> str:
   return f"{videos.name} (stand-in: {videos.dataset})" if videos.dataset in stand_in.values() else videos.name
 
 
-def _summary(scores: list[VideoScore], all_scores: list[VideoScore], args: argparse.Namespace) -> dict:
+def _summary(scores: list[VideoScore], all_scores: list[VideoScore], args: argparse.Namespace) -> Summary:
   threshold = threshold_from(read_scores(args.val), all_scores, args.val) if args.val else None
   return metrics.summarise(scores, args.failed, threshold, bootstrap_intervals)

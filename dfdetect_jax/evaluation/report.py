@@ -28,6 +28,7 @@ from dfdetect_jax.evaluation.document import (
 )
 from dfdetect_jax.evaluation.provenance import check_same, described, read_provenance
 from dfdetect_jax.evaluation.scores import VideoScore, read_scores
+from dfdetect_jax.evaluation.summary import Figures, Levels, Summary, to_json
 from dfdetect_jax.evaluation.worst import worst_blocks
 from dfdetect_jax.files import file_sha256
 from dfdetect_jax.folders import write_whole
@@ -68,7 +69,7 @@ def format_figure(name: str, value: float | None, interval: Sequence[float] | No
 
 
 def file_blocks(
-  title: str, scores: Sequence[VideoScore], summary: dict, warnings: Sequence[str] = (), level: int = 2
+  title: str, scores: Sequence[VideoScore], summary: Summary, warnings: Sequence[str] = (), level: int = 2
 ) -> list[Block]:
   """The part of a report that is about one score file.
 
@@ -85,23 +86,24 @@ def file_blocks(
     Paragraph(_facts(summary)),
   ]
   blocks.append(Heading("Overall", 3))
-  with_threshold = summary["threshold"] is not None
-  blocks += figures_table([(f"{level} level", f) for level, f in summary["overall"].items()], with_threshold)
+  with_threshold = summary.threshold is not None
+  blocks += figures_table([(f"{level} level", f) for level, f in vars(summary.overall).items()], with_threshold)
   for key, name in _SETS.items():
-    if len(summary[key]) > 1 or (key == "per_manipulation" and summary[key]):
+    groups: dict[str, Levels] = getattr(summary, key)
+    if len(groups) > 1 or (key == "per_manipulation" and groups):
       blocks.append(Heading(name, 3))
-      blocks += figures_table([(group, levels["video"]) for group, levels in summary[key].items()], with_threshold)
-  used = metrics.apply_failed_policy(scores, summary["failed"]["policy"])
+      blocks += figures_table([(group, levels.video) for group, levels in groups.items()], with_threshold)
+  used = metrics.apply_failed_policy(scores, summary.failed.policy)
   if used:
     from dfdetect_jax.evaluation import plots  # what draws takes a second to import: --help need not wait for it
 
     sets = {"all videos": metrics.labels_and_scores(used)}
     sets |= {name: metrics.labels_and_scores(m) for name, m in metrics.groups(used)["per_manipulation"].items()}
     blocks.append(Picture(plots.score_pictures(sets), f"{title}: video-level scores."))
-  failures = summary["failed"]["videos"]
+  failures = summary.failed.videos
   if failures:
     blocks.append(Heading("Videos that could not be scored", 3))
-    rows = [(f["video_id"], "fake" if f["label"] else "real", f["reason"]) for f in failures[:_LISTED_FAILURES]]
+    rows = [(f.video_id, "fake" if f.label else "real", f.reason) for f in failures[:_LISTED_FAILURES]]
     blocks.append(Table(("video", "label", "reason"), rows, figures=False))
     if len(failures) > _LISTED_FAILURES:
       blocks.append(Paragraph(f"… and {len(failures) - _LISTED_FAILURES} more; the score file names them all."))
@@ -134,27 +136,25 @@ def comparison_blocks(titles: Sequence[str], comparison: dict) -> list[Block]:
   ]
 
 
-def _facts(summary: dict) -> str:
-  video, failed = summary["overall"]["video"], summary["failed"]
-  policy = {"half": "counted with score 0.5", "exclude": "left out"}[failed["policy"]]
-  text = f"{video['n']} videos, {video['real']} real and {video['fake']} fake. "
-  if failed["count"]:
-    text += f"{failed['count']} could not be scored: {policy}. "
+def _facts(summary: Summary) -> str:
+  video, failed = summary.overall.video, summary.failed
+  policy = {"half": "counted with score 0.5", "exclude": "left out"}[failed.policy]
+  text = f"{video.n} videos, {video.real} real and {video.fake} fake. "
+  if failed.count:
+    text += f"{failed.count} could not be scored: {policy}. "
   else:
     text += "Every video could be scored. "
-  if summary["threshold"] is not None:
-    text += (
-      f"Threshold of {metrics.METRICS['acc_at_threshold']}: {summary['threshold']:.4f} ({summary['threshold_rule']}). "
-    )
-  if worst := summary["worst_manipulation"]:
-    text += f"Worst manipulation: {worst['name']} (AUC {100 * worst['auc']:.2f} %). "
+  if summary.threshold is not None:
+    text += f"Threshold of {metrics.METRICS['acc_at_threshold']}: {summary.threshold:.4f} ({summary.threshold_rule}). "
+  if worst := summary.worst_manipulation:
+    text += f"Worst manipulation: {worst.name} (AUC {100 * worst.auc:.2f} %). "
   return text + (
-    f"Intervals: 95 %, from {statistics.RESAMPLES} bootstrap resamples of {video['clusters']} identities (a video of "
+    f"Intervals: 95 %, from {statistics.RESAMPLES} bootstrap resamples of {video.clusters} identities (a video of "
     "unknown identity is one of its own)."
   )
 
 
-def figures_table(rows: Sequence[tuple[str, dict]], with_threshold: bool = False) -> list[Block]:
+def figures_table(rows: Sequence[tuple[str, Figures]], with_threshold: bool = False) -> list[Block]:
   """Table of figures (rows by name), and below it why some are undefined.
 
   Args:
@@ -166,20 +166,19 @@ def figures_table(rows: Sequence[tuple[str, dict]], with_threshold: bool = False
   lines: list[list[str | Cell]] = []
   notes: dict[str, list[str]] = {}  # what is to be said -> rows that it is said of
   for name, figures in rows:
-    for kind in ("undefined", "no_interval"):
+    for why, start in ((figures.undefined, "{} "), (figures.no_interval or {}, "no interval of {}: ")):
       reasons: dict[str, list[str]] = {}
       for metric in names:
-        if metric in figures.get(kind, {}):
-          reasons.setdefault(figures[kind][metric], []).append(metrics.METRICS[metric])
+        if metric in why:
+          reasons.setdefault(why[metric], []).append(metrics.METRICS[metric])
       for reason, which in reasons.items():
-        text = f"{', '.join(which)} {reason}" if kind == "undefined" else f"no interval of {', '.join(which)}: {reason}"
+        text = start.format(", ".join(which)) + reason
         notes.setdefault(text, []).append(name)
-    for caution in figures.get("cautions", ()):
+    for caution in figures.cautions or ():
       notes.setdefault(caution, []).append(name)
-    if "n" in figures:
-      intervals = figures.get("intervals", {})
-      cells = [format_figure(metric, figures[metric], intervals.get(metric)) for metric in names]
-      lines.append([name, f"{figures['real']} + {figures['fake']}", *cells])
+    if figures.n is not None:
+      cells = [format_figure(metric, getattr(figures, metric), figures.interval(metric)) for metric in names]
+      lines.append([name, f"{figures.real} + {figures.fake}", *cells])
   texts = [f"{'all' if len(of) == len(rows) > 1 else ', '.join(of)}: {text}." for text, of in notes.items()]
   return [Table(header, lines), *([Items(texts)] if texts else [])]
 
@@ -192,15 +191,15 @@ def _p_value(p: float | None) -> str:
   return "undefined" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def summary_blocks(titles: Sequence[str], summaries: Sequence[dict]) -> list[Block]:
+def summary_blocks(titles: Sequence[str], summaries: Sequence[Summary]) -> list[Block]:
   """The table that stands above several files: a row each, at video level."""
   names = ("auc", "acc", "balanced_acc", "tpr_at_1", "tpr_at_5", "log_loss")
   rows: list[list[str | Cell]] = []
   for title, summary in zip(titles, summaries, strict=True):
-    video, worst = summary["overall"]["video"], summary["worst_manipulation"]
-    cells = [format_figure(name, video[name], video.get("intervals", {}).get(name)) for name in names]
-    last = Cell(f"{100 * worst['auc']:.2f}", worst["name"]) if worst else Cell("none", kind="missing")
-    rows.append([title, f"{video['real']} + {video['fake']}", *cells, last])
+    video, worst = summary.overall.video, summary.worst_manipulation
+    cells = [format_figure(name, getattr(video, name), video.interval(name)) for name in names]
+    last = Cell(f"{100 * worst.auc:.2f}", worst.name) if worst else Cell("none", kind="missing")
+    rows.append([title, f"{video.real} + {video.fake}", *cells, last])
   header = ["", "real + fake", *(_with_unit(name) for name in names), "worst manipulation, AUC [%]"]
   return [Heading("Summary"), Table(header, rows)]
 
@@ -281,7 +280,7 @@ def report(
     blocks += summary_blocks(titles, summaries)
   for path, title, table, summary, provenance in zip(paths, titles, tables, summaries, provenances, strict=True):
     checksum = file_sha256(path)
-    files[str(path)] = {"title": title, "sha256": checksum, "provenance": provenance, "summary": summary}
+    files[str(path)] = {"title": title, "sha256": checksum, "provenance": provenance, "summary": to_json(summary)}
     blocks += file_blocks(title, table, summary, (provenance or {}).get("warnings", ()), 2 if len(paths) > 1 else 1)
     blocks += [*worst_blocks(table, provenance, worst), Heading("Where this comes from", 3)]
     blocks.append(Paragraph(f"Score file: {path} (sha256 {checksum[:16]}…)."))

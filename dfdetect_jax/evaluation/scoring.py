@@ -16,6 +16,7 @@ from dfdetect_jax.evaluation.evaluator import Predictor, score_split
 from dfdetect_jax.evaluation.protocols import Protocol
 from dfdetect_jax.evaluation.provenance import score_provenance
 from dfdetect_jax.evaluation.scores import VideoScore, write_scores
+from dfdetect_jax.evaluation.summary import Figures, Summary
 from dfdetect_jax.files import sealed
 from dfdetect_jax.folders import check_writable, write_json
 from dfdetect_jax.runs.provenance import PROVENANCE_FILE, data_fingerprint
@@ -194,7 +195,8 @@ def keep_with_run(
   split: str,
   name: str,
   scores: Sequence[VideoScore],
-  summary: dict,
+  video: Figures,
+  contaminated: int = 0,
   warn: Callable[[str], None] = _LOG.warning,
 ) -> None:
   """Lets predictions know what a checkpoint is worth: writes threshold, band and temperature, or a test's AUC.
@@ -205,16 +207,17 @@ def keep_with_run(
     split: train, which says nothing, val or test.
     name: of the test set.
     scores: of the validation split.
-    summary: of the test set, see `metrics.summarise` and `listed`; contaminated figures are not kept.
+    video: figures of the test set at video level.
+    contaminated: how many of its videos the run has seen, see `listed`; such figures are not kept.
     warn: told of what could not be kept.
   """
   problem = ""
-  if summary.get("contaminated"):
-    problem = f"predictions are not told of this test: the run has seen {summary['contaminated']} of its videos."
+  if contaminated:
+    problem = f"predictions are not told of this test: the run has seen {contaminated} of its videos."
   elif split == "val":
     problem = calibration.record_validation(workdir, run.step, run.weights, scores)
   elif split == "test":
-    problem = calibration.record_test(workdir, run.step, run.weights, name, summary["overall"]["video"])
+    problem = calibration.record_test(workdir, run.step, run.weights, name, video)
   if problem:
     warn(problem)
 
@@ -252,24 +255,25 @@ def folder_names(folders: Sequence[pathlib.Path]) -> dict[pathlib.Path, str]:
   return dict(zip(folders, names, strict=True))
 
 
-def readable(summary: dict, step: int, output: pathlib.Path) -> str:
-  """The figures of one split that a person looks for first; `summary` is that of `metrics.summarise`."""
-  video, failed = summary["overall"]["video"], summary["failed"]
-  lines = [f"{video['n']} videos ({video['real']} real, {video['fake']} fake), step {step}"]
+def readable(summary: Summary, step: int, output: pathlib.Path) -> str:
+  """The figures of one split that a person looks for first."""
+  video, failed = summary.overall.video, summary.failed
+  lines = [f"{video.n} videos ({video.real} real, {video.fake} fake), step {step}"]
   for name in metrics.METRICS:
-    if video.get(name) is None:
-      lines.append(f"  {name:18} {video['undefined'].get(name, 'undefined')}")
+    value = getattr(video, name)
+    if value is None:
+      lines.append(f"  {name:18} {video.undefined.get(name, 'undefined')}")
     else:
-      interval = video["intervals"].get(name)
+      interval = video.interval(name)
       spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
-      lines.append(f"  {name:18} {video[name]:.4f}{spread}")
+      lines.append(f"  {name:18} {value:.4f}{spread}")
   lines.append("  (95 % intervals: bootstrap over identities where known, else videos)")
-  for reason in dict.fromkeys(video.get("no_interval", {}).values()):
+  for reason in dict.fromkeys((video.no_interval or {}).values()):
     lines.append(f"  (no interval: {reason})")
-  lines += [f"  ({caution})" for caution in video.get("cautions", ())]
-  if worst := summary["worst_manipulation"]:
-    lines.append(f"  worst manipulation: {worst['name']}, AUC {worst['auc']:.4f}")
-  if failed["count"]:
-    lines.append(f"{failed['count']} videos could not be scored (policy: {failed['policy']}):")
-    lines += [f"  {v['video_id']}: {v['reason']}" for v in failed["videos"]]
+  lines += [f"  ({caution})" for caution in video.cautions or ()]
+  if worst := summary.worst_manipulation:
+    lines.append(f"  worst manipulation: {worst.name}, AUC {worst.auc:.4f}")
+  if failed.count:
+    lines.append(f"{failed.count} videos could not be scored (policy: {failed.policy}):")
+    lines += [f"  {v.video_id}: {v.reason}" for v in failed.videos]
   return "\n".join([*lines, f"Scores and figures are in {output}."])

@@ -245,7 +245,7 @@ def compare(
     samples = bootstrap(labels, [scores_a, scores_b], clusters, thresholds, resamples, seed)
   by_metric = {}
   for name in metrics.METRICS:
-    one, two = figures[0][name], figures[1][name]
+    one, two = (getattr(f, name) for f in figures)
     row = {"first": one, "second": two, "difference": None, "interval": None, "p": None}
     if one is not None and two is not None:
       row["difference"] = two - one

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
   import ml_collections
 
   from dfdetect_jax.evaluation.scores import VideoScore
+  from dfdetect_jax.evaluation.summary import Summary
   from dfdetect_jax.prediction.verdict import VideoVerdict
 
 
@@ -157,12 +158,12 @@ class Evaluation:
 
   Attributes:
     scores: one row per video, those that could not be scored included; `evaluation.scores.write_scores` keeps them.
-    summary: figures as in metrics.json: `summary["overall"]["video"]["auc"]`, by manipulation, dataset, compression.
+    summary: the figures of metrics.json: `summary.overall.video.auc`, and by manipulation, dataset, compression.
     left_out: ids of the videos that were not scored because the run has seen them.
   """
 
   scores: "list[VideoScore]"
-  summary: dict[str, Any]
+  summary: "Summary"
   left_out: set[str]
 
 

@@ -108,9 +108,10 @@ def _figure(cell: Cell, settings: Settings) -> Figure:
     values = []
     for path, (_, videos) in zip(complete[seed], parts):
       figures = metrics.binary_metrics(*metrics.labels_and_scores(_of(path, videos)))
-      if figures[cell.metric] is None:
-        return Figure(cell, seeds, wanted, None, None, None, origins, figures["undefined"][cell.metric])
-      values.append(figures[cell.metric])
+      value = getattr(figures, cell.metric)
+      if value is None:
+        return Figure(cell, seeds, wanted, None, None, None, origins, figures.undefined[cell.metric])
+      values.append(value)
     per_seed.append(scale * float(np.mean(values)))
   sd = float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else None
   samples = [

@@ -66,7 +66,7 @@ class Validation:
       batch_size=config.eval_batch_size, over_tracks=config.tracks, prefetch=config.prefetch,
       videos=(self._videos.wanted,), progress=False, twins=self._twins,
     )  # fmt: skip
-    figures = {k: v for k, v in summarise(scores)["overall"]["video"].items() if isinstance(v, float)}
+    figures = {k: v for k, v in vars(summarise(scores).overall.video).items() if isinstance(v, float)}
     state, improved = self._judge(state, step, figures)
     writer.write(step, {f"val/{k}": v for k, v in figures.items()})
     if improved:

@@ -11,6 +11,7 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import calibration, metrics, scoring
 from dfdetect_jax.evaluation.report import threshold_from
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video
+from dfdetect_jax.evaluation.summary import Figures
 
 
 def drawn(seed=0, reals=40, fakes=160, gap=2.0):
@@ -103,10 +104,8 @@ def test_a_report_cuts_where_predictions_cut():
   rows = [VideoScore(video_id=f"v{i}", label=y, score=s, split="val") for i, (y, s) in enumerate(zip(*drawn(5)))]
   validation = calibration.validate(rows, 1, "student")
   assert threshold_from(rows, [], "val.csv") == validation.threshold == validation.decision().threshold
-  assert (
-    metrics.summarise(rows, threshold=0.7)["threshold_rule"] == "highest balanced accuracy on the validation scores"
-  )
-  assert metrics.summarise(rows)["threshold_rule"] is None
+  assert metrics.summarise(rows, threshold=0.7).threshold_rule == "highest balanced accuracy on the validation scores"
+  assert metrics.summarise(rows).threshold_rule is None
 
 
 def test_what_is_kept_is_read_by_checkpoint(tmp_path):
@@ -116,7 +115,7 @@ def test_what_is_kept_is_read_by_checkpoint(tmp_path):
     tmp_path, 100, "teacher", [*rows(labels, scores), failed_video("f", 1, "no face")]
   )
   assert not told
-  figures = {"real": 3, "fake": 4, "auc": 0.9, "intervals": {"auc": [0.8, 1.0]}}
+  figures = Figures(real=3, fake=4, auc=0.9, intervals={"auc": [0.8, 1.0]}, undefined={})
   for name in ("celeb", "dfdc", "celeb"):
     assert not calibration.record_test(tmp_path, 100, "teacher", name, figures)
   known = calibration.read_reliability(tmp_path, 100, "teacher")
@@ -146,10 +145,10 @@ def test_a_threshold_from_self_made_forgeries_says_so(tmp_path):
 def test_contaminated_figures_are_not_kept(tmp_path):
   """Guards a verdict page against the AUC of a test whose videos the run has seen."""
   run, said = types.SimpleNamespace(step=1, weights="student"), []
-  summary = {"overall": {"video": {"real": 3, "fake": 4, "auc": 0.9}}, "contaminated": 2}
-  scoring.keep_with_run(tmp_path, run, "test", "celeb", [], summary, said.append)
+  figures = Figures(real=3, fake=4, auc=0.9, undefined={})
+  scoring.keep_with_run(tmp_path, run, "test", "celeb", [], figures, 2, said.append)
   assert not calibration.read_reliability(tmp_path, 1, "student").tests and "has seen 2 of its videos" in said[0]
-  scoring.keep_with_run(tmp_path, run, "test", "celeb", [], summary | {"contaminated": 0}, said.append)
+  scoring.keep_with_run(tmp_path, run, "test", "celeb", [], figures, 0, said.append)
   assert len(calibration.read_reliability(tmp_path, 1, "student").tests) == 1 and len(said) == 1
 
 
@@ -164,7 +163,7 @@ def test_one_class_and_damage_are_told(tmp_path):
     calibration.read_reliability(tmp_path, 1, "student")
   (tmp_path / calibration.RELIABILITY_FILE).write_text("{")
   with pytest.raises(UserError, match="reliability.json.* cannot be read .*score the validation split again"):
-    calibration.record_test(tmp_path, 1, "student", "x", {"real": 1, "fake": 1, "auc": None})
+    calibration.record_test(tmp_path, 1, "student", "x", Figures(real=1, fake=1, undefined={}))
 
 
 def test_verdicts_at_the_ends_of_the_band():

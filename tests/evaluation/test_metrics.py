@@ -13,6 +13,7 @@ from sklearn import metrics as sk
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import metrics, scores, statistics
 from dfdetect_jax.evaluation.scores import VideoScore, failed_video
+from dfdetect_jax.evaluation.summary import FailedVideo, WorstManipulation, to_json
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 2, 300)
@@ -38,7 +39,7 @@ def _auc_by_pairs(labels, values):
 def test_agrees_with_scikit_learn_and_definitions(name):
   """Guards every metric, and the bootstrap's own formulas with weight one, to 1e-12."""
   labels, values = INPUTS[name]
-  got = metrics.binary_metrics(labels, values, 0.25)
+  got = vars(metrics.binary_metrics(labels, values, 0.25))
   order = np.argsort(-values, kind="stable")
   weighted = statistics.sorted_metrics(labels[order], values[order], np.ones((1, len(labels))), 0.25)
   expected = {
@@ -133,19 +134,19 @@ def test_a_manipulation_is_judged_against_its_own_reals():
   """Guards against reals of another dataset or compression in a manipulation's figures, and against merged groups."""
   rows = _two_datasets()
   summary = metrics.summarise(rows)
-  assert list(summary["per_manipulation"]) == ["D/A/c23", "D/A/c40", "D/B/c23", "D/B/c40", "E/A"]
-  for name, levels in summary["per_manipulation"].items():
+  assert list(summary.per_manipulation) == ["D/A/c23", "D/A/c40", "D/B/c23", "D/B/c40", "E/A"]
+  for name, levels in summary.per_manipulation.items():
     dataset, kind, compression = (name.split("/") + [""])[:3]
     fakes = [s for s in rows if s.label and (s.dataset, s.manipulation, s.compression) == (dataset, kind, compression)]
     reals = [s for s in rows if not s.label and (s.dataset, s.compression) == (dataset, compression)]
     labels, values = metrics.labels_and_scores(fakes + reals)
-    assert levels["video"]["auc"] == pytest.approx(sk.roc_auc_score(labels, values), abs=1e-12)
-    assert (levels["video"]["n"], levels["video"]["real"], levels["video"]["fake"]) == (40, 20, 20)
+    assert levels.video.auc == pytest.approx(sk.roc_auc_score(labels, values), abs=1e-12)
+    assert (levels.video.n, levels.video.real, levels.video.fake) == (40, 20, 20)
     # The fake i+(i+1) is footage of i: as many clusters as people.
-    assert levels["video"]["clusters"] == 20
-  assert {k: v["video"]["n"] for k, v in summary["per_dataset"].items()} == {"D": 120, "E": 40}
-  assert {k: v["video"]["n"] for k, v in summary["per_compression"].items()} == {"c23": 60, "c40": 60, "unnamed": 40}
-  assert summary["overall"]["video"]["n"] == 160
+    assert levels.video.clusters == 20
+  assert {k: v.video.n for k, v in summary.per_dataset.items()} == {"D": 120, "E": 40}
+  assert {k: v.video.n for k, v in summary.per_compression.items()} == {"c23": 60, "c40": 60, "unnamed": 40}
+  assert summary.overall.video.n == 160
 
 
 def test_scikit_learn_alone_gives_the_same_figures(tmp_path):
@@ -155,23 +156,23 @@ def test_scikit_learn_alone_gives_the_same_figures(tmp_path):
   with open(tmp_path / "scores.csv", newline="") as file:
     rows = list(csv.DictReader(file))
   labels, values = np.array([int(r["label"]) for r in rows]), np.array([float(r["score"]) for r in rows])
-  overall = metrics.summarise(scores.read_scores(tmp_path / "scores.csv"))["overall"]["video"]
-  assert overall["auc"] == pytest.approx(sk.roc_auc_score(labels, values), abs=1e-12)
-  assert overall["ap"] == pytest.approx(sk.average_precision_score(labels, values), abs=1e-12)
-  assert overall["log_loss"] == pytest.approx(sk.log_loss(labels, values), abs=1e-12)
-  assert overall["acc"] == pytest.approx(sk.accuracy_score(labels, values > 0.5), abs=1e-12)
+  overall = metrics.summarise(scores.read_scores(tmp_path / "scores.csv")).overall.video
+  assert overall.auc == pytest.approx(sk.roc_auc_score(labels, values), abs=1e-12)
+  assert overall.ap == pytest.approx(sk.average_precision_score(labels, values), abs=1e-12)
+  assert overall.log_loss == pytest.approx(sk.log_loss(labels, values), abs=1e-12)
+  assert overall.acc == pytest.approx(sk.accuracy_score(labels, values > 0.5), abs=1e-12)
 
 
 def test_failed_videos_are_counted_either_way():
   """Guards against videos that silently vanish: `half` scores them 0.5, `exclude` leaves them out, both list them."""
   rows = [_row(0, 0, 0.1, "original"), _row(1, 1, 0.9, "A"), failed_video("D/A/c23/2", 1, "no face", dataset="D")]
   half, without = metrics.summarise(rows, "half"), metrics.summarise(rows, "exclude")
-  assert (half["overall"]["video"]["n"], without["overall"]["video"]["n"]) == (3, 2)
-  assert half["overall"]["video"]["log_loss"] == pytest.approx(-(2 * math.log(0.9) + math.log(0.5)) / 3, abs=1e-12)
-  assert without["overall"]["video"]["log_loss"] == pytest.approx(-math.log(0.9), abs=1e-12)
+  assert (half.overall.video.n, without.overall.video.n) == (3, 2)
+  assert half.overall.video.log_loss == pytest.approx(-(2 * math.log(0.9) + math.log(0.5)) / 3, abs=1e-12)
+  assert without.overall.video.log_loss == pytest.approx(-math.log(0.9), abs=1e-12)
   for summary in (half, without):
-    assert summary["failed"]["count"] == 1
-    assert summary["failed"]["videos"] == [{"video_id": "D/A/c23/2", "label": 1, "reason": "no face"}]
+    assert summary.failed.count == 1
+    assert summary.failed.videos == [FailedVideo("D/A/c23/2", 1, "no face")]
   with pytest.raises(UserError, match="drop"):
     metrics.summarise(rows, "drop")
 
@@ -179,33 +180,49 @@ def test_failed_videos_are_counted_either_way():
 def test_one_class_only_is_told_not_raised():
   """Guards against a crash (or a number) on a folder of fakes only, and on no scored video at all."""
   only = metrics.summarise([_row(i, 1, 0.7, "A") for i in range(3)], intervals=statistics.bootstrap_intervals)
-  video = only["overall"]["video"]
-  assert video["auc"] is None and video["undefined"]["auc"] == "undefined: all of them are fake"
-  assert video["acc"] == 1.0 and video["intervals"]["auc"] is None and "auc" not in video["no_interval"]
+  video = only.overall.video
+  assert video.auc is None and video.undefined["auc"] == "undefined: all of them are fake"
+  assert video.acc == 1.0 and video.intervals["auc"] is None and "auc" not in video.no_interval
   none = metrics.summarise([failed_video("a", 1, "no face")], "exclude", intervals=statistics.bootstrap_intervals)
-  assert none["overall"]["video"]["undefined"]["acc"] == "undefined: nothing was scored"
+  assert none.overall.video.undefined["acc"] == "undefined: nothing was scored"
 
 
 def test_an_interval_that_means_nothing_is_none():
   """Guards against "AUC 100 [100, 100]" of one real and one fake video: no interval, and the reason beside it."""
   two = metrics.summarise(
     [_row(0, 0, 0.1, "original"), _row(1, 1, 0.9, "A")], intervals=statistics.bootstrap_intervals
-  )["overall"]["video"]
-  assert two["auc"] == 1.0 and two["intervals"]["auc"] is None
-  assert "all resamples give the same" in two["no_interval"]["auc"] and two["intervals"]["log_loss"] is None
-  assert two["cautions"][0].startswith("few to judge by (1 real and 1 fake by identity)")
-  assert two["cautions"][1] == "with 1 real video, TPR@FPR 1 % and TPR@FPR 5 % allow no false alarm at all"
+  ).overall.video
+  assert two.auc == 1.0 and two.intervals["auc"] is None
+  assert "all resamples give the same" in two.no_interval["auc"] and two.intervals["log_loss"] is None
+  assert two.cautions[0].startswith("few to judge by (1 real and 1 fake by identity)")
+  assert two.cautions[1] == "with 1 real video, TPR@FPR 1 % and TPR@FPR 5 % allow no false alarm at all"
   rng = np.random.default_rng(0)
   rows = [_row(i, i % 2, 0.3 * (i % 2) + 0.7 * rng.random(), "A" if i % 2 else "original") for i in range(300)]
-  many = metrics.summarise(rows, intervals=statistics.bootstrap_intervals)["overall"]["video"]
-  assert many["cautions"] == [] and many["no_interval"] == {} and many["intervals"]["auc"][0] < many["auc"]
+  many = metrics.summarise(rows, intervals=statistics.bootstrap_intervals).overall.video
+  assert many.cautions == [] and many.no_interval == {} and many.intervals["auc"][0] < many.auc
 
 
 def test_the_worst_manipulation_is_named():
   """Guards the group that a mean hides: of two forgeries the one that is told apart worse."""
   rows = [_row(0, 0, 0.2, "original"), _row(1, 0, 0.5, "original"), _row(2, 1, 0.9, "A"), _row(3, 1, 0.3, "B")]
-  assert metrics.summarise(rows)["worst_manipulation"] == {"name": "D/B/c23", "auc": 0.5}
-  assert metrics.summarise(rows[:2])["worst_manipulation"] is None
+  assert metrics.summarise(rows).worst_manipulation == WorstManipulation("D/B/c23", 0.5)
+  assert metrics.summarise(rows[:2]).worst_manipulation is None
+
+
+def test_the_file_keeps_its_names():
+  """Guards metrics.json, which others read: an undefined figure is null, what a level does not have is not there."""
+  rows = [_row(0, 0, 0.3, "original"), _row(1, 1, 0.6, "A")]
+  plain = to_json(metrics.summarise(rows))
+  assert list(plain) == [
+    "threshold", "threshold_rule", "failed", "overall", "per_manipulation", "per_dataset", "per_compression",
+    "worst_manipulation",
+  ]  # fmt: skip
+  names = [*metrics.METRICS, "undefined"]
+  assert list(plain["overall"]["video"]) == ["n", "real", "fake", "clusters", *names, "cautions"]
+  assert list(plain["overall"]["clip"]) == names and plain["overall"]["clip"]["auc"] is None  # no clip's score is known
+  assert plain["overall"]["video"]["acc_at_threshold"] is None and plain["worst_manipulation"]["name"] == "D/A/c23"
+  found = to_json(metrics.summarise(rows, intervals=statistics.bootstrap_intervals))["overall"]["video"]
+  assert list(found)[-4:] == ["undefined", "intervals", "no_interval", "cautions"] and found["intervals"]["auc"] is None
 
 
 def test_clip_and_frame_level_beside_the_video_level():
@@ -217,15 +234,15 @@ def test_clip_and_frame_level_beside_the_video_level():
   labels, values = metrics.frame_level(rows)
   np.testing.assert_allclose(values, [0.2, 0.2, 0.3, 0.3, 0.4, 0.4] + [0.3] * 4 + [0.9] * 4, rtol=0, atol=1e-15)
   assert labels.tolist() == [0] * 6 + [1] * 8
-  overall = metrics.summarise(rows)["overall"]
-  assert (overall["video"]["auc"], overall["clip"]["auc"]) == (1.0, 0.75)
-  assert (overall["clip"]["n"], overall["frame"]["n"]) == (4, 14)
-  unknown = metrics.summarise([_row(0, 0, 0.3, "original")])["overall"]
-  assert unknown["clip"]["auc"] is None and "scores of the clips" in unknown["clip"]["undefined"]["auc"]
+  overall = metrics.summarise(rows).overall
+  assert (overall.video.auc, overall.clip.auc) == (1.0, 0.75)
+  assert (overall.clip.n, overall.frame.n) == (4, 14)
+  unknown = metrics.summarise([_row(0, 0, 0.3, "original")]).overall
+  assert unknown.clip.auc is None and "scores of the clips" in unknown.clip.undefined["auc"]
 
 
 def test_fakes_of_a_compression_without_reals_meet_the_datasets_reals():
   """Guards DeeperForensics: its fakes have no compression, its reals are c23, and an AUC of nothing helps nobody."""
   rows = [_row(0, 0, 0.1, "original", "F", "c23"), _row(1, 1, 0.9, "end_to_end", "F", "")]
-  figures = metrics.summarise(rows)["per_manipulation"]["F/end_to_end"]["video"]
-  assert (figures["real"], figures["fake"], figures["auc"]) == (1, 1, 1.0)
+  figures = metrics.summarise(rows).per_manipulation["F/end_to_end"].video
+  assert (figures.real, figures.fake, figures.auc) == (1, 1, 1.0)

@@ -30,9 +30,7 @@ def test_an_exported_folder_is_the_run(run, toy_dataset, tmp_path):
   clips = np.random.default_rng(0).integers(0, 256, (3, *before.clip_spec.shape(train=False))).astype(np.uint8)
   np.testing.assert_array_equal(before.score(clips), after.score(clips))
   assert (after.run.step, after.run.weights) == (before.run.step, "teacher")
-  assert (
-    after.evaluate(toy_dataset).summary["overall"]["video"] == before.evaluate(toy_dataset).summary["overall"]["video"]
-  )
+  assert after.evaluate(toy_dataset).summary.overall.video == before.evaluate(toy_dataset).summary.overall.video
   assert read_trained_videos(tmp_path / "model") == read_trained_videos(run)  # what no test of it may hold
   card = (tmp_path / "model" / "README.md").read_text()
   assert "license: apache-2.0" in card and "| toy | DF | c23 | train | 8 |" in card and "Not evidence by itself" in card

@@ -55,7 +55,7 @@ def test_a_split_is_evaluated(detector, toy_dataset, tmp_path):
   """Guards `evaluate`: every video once, failures included, figures from the rows alone; seen videos are refused."""
   found = detector.evaluate(toy_dataset, "test")
   assert len({s.video_id for s in found.scores}) == len(found.scores) == 10
-  assert sum(s.failed for s in found.scores) == 2 and found.summary["overall"]["video"]["n"] == 10
+  assert sum(s.failed for s in found.scores) == 2 and found.summary.overall.video.n == 10
   scores.write_scores(tmp_path / "scores.csv", found.scores)
   assert scores.read_scores(tmp_path / "scores.csv") == [
     type(s)(**{name: getattr(s, name) for name in scores.COLUMNS}) for s in found.scores
