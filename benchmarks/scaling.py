@@ -76,7 +76,7 @@ def draw(found: list[dict[str, object]], path: pathlib.Path) -> list[pathlib.Pat
         if len(x) > 1:
           line, off = fit(x, y)
           panel.plot(x, np.polyval(line, x), color=colour)
-          label += f": {1e3 * line[0]:.1f} ms each + {1e3 * line[1]:.0f} ms, within {off:.0%}"
+          label += f": {1e3 * line[0]:.1f} ms each {1e3 * line[1]:+.0f} ms, within {off:.0%}"
         panel.plot([], [], color=colour, marker=mark, label=label)
       panel.set(xlabel=f"{against} in a {'batch' if against == 'clips' else 'clip'}", ylabel="seconds", ylim=(0, None))
       panel.set_title(f"{name}, {own[0]['what']}, {own[0]['dtype']}", fontsize=10)
