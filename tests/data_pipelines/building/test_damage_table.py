@@ -29,7 +29,7 @@ CASES = [
   *(("finished", file, damage, how) for how in ("build", "retry") for file in FINISHED for damage in DAMAGES),
   *(("parts", file, damage, "merge") for file in PARTS for damage in DAMAGES),
 ]
-SAMPLE = random.Random(2).sample(CASES, 8)
+SAMPLE = random.Random(2).sample(CASES, 4)
 
 
 class Stop(Exception):
