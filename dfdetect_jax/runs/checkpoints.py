@@ -1,6 +1,5 @@
 """Checkpoints of a run: `checkpoints/` holds the latest whole states, `best/` the weights that validation preferred."""
 
-import concurrent.futures
 import contextlib
 import logging
 import pathlib
@@ -104,21 +103,14 @@ def check_same_tree(saved: Any, expected: Any, what: str, where: str) -> None:
 
 
 def _read(directory: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
-  """Reads this process's part of the items of one checkpoint, and meanwhile compares its files with their checksums.
+  """Reads this process's part of the items of one checkpoint.
 
-  The handlers are asked themselves: the manager's `restore` waits for the other processes at its end, for ever if one
-  of them cannot read and never comes there.
+  Files are compared with their checksums before they are restored, not meanwhile: where Orbax fails on a damaged one, it
+  leaves coroutines behind, of which Python complains at the program's end. The handlers are asked themselves: the
+  manager's `restore` waits for the other processes at its end, for ever if one of them cannot read and never comes there.
   """
-  with concurrent.futures.ThreadPoolExecutor(1) as pool:
-    check = pool.submit(checksums.verify, directory, abstract) if jax.process_index() == 0 else None
-    try:
-      return _restored(directory, abstract)
-    finally:
-      if check:
-        check.result()  # what is damaged is told as that, whatever else it led to
-
-
-def _restored(directory: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
+  if jax.process_index() == 0:
+    checksums.verify(directory, abstract)
   handler = ocp.StandardCheckpointHandler()
   for name, item in abstract.items():
     if not (directory / name).is_dir():

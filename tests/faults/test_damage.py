@@ -14,6 +14,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+import safetensors
 from helpers.damages import DAMAGES, call, file_of
 
 from data_pipelines import verify
@@ -56,7 +57,7 @@ class World:
   params: object = None
   report: str = ""
   judge: tuple | None = None
-  exported: bytes = b""
+  exported: dict = dataclasses.field(default_factory=dict)
 
   def train(self, root: pathlib.Path):
     """Goes on for two steps from step 6; returns what is wrong with a result that came without a sentence."""
@@ -130,7 +131,10 @@ class World:
     """Writes the weights as one file."""
     target = root / "exported.safetensors"
     status, output = call(lambda: export.main([f"--from={root / 'run'}", f"--to={target}"]))
-    found = target.read_bytes() if target.is_file() else b""
+    found = {}
+    if target.is_file():
+      with safetensors.safe_open(target, "numpy") as file:
+        found = {name: file.get_tensor(name).tobytes() for name in file.keys()} | (file.metadata() or {})
     if not self.exported:
       return status, output, found
     return status, output, found == self.exported or "WARNING" in output
