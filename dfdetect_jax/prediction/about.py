@@ -84,8 +84,8 @@ def describe_training(videos: Sequence[TrainedVideo] | None) -> str:
     kinds = "; ".join(part for part in (forgeries, compressions) if part)
     of = dataset or "an unnamed dataset"
     parts.append(f"{count[0]} real and {count[1]} forged videos of {of}" + (f" ({kinds})" if kinds else ""))
-  selected = sum(v.split == "val" for v in videos)
-  return "; ".join(parts) + (f"; selected on {selected} others" if selected else "")
+  validated = sum(v.split == "val" for v in videos)
+  return "; ".join(parts) + (f"; {validated} others for validation" if validated else "")
 
 
 def _rows(setup: Judge, trained: dict | None, here: dict) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ def index_page(verdicts: Sequence[tuple[VideoVerdict, str]], about: About, total
   """
   count = collections.Counter(v.verdict or FAILED for v, _ in verdicts)
   summary = ", ".join(f"{count[name]} {WORDS[name].lower()}" for name in _ORDER if count[name])
-  left = f" {total - len(verdicts)} are still to be judged." if total > len(verdicts) else ""
+  left = f" {total - len(verdicts)} still to be judged." if total > len(verdicts) else ""
   header = ("verdict", "video", "score", "probability", "faces", "length [s]", "remarks")
   head = "".join(f'<th scope="col"><button>{h}</button></th>' for h in header)
   decision = about.decision

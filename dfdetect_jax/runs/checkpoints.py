@@ -339,6 +339,8 @@ def load_weights(
     names = [*(["best"] if best or latest else []), *(["latest"] if latest else [])]
     have = ", ".join(map(str, [*dict.fromkeys(n for _, n in (*best, *latest)), *names])) or "none"
     raise UserError(f"{workdir} has no checkpoint '{step}' (it has: {have}). Train first, or choose another step.")
+  if str(step) == "best" and not best:
+    _LOG.warning(f"{workdir} has no best step (it has not been validated): its latest one, {latest[0][1]}, is taken.")
   wanted = {name: item for name, item in _items(abstract).items() if name in WEIGHTS}
   for place, number in tried:
     folder, items, error = workdir / place / str(number), {}, None

@@ -184,7 +184,7 @@ def test_an_index_is_written_as_results_come_and_gone_on_with(predict, film, tmp
     predict(*asked, **outputs)
   assert "2 of 4 videos are judged" in capsys.readouterr().err
   assert len(json.loads((tmp_path / "all.json").read_text())["videos"]) == 2
-  assert "2 are still to be judged" in (tmp_path / "report" / "index.html").read_text()
+  assert "2 still to be judged" in (tmp_path / "report" / "index.html").read_text()
 
   def counting(setup, path, *rest):
     seen.append(path)
@@ -347,5 +347,5 @@ def test_training_in_a_line():
   videos = [TrainedVideo(video_id=str(n), label=int(n > 2), split="train", manipulation="Deepfakes" if n > 2 else
                          "original", **known) for n in range(7)]  # fmt: skip
   videos.append(TrainedVideo(video_id="v", label=0, split="val", **known))
-  assert describe_training(videos) == "3 real and 4 forged videos of ff (Deepfakes; c23); selected on 1 others"
+  assert describe_training(videos) == "3 real and 4 forged videos of ff (Deepfakes; c23); 1 others for validation"
   assert "unknown" in describe_training(None)

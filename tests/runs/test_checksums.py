@@ -96,10 +96,11 @@ def test_best_falls_back_to_the_last_good_checkpoint(run, caplog, hurt):
   assert f"the weights in {run}/best/1 cannot be read" in caplog.text and "last good checkpoint" in caplog.text
 
 
-def test_without_a_best_or_with_nothing_whole(run, capfd):
-  """Guards the ends of the fall-back: no best at all is the latest, and nothing whole is a sentence."""
+def test_without_a_best_or_with_nothing_whole(run, caplog):
+  """Guards the ends of the fall-back: no best at all is the latest, which is said, and nothing whole is a sentence."""
   shutil.rmtree(run / "best")
   assert restore_run(run).step == 2
+  assert f"{run} has no best step (it has not been validated): its latest one, 2, is taken." in caplog.text
   for step in (1, 2):
     HURTS["truncated"](run / "checkpoints") if step == 1 else shutil.rmtree(run / "checkpoints/2/params")
   with pytest.raises(UserError, match=r"the weights 'best' of .* cannot be read: .* Choose another --step"):
