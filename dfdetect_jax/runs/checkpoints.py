@@ -26,6 +26,7 @@ WEIGHTS = ("params", "teacher", "model_state")
 _PARTIAL = ".orbax-checkpoint-tmp"  # in the name of a checkpoint that is being written
 # What a process says of a checkpoint that it has tried to read.
 _READ, _UNREADABLE, _MISFIT = range(3)
+_NAMED = 4  # places in which a checkpoint differs from its config
 
 
 def _items(state: TrainState) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def check_same_tree(saved: Any, expected: Any, what: str, where: str) -> None:
     where: the checkpoint, for the message.
 
   Raises:
-    UserError: they differ; every path that does is named.
+    UserError: they differ; the first paths that do are named.
   """
 
   def leaves(tree) -> dict[str, str]:
@@ -96,9 +97,10 @@ def check_same_tree(saved: Any, expected: Any, what: str, where: str) -> None:
     f"{name}: saved {have[name]}, needed {need[name]}" for name in need if have.get(name, need[name]) != need[name]
   ]
   if lines:
+    more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
     raise UserError(
-      f"the checkpoint {where} is of another architecture than the config: {what} differ in {len(lines)} places:\n  "
-      + "\n  ".join(lines)
+      f"the checkpoint {where} is of another architecture than the config: {what} differ in {len(lines)} places: "
+      f"{'; '.join(lines[:_NAMED])}{more}. Give config.model what it was trained with, or train in another folder."
     )
 
 
