@@ -107,9 +107,10 @@ def check_same_tree(saved: Any, expected: Any, what: str, where: str) -> None:
 def _read(directory: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
   """Reads this process's part of the items of one checkpoint.
 
-  Files are compared with their checksums before they are restored, not meanwhile: where Orbax fails on a damaged one, it
-  leaves coroutines behind, of which Python complains at the program's end. The handlers are asked themselves: the
-  manager's `restore` waits for the other processes at its end, for ever if one of them cannot read and never comes there.
+  Files are compared with their checksums before they are restored, not meanwhile: where Orbax fails on a damaged one
+  it leaves coroutines behind, of which Python complains at the program's end. The handlers are asked themselves: the
+  manager's `restore` waits for the other processes at its end, for ever if one of them cannot read and never comes
+  there.
   """
   if jax.process_index() == 0:
     checksums.verify(directory, abstract)
