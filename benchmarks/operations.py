@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from benchmarks.in_turn import Program, in_turn, markdown, ratios, spread, torch_device
 from benchmarks.torch_comparison import Differs, as_array, waited_for
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.convolution import Conv
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
-from dfdetect_jax.layers.resnet import conv, max_pool
+from dfdetect_jax.layers.pooling import max_pool_2, max_pool_3
 from dfdetect_jax.layers.temporal_conv import temporal_conv
 from dfdetect_jax.layers.transformer import dot_product_attention
 from dfdetect_jax.methods.dip.diffusion import PATHS, diffusion_distance, score_matrix
-from dfdetect_jax.methods.ftcn.pooling import max_pool_2, max_pool_3
 from dfdetect_jax.methods.st_ilif.phase import phase_image
 
 # Relative, Euclidean norm, of values and gradients. In bfloat16 max-pools see many equal values, whose gradient either
@@ -80,7 +80,7 @@ def operations(side: int, width: int, clips: int) -> list[Operation]:
     return Operation(
       name,
       (draw(clips, side, side, inputs), kernel(size, size, inputs, features)),
-      layer(lambda dtype: conv(features, size, stride, dtype)),
+      layer(lambda dtype: Conv(features, size, stride, dtype)),
       lambda x, k: F.conv2d(x, k, None, stride, size // 2),
       (MAP, KERNEL),
       BACK,
@@ -150,8 +150,7 @@ def operations(side: int, width: int, clips: int) -> list[Operation]:
       "BatchNorm and ReLU in training (all but DIP)", (draw(clips, side, side, width), one, 0 * one), {"": normalise},
       lambda x, s, b: F.relu(F.batch_norm(x, None, None, s, b, True)), (MAP, (), ()), BACK,
     ),
-    pool("max-pool 3×3/2 (DIL, ST-ILIF)", max_pool, lambda x: F.max_pool2d(x, 3, 2, 1)),
-    pool("max-pool 3×3/2 (FTCN, SDR)", max_pool_3, lambda x: F.max_pool2d(x, 3, 2, 1)),
+    pool("max-pool 3×3/2 (all but DIP)", max_pool_3, lambda x: F.max_pool2d(x, 3, 2, 1)),
     pool("max-pool 2×2/2 (FTCN, SDR)", max_pool_2, lambda x: F.max_pool2d(x, 2, 2)),
     Operation(
       f"attention of {tokens} tokens (DIP)", heads(clips, tokens, max(1, width // 16), 64), {"": dot_product_attention},

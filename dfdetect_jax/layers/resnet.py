@@ -12,39 +12,14 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.convolution import Conv
+from dfdetect_jax.layers.pooling import max_pool_3
 from dfdetect_jax.layers.remat import recompute
 
 SIZES: dict[str, dict[str, Any]] = {
   "resnet18": {"depths": (2, 2, 2, 2), "bottleneck": False},
   "resnet50": {"depths": (3, 4, 6, 3), "bottleneck": True},
 }
-
-
-def conv(
-  features: int,
-  kernel: int,
-  stride: int = 1,
-  dtype: DTypeLike = jnp.float32,
-  name: str | None = None,
-) -> nn.Conv:
-  """A k×k convolution without bias, padded by k // 2 on every side (`SAME` would pad a strided one unevenly)."""
-  return nn.Conv(
-    features,
-    (kernel, kernel),
-    strides=stride,
-    padding=kernel // 2,
-    use_bias=False,
-    kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
-    dtype=dtype,
-    name=name,
-  )
-
-
-def max_pool(x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch -(-H//2) -(-W//2) C"]:
-  """The stem's max-pool, 3×3, stride 2, padding 1: `[..., H, W, C]` to `[..., ⌈H/2⌉, ⌈W/2⌉, C]`."""
-  # Linen's max_pool takes explicit padding with a single leading axis only.
-  y = nn.max_pool(x.reshape(-1, *x.shape[-3:]), (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
-  return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
 class BasicBlock(nn.Module):
@@ -67,9 +42,9 @@ class BasicBlock(nn.Module):
     self, x: Float[Array, "*batch H W C"], train: bool = False
   ) -> Float[Array, "*batch h w {self.features}"]:
     """Maps `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, features]`."""
-    y = conv(self.features, 3, self.stride, self.dtype, name="conv1")(x)
+    y = Conv(self.features, 3, self.stride, self.dtype, name="conv1")(x)
     y = nn.relu(BatchNorm(name="bn1")(y, train))
-    y = conv(self.features, 3, 1, self.dtype, name="conv2")(y)
+    y = Conv(self.features, 3, 1, self.dtype, name="conv2")(y)
     y = BatchNorm(name="bn2")(y, train)
     return nn.relu(y + _shortcut(self, x, train))
 
@@ -95,11 +70,11 @@ class Bottleneck(nn.Module):
   ) -> Float[Array, "*batch h w {self.features}"]:
     """Maps `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, features]`."""
     inner = self.features // 4
-    y = conv(inner, 1, 1, self.dtype, name="conv1")(x)
+    y = Conv(inner, 1, 1, self.dtype, name="conv1")(x)
     y = nn.relu(BatchNorm(name="bn1")(y, train))
-    y = conv(inner, 3, self.stride, self.dtype, name="conv2")(y)
+    y = Conv(inner, 3, self.stride, self.dtype, name="conv2")(y)
     y = nn.relu(BatchNorm(name="bn2")(y, train))
-    y = conv(self.features, 1, 1, self.dtype, name="conv3")(y)
+    y = Conv(self.features, 1, 1, self.dtype, name="conv3")(y)
     y = BatchNorm(name="bn3")(y, train)
     return nn.relu(y + _shortcut(self, x, train))
 
@@ -108,7 +83,7 @@ def _shortcut(block: BasicBlock | Bottleneck, x: Array, train: bool) -> Array:
   """The block's input, projected where its shape changes; creates its layers in the calling block."""
   if not block.project:
     return x
-  x = conv(block.features, 1, block.stride, block.dtype, name="downsample_conv")(x)
+  x = Conv(block.features, 1, block.stride, block.dtype, name="downsample_conv")(x)
   return BatchNorm(name="downsample_bn")(x, train)
 
 
@@ -148,7 +123,7 @@ class ResNet(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   def setup(self):
-    self.conv1 = conv(self.width, 7, 2, self.dtype)
+    self.conv1 = Conv(self.width, 7, 2, self.dtype)
     self.bn1 = BatchNorm()
     for k, depth in enumerate(self.depths):
       features = self.width * 2**k * (4 if self.bottleneck else 1)
@@ -160,7 +135,7 @@ class ResNet(nn.Module):
 
     Leading axes are free; BatchNorm takes its statistics over all of them.
     """
-    x = max_pool(nn.relu(self.bn1(self.conv1(x), train)))
+    x = max_pool_3(nn.relu(self.bn1(self.conv1(x), train)))
     for k in range(1, len(self.depths) + 1):
       for block in getattr(self, f"layer{k}"):
         x = block(x, train)

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.layers.matmul import matmul
 
 # The same numbers in three ways; benchmarks/temporal_conv.py tells which is faster where.
 FORMS = ("conv2d", "conv3d", "matmul")
@@ -33,7 +34,7 @@ def temporal_conv(
   taps, features = kernel.shape[0], kernel.shape[2]
   half = taps // 2
   if taps == 1:
-    return x @ kernel[0]
+    return matmul(x, kernel[0])
   if form == "conv2d":
     y = jax.lax.conv_general_dilated(
       x.reshape(batch, frames, height * width, channels),
@@ -69,9 +70,9 @@ def _by_matmul(x: Array, kernel: Array) -> Array:
   x = x.reshape(batch, frames, height * width, channels)
   if channels <= features:
     x = jnp.concatenate(shifted(x), axis=-1).reshape(-1, taps * channels)
-    y = x @ kernel.reshape(taps * channels, features)
+    y = matmul(x, kernel.reshape(taps * channels, features))
   else:
-    y = x.reshape(-1, channels) @ kernel.transpose(1, 0, 2).reshape(channels, taps * features)
+    y = matmul(x.reshape(-1, channels), kernel.transpose(1, 0, 2).reshape(channels, taps * features))
     y = y.reshape(batch, frames, height * width, taps * features)
     parts = (jax.lax.slice_in_dim(tap, i * features, (i + 1) * features, axis=-1) for i, tap in enumerate(shifted(y)))
     y = cast(Array, sum(parts))  # of one tap at least

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from benchmarks.twins import ftcn as ftcn_twin
 from dfdetect_jax.interop import names
-from dfdetect_jax.methods.ftcn import pooling
+from dfdetect_jax.layers import pooling
 from dfdetect_jax.methods.ftcn.model import FTCN, SIZES
 
 

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, Float32, Real
 
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.convolution import Conv
+from dfdetect_jax.layers.pooling import max_pool_3
 from dfdetect_jax.layers.remat import recompute
-from dfdetect_jax.layers.resnet import conv, max_pool
 from dfdetect_jax.layers.temporal_conv import TemporalConv
 
 # Temporal kernel of each block's first convolution, by stage.
@@ -41,12 +42,12 @@ class InflatedBottleneck(nn.Module):
     inner = self.features // 4
     y = TemporalConv(inner, self.temporal_kernel, dtype=self.dtype, name="conv1")(x)
     y = nn.relu(BatchNorm(name="bn1")(y, train))
-    y = conv(inner, 3, self.stride, self.dtype, name="conv2")(y)
+    y = Conv(inner, 3, self.stride, self.dtype, name="conv2")(y)
     y = nn.relu(BatchNorm(name="bn2")(y, train))
-    y = conv(self.features, 1, 1, self.dtype, name="conv3")(y)
+    y = Conv(self.features, 1, 1, self.dtype, name="conv3")(y)
     y = BatchNorm(name="bn3")(y, train)
     if self.project:
-      x = conv(self.features, 1, self.stride, self.dtype, name="downsample_conv")(x)
+      x = Conv(self.features, 1, self.stride, self.dtype, name="downsample_conv")(x)
       x = BatchNorm(name="downsample_bn")(x, train)
     return nn.relu(y + x)
 
@@ -90,7 +91,7 @@ class I3D(nn.Module):
       dtype=self.dtype,
       name="conv1",
     )(x)
-    x = max_pool(nn.relu(BatchNorm(name="bn1")(x, train)))
+    x = max_pool_3(nn.relu(BatchNorm(name="bn1")(x, train)))
     block = recompute(InflatedBottleneck, self.remat)
     for k, kernels in enumerate(self.temporal_kernels, start=1):
       for i, kernel in enumerate(kernels):

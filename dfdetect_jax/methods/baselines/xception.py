@@ -11,9 +11,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Real
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.convolution import Conv
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
+from dfdetect_jax.layers.pooling import max_pool_3
 from dfdetect_jax.layers.remat import recompute
-from dfdetect_jax.layers.resnet import conv, max_pool
 
 
 class SeparableConv(nn.Module):
@@ -25,7 +26,7 @@ class SeparableConv(nn.Module):
   @nn.compact
   def __call__(self, x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H W {self.features}"]:
     x = DepthwiseConv(name="depthwise")(x)
-    return conv(self.features, 1, dtype=self.dtype, name="pointwise")(x)
+    return Conv(self.features, 1, dtype=self.dtype, name="pointwise")(x)
 
 
 class XceptionBlock(nn.Module):
@@ -56,9 +57,9 @@ class XceptionBlock(nn.Module):
       y = SeparableConv(features, self.dtype, name=f"sep{i}")(y)
       y = BatchNorm(name=f"bn{i}")(y, train)
     if self.stride > 1:
-      y = max_pool(y)
+      y = max_pool_3(y)
     if self.project:
-      x = conv(self.features[-1], 1, self.stride, self.dtype, name="skip")(x)
+      x = Conv(self.features[-1], 1, self.stride, self.dtype, name="skip")(x)
       x = BatchNorm(name="skipbn")(x, train)
     return y + x
 

@@ -5,8 +5,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
+from dfdetect_jax.layers.convolution import Conv
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv, identity
 from dfdetect_jax.methods.dil import neighbours
+
+_INIT = nn.initializers.lecun_normal()
 
 
 class MotionAttention(nn.Module):
@@ -37,7 +40,7 @@ class MotionAttention(nn.Module):
     """Maps I₂ `[..., T, H, W, C]` to A_H · A_W, same shape, in (0, 1)."""
     channels = x.shape[-1]
     squeezed = max(1, channels // self.reduction)
-    features = nn.Conv(squeezed, (1, 1), use_bias=False, dtype=self.dtype, name="squeeze")(x)
+    features = Conv(squeezed, 1, dtype=self.dtype, kernel_init=_INIT, name="squeeze")(x)
     convolved = DepthwiseConv(identity, name="depthwise")(features)
     forward, backward = neighbours.differences(features, convolved, axis=-4)
     difference = 0.5 * (forward + backward) if self.bidirectional else forward
@@ -47,7 +50,8 @@ class MotionAttention(nn.Module):
       planes = jnp.moveaxis(difference, other_axis, -4)
       planes = planes + nn.Conv(squeezed, (3, 3), use_bias=False, dtype=self.dtype, name=f"conv_{plane}")(planes)
       planes = jnp.moveaxis(planes, -4, other_axis)
-      return nn.sigmoid(nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"recover_{plane}")(planes))
+      recover = Conv(channels, 1, dtype=self.dtype, use_bias=True, kernel_init=_INIT, name=f"recover_{plane}")
+      return nn.sigmoid(recover(planes))
 
     if not self.coordinate:
       return attention("hw", -4)

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float, Float32, Real
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.convolution import Conv
+from dfdetect_jax.layers.pooling import max_pool_3
 from dfdetect_jax.layers.remat import recompute
-from dfdetect_jax.layers.resnet import conv, max_pool
 from dfdetect_jax.methods.dil.inter_sim import InterSIM
 from dfdetect_jax.methods.dil.intra_sim import IntraSIM
 
@@ -50,18 +51,18 @@ class SnippetBlock(nn.Module):
     """Maps `[B, U, T, H, W, C]` to `[B, U, T, ⌈H/stride⌉, ⌈W/stride⌉, features]` and the module's map, if any."""
     inner = self.features // 4
     drawn = None
-    y = conv(inner, 1, 1, self.dtype, name="conv1")(x)
+    y = Conv(inner, 1, 1, self.dtype, name="conv1")(x)
     y = nn.relu(BatchNorm(name="bn1")(y, train))
     if self.intra is not None:
       y, drawn = self.intra(y)
     if self.inter is not None:
       y, drawn = self.inter(y, train)
-    y = conv(inner, 3, self.stride, self.dtype, name="conv2")(y)
+    y = Conv(inner, 3, self.stride, self.dtype, name="conv2")(y)
     y = nn.relu(BatchNorm(name="bn2")(y, train))
-    y = conv(self.features, 1, 1, self.dtype, name="conv3")(y)
+    y = Conv(self.features, 1, 1, self.dtype, name="conv3")(y)
     y = BatchNorm(name="bn3")(y, train)
     if self.project:
-      x = conv(self.features, 1, self.stride, self.dtype, name="downsample_conv")(x)
+      x = Conv(self.features, 1, self.stride, self.dtype, name="downsample_conv")(x)
       x = BatchNorm(name="downsample_bn")(x, train)
     return nn.relu(y + x), drawn
 
@@ -110,8 +111,8 @@ class DIL(nn.Module):
     """
     self._check(clips)
     x = imagenet.normalize(clips).astype(self.dtype)
-    x = conv(self.width, 7, 2, self.dtype, name="conv1")(x)
-    x = max_pool(nn.relu(BatchNorm(name="bn1")(x, train)))
+    x = Conv(self.width, 7, 2, self.dtype, name="conv1")(x)
+    x = max_pool_3(nn.relu(BatchNorm(name="bn1")(x, train)))
 
     outputs = {}
     block = recompute(SnippetBlock, self.remat)

@@ -15,10 +15,11 @@ from jaxtyping import Array, Float, Float32, Real
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.imagenet import normalize
+from dfdetect_jax.layers.matmul import Pointwise
+from dfdetect_jax.layers.pooling import max_pool_2, max_pool_3, max_pool_time
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.temporal_conv import TemporalConv
 from dfdetect_jax.layers.transformer import Block
-from dfdetect_jax.methods.ftcn.pooling import max_pool_2, max_pool_3, max_pool_time
 
 # width: channels of the stem (res2-res4 give 4, 8 and 16 times that); depths: bottlenecks in res2, res3, res4; layers,
 # heads, mlp: of the transformer.
@@ -67,20 +68,16 @@ class Bottleneck(nn.Module):
     """Maps `[B, T, H, W, C]` to `[B, T, H, W, 4·inner]`, H and W halved where it pools."""
     y = TemporalConv(self.inner, self.kernel, self.form, self.dtype, name="a")(x)
     y = nn.relu(BatchNorm(name="a_bn")(y, train))
-    y = self._pointwise(self.inner, "b")(y)
+    y = Pointwise(self.inner, self.dtype, name="b")(y)
     y = BatchNorm(name="b_bn")(y, train)
     y = nn.relu(max_pool_2(y) if self.pool else y)
-    y = self._pointwise(4 * self.inner, "c")(y)
+    y = Pointwise(4 * self.inner, self.dtype, name="c")(y)
     y = BatchNorm(scale_init=nn.initializers.zeros, name="c_bn")(y, train)
     if self.project:
-      x = self._pointwise(4 * self.inner, "branch1")(x)
+      x = Pointwise(4 * self.inner, self.dtype, name="branch1")(x)
       x = BatchNorm(name="branch1_bn")(x, train)
       x = max_pool_2(x) if self.pool else x
     return nn.relu(x + y)
-
-  def _pointwise(self, features: int, name: str) -> nn.Dense:
-    init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-    return nn.Dense(features, use_bias=False, kernel_init=init, dtype=self.dtype, name=name)
 
 
 class Trunk(nn.Module):

@@ -6,8 +6,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.convolution import Conv
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
-from dfdetect_jax.layers.resnet import conv
 
 
 def conv1d(kernel: int, dtype: DTypeLike, name: str) -> nn.Conv:
@@ -54,7 +54,7 @@ class CAFIM(nn.Module):
     a = phase * weight_p[:, None, None, :, 0] + sequence * weight_s[:, None, None, :, 0]
     a = DepthwiseConv(name="depthwise")(a)
     a = nn.relu(BatchNorm(name="bn1")(a, train))
-    a = conv(phase.shape[-1], 1, dtype=self.dtype, name="pointwise")(a)
+    a = Conv(phase.shape[-1], 1, dtype=self.dtype, name="pointwise")(a)
     a = nn.sigmoid(BatchNorm(name="bn2")(a, train))
     return phase + phase * a, sequence + sequence * a, a
 
@@ -86,12 +86,12 @@ class AFFM(nn.Module):
   ) -> tuple[Float[Array, "B H W 2*C"], Float[Array, "B H W C"]]:
     """Fuses F_p and F_s, each `[B, H, W, C]`, to `[B, H, W, 2C]`; also returns W `[B, H, W, C]`."""
     channels = phase.shape[-1]
-    x = conv(channels, 1, dtype=self.dtype, name="phase_conv")(phase)
-    x = x + conv(channels, 1, dtype=self.dtype, name="sequence_conv")(sequence)
+    x = Conv(channels, 1, dtype=self.dtype, name="phase_conv")(phase)
+    x = x + Conv(channels, 1, dtype=self.dtype, name="sequence_conv")(sequence)
 
-    local_map = conv(channels, 3, dtype=self.dtype, name="local_conv1")(x)
+    local_map = Conv(channels, 3, dtype=self.dtype, name="local_conv1")(x)
     local_map = nn.relu(BatchNorm(name="local_bn1")(local_map, train))
-    local_map = conv(channels, 3, dtype=self.dtype, name="local_conv2")(local_map)
+    local_map = Conv(channels, 3, dtype=self.dtype, name="local_conv2")(local_map)
     local_map = BatchNorm(name="local_bn2")(local_map, train)
 
     global_map = conv1d(3, self.dtype, name="global_conv1")(channel_mean(x))

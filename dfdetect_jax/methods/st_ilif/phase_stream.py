@@ -6,8 +6,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.convolution import Conv
+from dfdetect_jax.layers.pooling import max_pool_3
 from dfdetect_jax.layers.remat import recompute
-from dfdetect_jax.layers.resnet import conv, max_pool
 
 
 class ConvBlock(nn.Module):
@@ -22,7 +23,7 @@ class ConvBlock(nn.Module):
   def __call__(
     self, x: Float[Array, "*batch H W C"], train: bool = False
   ) -> Float[Array, "*batch h w {self.features}"]:
-    x = conv(self.features, self.kernel, self.stride, self.dtype, name="conv")(x)
+    x = Conv(self.features, self.kernel, self.stride, self.dtype, name="conv")(x)
     return nn.relu(BatchNorm(name="bn")(x, train))
 
 
@@ -61,7 +62,7 @@ class PhaseStream(nn.Module):
     if k == 1:
       for block in self.stem:
         x = block(x, train)
-    x = max_pool(x)
+    x = max_pool_3(x)
     for block in self.stages[k - 1]:
       x = block(x, train)
     return x

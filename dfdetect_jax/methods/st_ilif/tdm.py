@@ -9,7 +9,9 @@ from jaxtyping import Array, Float, Float32
 
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.conv_gru import ConvGRU
-from dfdetect_jax.layers.resnet import conv, max_pool, stage
+from dfdetect_jax.layers.convolution import Conv
+from dfdetect_jax.layers.pooling import max_pool_3
+from dfdetect_jax.layers.resnet import stage
 
 RECURRENCES = ("single", "scan")
 
@@ -67,10 +69,10 @@ class TDM(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   def setup(self):
-    self.conv1, self.bn1 = conv(self.width, 7, 2, self.dtype), BatchNorm()
+    self.conv1, self.bn1 = Conv(self.width, 7, 2, self.dtype), BatchNorm()
     self.layer1 = stage(2, self.width, 1, remat=self.remat, dtype=self.dtype)
     if self.differences:
-      self.difference_conv1, self.difference_bn1 = conv(self.width, 7, 2, self.dtype), BatchNorm()
+      self.difference_conv1, self.difference_bn1 = Conv(self.width, 7, 2, self.dtype), BatchNorm()
       self.difference_layer1 = stage(2, self.width, 1, remat=self.remat, dtype=self.dtype)
       self.gru1, self.gru2, self.gru3 = ConvGRU(self.dtype), ConvGRU(self.dtype), ConvGRU(self.dtype)
 
@@ -79,13 +81,13 @@ class TDM(nn.Module):
   ) -> Float[Array, "B H//4 W//4 {self.width}"]:
     """Maps normalised float32 frames `[B, T, H, W, 3]`, T odd, H and W multiples of 8, to `[B, H/4, W/4, width]`."""
     x = frames[:, frames.shape[1] // 2].astype(self.dtype)
-    x = max_pool(nn.relu(self.bn1(self.conv1(x), train)))
+    x = max_pool_3(nn.relu(self.bn1(self.conv1(x), train)))
     if not self.differences:
       return _run(self.layer1, x, train)
     # Differences of neighbours are small next to the frames: take them before rounding to the compute dtype.
     d = frame_differences(frames, self.recurrence)
     d = halve(d).astype(self.dtype)
-    d = max_pool(nn.relu(self.difference_bn1(self.difference_conv1(d), train)))
+    d = max_pool_3(nn.relu(self.difference_bn1(self.difference_conv1(d), train)))
     x = _run(self.layer1, x + upsample(self.gru1(d)), train)
     x = x + upsample(self.gru2(_run(self.difference_layer1, d, train)))
     return self.gru3(x[:, None])
