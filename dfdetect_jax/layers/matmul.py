@@ -24,7 +24,7 @@ def _rule(x, kernel):
 def _gradient(kept, g):
   x, kernel = kept
   rows = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
-  summed = jnp.promote_types(x.dtype, jnp.float32)
+  summed = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
   dkernel = jax.lax.dot_general(*rows, (((0,), (0,)), ((), ())), preferred_element_type=summed)
   return g @ kernel.T, dkernel.astype(kernel.dtype)
 

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Float32, Real
 
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.batch_norm import BatchNorm
+from dfdetect_jax.layers.convolution import Conv
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
 from dfdetect_jax.layers.remat import recompute
-from dfdetect_jax.layers.resnet import conv
 from dfdetect_jax.layers.transformer import Block, LayerNorm
 
 # (expansion t, channels c, blocks n, stride s of the first), Table 2; the stem has 32 channels.
@@ -45,10 +45,10 @@ class InvertedResidual(nn.Module):
     inside = self.expansion * x.shape[-1]
     y = x
     if self.expansion > 1:
-      y = jax.nn.relu6(BatchNorm(name="expand_bn")(conv(inside, 1, dtype=self.dtype, name="expand")(y), train))
+      y = jax.nn.relu6(BatchNorm(name="expand_bn")(Conv(inside, 1, dtype=self.dtype, name="expand")(y), train))
     y = DepthwiseConv(stride=self.stride, name="depthwise")(y)
     y = jax.nn.relu6(BatchNorm(name="depthwise_bn")(y, train))
-    y = BatchNorm(name="project_bn")(conv(self.features, 1, dtype=self.dtype, name="project")(y), train)
+    y = BatchNorm(name="project_bn")(Conv(self.features, 1, dtype=self.dtype, name="project")(y), train)
     return x + y if self.stride == 1 and x.shape[-1] == self.features else y
 
 
@@ -82,14 +82,14 @@ class FrameMobileNetV2(nn.Module):
     """
     scaled = lambda channels: divisible(channels * self.width / 32)  # noqa: E731
     x = imagenet.normalize(clips).astype(self.dtype)
-    x = jax.nn.relu6(BatchNorm(name="stem_bn")(conv(scaled(32), 3, 2, self.dtype, name="stem")(x), train))
+    x = jax.nn.relu6(BatchNorm(name="stem_bn")(Conv(scaled(32), 3, 2, self.dtype, name="stem")(x), train))
     block, number = recompute(InvertedResidual, self.remat), 0
     for expansion, channels, blocks, stride in STAGES:
       for i in range(blocks):
         number += 1
         x = block(scaled(channels), expansion, stride if i == 0 else 1, self.dtype, name=f"block{number}")(x, train)
     last = 1280 if self.width == 32 else scaled(1280)
-    x = jax.nn.relu6(BatchNorm(name="last_bn")(conv(last, 1, dtype=self.dtype, name="last")(x), train))
+    x = jax.nn.relu6(BatchNorm(name="last_bn")(Conv(last, 1, dtype=self.dtype, name="last")(x), train))
     feature_map = x.astype(jnp.float32)
     frame_features = jnp.mean(feature_map, axis=(2, 3))
     outputs = {

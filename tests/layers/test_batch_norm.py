@@ -1,0 +1,61 @@
+"""BatchNorm against Linen's in values and statistics, against PyTorch's in float64 in gradients."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from dfdetect_jax.layers.batch_norm import BatchNorm
+
+
+def example():
+  """x away from zero mean and unit variance, scale, bias, cotangent."""
+  rng = np.random.default_rng(0)
+  x = (3 + 2 * rng.normal(size=(4, 5, 6, 3))).astype(np.float32)
+  return x, np.array([0.5, -1.0, 2.0], np.float32), np.array([0.1, 0.2, -0.3], np.float32), rng.normal(size=x.shape)
+
+
+def test_gradient_equals_pytorch():
+  """Guards the hand-written gradient of input, scale and bias, one of the scales negative."""
+  x, scale, bias, g = example()
+  _, variables = BatchNorm().init_with_output(jax.random.key(0), x)
+
+  def apply(x, scale, bias):
+    params = {"scale": scale, "bias": bias}
+    return BatchNorm().apply({**variables, "params": params}, x, True, mutable=["batch_stats"])[0]
+
+  y, vjp = jax.vjp(apply, x, scale, bias)
+  theirs = [torch.from_numpy(a.astype(np.float64)).requires_grad_() for a in (np.moveaxis(x, -1, 1), scale, bias)]
+  want = F.batch_norm(theirs[0], None, None, theirs[1], theirs[2], True)
+  want.backward(torch.from_numpy(np.moveaxis(g, -1, 1).copy()))
+  np.testing.assert_allclose(y, want.detach().movedim(1, -1), rtol=1e-4, atol=1e-5)
+  gradients = [theirs[0].grad.movedim(1, -1), theirs[1].grad, theirs[2].grad]
+  for ours, their in zip(vjp(jnp.asarray(g, jnp.float32)), gradients):
+    np.testing.assert_allclose(ours, their, rtol=1e-3, atol=2e-5)
+
+
+def test_equals_linen():
+  """Guards names, statistics and both modes: a checkpoint of Linen's layer gives the same numbers."""
+  x, scale, bias, _ = example()
+  linen = nn.BatchNorm(momentum=0.9, epsilon=1e-5)
+  variables = linen.init(jax.random.key(0), x, use_running_average=True)
+  variables = {**variables, "params": {"scale": jnp.asarray(scale), "bias": jnp.asarray(bias)}}
+  shapes = lambda tree: jax.tree.map(lambda a: (a.shape, a.dtype), tree)  # noqa: E731
+  assert shapes(BatchNorm().init(jax.random.key(0), x, True)) == shapes(variables)
+  for train in (True, False):
+    want, state = linen.apply(variables, x, use_running_average=not train, mutable=["batch_stats"])
+    y, ours = BatchNorm().apply(variables, x, train, mutable=["batch_stats"])
+    np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), ours, state)
+
+
+def test_bfloat16():
+  """Guards mixed precision: what goes in comes out, in both directions, with float32 statistics."""
+  x = jnp.asarray(example()[0], jnp.bfloat16)
+  variables = BatchNorm().init(jax.random.key(0), x)
+  (y, state), vjp = jax.vjp(lambda x: BatchNorm().apply(variables, x, True, mutable=["batch_stats"]), x)
+  dx = vjp((jnp.ones_like(y), jax.tree.map(jnp.zeros_like, state)))[0]
+  assert (y.dtype, dx.dtype, state["batch_stats"]["mean"].dtype) == (jnp.bfloat16, jnp.bfloat16, jnp.float32)
+  np.testing.assert_allclose(dx.astype(jnp.float32), 0, atol=1e-6)  # a shift changes nothing
