@@ -110,7 +110,10 @@ def main(argv: list[str] | None = None) -> None:
     if _PRINT_CONFIG.value:
       print(field_lines(config))
       return
-    from dfdetect_jax.devices import processes  # --help and mistakes need not wait for jax
+    from dfdetect_jax.devices import allocator
+
+    allocator.one_arena()  # before jax, which --help and mistakes need not wait for
+    from dfdetect_jax.devices import processes
     from dfdetect_jax.devices.compiled import keep_compiled
 
     keep_compiled()

@@ -29,12 +29,13 @@ class BatchNorm(nn.Module):
   def __call__(self, x: Float[Array, "*batch C"], train: bool = False) -> Float[Array, "*batch C"]:
     """Normalises `[..., C]` by the batch's statistics in training (and updates the running ones), else by those."""
     channels = x.shape[-1:]
-    scale = self.param("scale", self.scale_init, channels)
-    bias = self.param("bias", nn.initializers.zeros, channels)
+    x = jnp.asarray(x)
+    scale = jnp.asarray(self.param("scale", self.scale_init, channels))
+    bias = jnp.asarray(self.param("bias", nn.initializers.zeros, channels))
     running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
     running_var = self.variable("batch_stats", "var", jnp.ones, channels)
     if not train:
-      return _affine(x, running_mean.value, jax.lax.rsqrt(running_var.value + self.epsilon), scale, bias)
+      return _affine(x, jnp.asarray(running_mean.value), jax.lax.rsqrt(running_var.value + self.epsilon), scale, bias)
     y, mean, var = batch_normalize(x, scale, bias, self.epsilon)
     if not self.is_initializing():
       running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
@@ -44,8 +45,8 @@ class BatchNorm(nn.Module):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def batch_normalize(
-  x: Float[Array, "*batch C"], scale: Float[Array, "C"], bias: Float[Array, "C"], epsilon: float
-) -> tuple[Float[Array, "*batch C"], Float[Array, "C"], Float[Array, "C"]]:
+  x: Float[Array, "*batch C"], scale: Float[Array, " C"], bias: Float[Array, " C"], epsilon: float
+) -> tuple[Float[Array, "*batch C"], Float[Array, " C"], Float[Array, " C"]]:
   """y = x̂·scale + bias, x̂ = (x − mean)/√(var + ε), mean and var over all axes but the last.
 
   The gradient is PyTorch's, with g that of y and ⟨·⟩ the mean over the same axes:

@@ -42,7 +42,7 @@ class Conv(nn.Module):
   def __call__(self, x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch h w {self.features}"]:
     """Maps `[..., H, W, C]` to `[..., ⌈H/stride⌉, ⌈W/stride⌉, features]`."""
     kernel = self.param("kernel", self.kernel_init, (self.kernel, self.kernel, x.shape[-1], self.features))
-    y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+    y = convolve(jnp.asarray(x, self.dtype), jnp.asarray(kernel, self.dtype), self.stride)
     if not self.use_bias:
       return y
     bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)

@@ -48,4 +48,4 @@ class Pointwise(nn.Module):
     """Maps `[..., C]` to `[..., features]`."""
     init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
     kernel = self.param("kernel", init, (x.shape[-1], self.features))
-    return matmul(x.astype(self.dtype), kernel.astype(self.dtype))
+    return matmul(jnp.asarray(x, self.dtype), jnp.asarray(kernel, self.dtype))

@@ -99,4 +99,4 @@ class TemporalConv(nn.Module):
     """Maps `[B, T, H, W, C]` to `[B, T, H, W, features]`."""
     init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
     kernel = self.param("kernel", init, (self.kernel, x.shape[-1], self.features))
-    return temporal_conv(x.astype(self.dtype), kernel.astype(self.dtype), self.form)
+    return temporal_conv(jnp.asarray(x, self.dtype), jnp.asarray(kernel, self.dtype), self.form)

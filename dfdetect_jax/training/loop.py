@@ -20,7 +20,7 @@ import ml_collections
 from dfdetect_jax import methods, signals
 from dfdetect_jax.data.deadline import Deadline
 from dfdetect_jax.data.loader import train_batches
-from dfdetect_jax.devices import processes
+from dfdetect_jax.devices import allocator, processes
 from dfdetect_jax.folders import as_folder
 from dfdetect_jax.runs import provenance
 from dfdetect_jax.runs import workdir as run_folder
@@ -104,6 +104,7 @@ def _train(
   session = provenance.Session(workdir, config, step)
   say(_described(config, program, videos, step if resumed else None), flush=True)
   train_step = program.compile_step()
+  allocator.keep_memory()
   writer = MetricsWriter(workdir, step, lead, config.to_dict())
   clips, flops = program.clips_per_step, flops_per_step(train_step)
   frames = math.prod(method.clip_spec.shape(train=True)[:-3])

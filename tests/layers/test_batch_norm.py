@@ -14,7 +14,8 @@ def example():
   """x away from zero mean and unit variance, scale, bias, cotangent."""
   rng = np.random.default_rng(0)
   x = (3 + 2 * rng.normal(size=(4, 5, 6, 3))).astype(np.float32)
-  return x, np.array([0.5, -1.0, 2.0], np.float32), np.array([0.1, 0.2, -0.3], np.float32), rng.normal(size=x.shape)
+  scale, bias = jnp.array([0.5, -1.0, 2.0]), jnp.array([0.1, 0.2, -0.3])
+  return jnp.asarray(x), scale, bias, rng.normal(size=x.shape)
 
 
 def test_gradient_equals_pytorch():
@@ -27,7 +28,8 @@ def test_gradient_equals_pytorch():
     return BatchNorm().apply({**variables, "params": params}, x, True, mutable=["batch_stats"])[0]
 
   y, vjp = jax.vjp(apply, x, scale, bias)
-  theirs = [torch.from_numpy(a.astype(np.float64)).requires_grad_() for a in (np.moveaxis(x, -1, 1), scale, bias)]
+  arrays = (np.moveaxis(x, -1, 1), scale, bias)
+  theirs = [torch.from_numpy(np.array(a, np.float64)).requires_grad_() for a in arrays]
   want = F.batch_norm(theirs[0], None, None, theirs[1], theirs[2], True)
   want.backward(torch.from_numpy(np.moveaxis(g, -1, 1).copy()))
   np.testing.assert_allclose(y, want.detach().movedim(1, -1), rtol=1e-4, atol=1e-5)
@@ -41,7 +43,7 @@ def test_equals_linen():
   x, scale, bias, _ = example()
   linen = nn.BatchNorm(momentum=0.9, epsilon=1e-5)
   variables = linen.init(jax.random.key(0), x, use_running_average=True)
-  variables = {**variables, "params": {"scale": jnp.asarray(scale), "bias": jnp.asarray(bias)}}
+  variables = {**variables, "params": {"scale": scale, "bias": bias}}
   shapes = lambda tree: jax.tree.map(lambda a: (a.shape, a.dtype), tree)  # noqa: E731
   assert shapes(BatchNorm().init(jax.random.key(0), x, True)) == shapes(variables)
   for train in (True, False):

@@ -35,7 +35,7 @@ def test_equals_brute_force(taps, stride, height, width):
   rng = np.random.default_rng(0)
   x = rng.normal(size=(2, height, width, 3)).astype(np.float32)
   kernel = rng.normal(size=(taps, taps, 3, 4)).astype(np.float32)
-  y, vjp = jax.vjp(lambda x, k: convolve(x, k, stride), x, kernel)
+  y, vjp = jax.vjp(lambda x, k: convolve(x, k, stride), jnp.asarray(x), jnp.asarray(kernel))
   dy = rng.normal(size=y.shape).astype(np.float32)
   for ours, want in zip((y, *vjp(jnp.asarray(dy))), brute_force(x, kernel, stride, dy)):
     np.testing.assert_allclose(ours, want, rtol=1e-4, atol=1e-4)
@@ -67,7 +67,7 @@ def test_product_over_channels():
   """Guards the hand-written gradients of `matmul`, and that a bfloat16 weight's is summed in float32."""
   rng = np.random.default_rng(0)
   x, w, g = (rng.normal(size=s).astype(np.float32) for s in ((2, 3, 4, 5), (5, 6), (2, 3, 4, 6)))
-  y, vjp = jax.vjp(matmul, x, w)
+  y, vjp = jax.vjp(matmul, jnp.asarray(x), jnp.asarray(w))
   np.testing.assert_allclose(y, np.einsum("abcd,de->abce", x, w), rtol=1e-5, atol=1e-5)
   dx, dw = vjp(jnp.asarray(g))
   np.testing.assert_allclose(dx, np.einsum("abce,de->abcd", g, w), rtol=1e-5, atol=1e-5)

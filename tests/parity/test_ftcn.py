@@ -90,7 +90,7 @@ def test_pools_equal_pytorch():
   ):
     channels_first = torch.from_numpy(x).permute(0, 4, 1, 2, 3).clone().requires_grad_()
     want = theirs(channels_first)
-    y, vjp = jax.vjp(ours, x)
+    y, vjp = jax.vjp(ours, jnp.asarray(x))
     np.testing.assert_array_equal(y, want.detach().permute(0, 2, 3, 4, 1).numpy())
     dy = rng.normal(size=y.shape).astype(np.float32)
     want.backward(torch.from_numpy(dy).permute(0, 4, 1, 2, 3))

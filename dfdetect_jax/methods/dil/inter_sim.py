@@ -58,7 +58,7 @@ class InterSIM(nn.Module):
     attention2 = nn.sigmoid(nn.Conv(channels, (1, 1), dtype=self.dtype, name="motion_recover")(forward + backward))
 
     attention = attention1 * attention2
-    taps = self.param("conv_u", neighbours.identity_taps, (3, channels)).astype(self.dtype)
+    taps = jnp.asarray(self.param("conv_u", neighbours.identity_taps, (3, channels)), self.dtype)
     previous, own, following = (tap.reshape((1,) * (x.ndim - 1) + (channels,)) for tap in taps)
     y = neighbours.three_taps(attention[..., None, None, :] * x + x, previous, own, following, axis=-5)
     return y, jnp.mean(attention, axis=-1, dtype=jnp.float32)

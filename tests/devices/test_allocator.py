@@ -1,0 +1,37 @@
+"""Memory that a CPU program keeps."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+# Prints how many pages the system had to give to the last of five calls, whose temporary memory has 16,384.
+PROGRAM = """
+from dfdetect_jax.devices import allocator
+if {prepared}:
+  allocator.one_arena()
+import resource
+import jax
+import jax.numpy as jnp
+f = jax.jit(lambda x: jnp.sum(jnp.sort(x * 2, axis=0)))
+x = jnp.ones((4, 1 << 22))
+f(x).block_until_ready()
+allocator.keep_memory()
+for _ in range(5):
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+  f(x).block_until_ready()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc is what is set")
+@pytest.mark.parametrize("prepared", [True, False])
+def test_no_page_is_asked_for_again(prepared):
+  """Guards that both calls together do what they say, and that a process which is not a program's is left alone."""
+  done = subprocess.run(
+    [sys.executable, "-c", PROGRAM.format(prepared=prepared)], capture_output=True, text=True, check=True
+  )  # fmt: skip
+  pages = int(done.stdout)
+  assert pages < 1000 if prepared else pages > 10_000
