@@ -120,7 +120,7 @@ PROGRAMS = {
       f"--detections={given / 'videos/boxes.csv'}", f"--output={output}",
     ],
     {
-      "import": "jax -",
+      "import": "cv2 -",
       "start": "data_pipelines.building.duplicates resolve",
       "first batch": "data_pipelines.building.pool Pool._start",
       "step": "data_pipelines.building.pool Pool._hear 3",
@@ -135,7 +135,7 @@ PROGRAMS = {
       f"--detections={given / 'videos/boxes.csv'}", f"--output={output}", "--distortion=blur", "--level=2,3",
     ],
     {
-      "import": "jax -",
+      "import": "cv2 -",
       "start": "data_pipelines.building.build listing_of",
       "first batch": "data_pipelines.building.pool Pool._start",
       "step": "data_pipelines.building.pool Pool._hear 3",
@@ -177,7 +177,7 @@ PROGRAMS = {
   "predict": Program(
     lambda given, output: [
       "-m", "dfdetect_jax.predict", str(given / "videos/good0.mp4"), str(given / "videos/good1.mp4"),
-      f"--workdir={given / 'run'}", "--detector=dlib", f"--report={output}", f"--csv={output / 'all.csv'}",
+      f"--workdir={given / 'judge'}", "--detector=dlib", f"--report={output}", f"--csv={output / 'all.csv'}",
     ],
     {
       "import": "dfdetect_jax.errors -",
@@ -273,6 +273,7 @@ def given(toy, toy_dataset, randomised, tmp_path_factory) -> pathlib.Path:
   checkpoints.close()
   choices = {"detector": "dlib", "align": False, "size": 64, "margin": 1.3, "key-frames": 5}
   (folder / "run/dataset.json").write_text(json.dumps({"schema_version": 2, "choices": choices}))
+  shutil.copytree(folder / "run", folder / "judge")  # evaluation keeps its figures with a run, and pages show them
   for compression in ("c23", "c40"):
     _study_data(folder / "study" / compression, compression)
   (folder / "python").write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "stand_in.py"} "$@"\n')
