@@ -286,7 +286,7 @@ def test_pairs_of_given_forgeries(toy_dataset, rows, frames):
   for real, fake in zip(batch["clip"], batch["given"], strict=True):
     real, fake = (owner(where(clip, frames["train"]), tracks) for clip in (real, fake))
     assert (real.label, fake.label) == (0, 1) and real.pair == fake.pair
-  turned = side_by_side(batch)
+  turned = side_by_side(jax.device_put(batch))
   np.testing.assert_array_equal(turned["clip"][1::2], batch["given"])
   assert turned["label"].tolist() == [0, 1] * 8
 
