@@ -26,7 +26,7 @@ def shapes(method):
 
 
 def random_views(batch=2, branches=4):
-  return np.random.default_rng(1).integers(0, 256, (batch, branches, 4, 32, 32, 3)).astype(np.uint8)
+  return jnp.array(np.random.default_rng(1).integers(0, 256, (batch, branches, 4, 32, 32, 3)), jnp.uint8)
 
 
 def batch_of(clips):
