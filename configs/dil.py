@@ -49,7 +49,7 @@ VARIANTS = {
     "optimizer.warmup_steps": 50, "optimizer.schedule": "cosine", "init": "random", "remat": "",
   },
   "test": {
-    "model.size": "test", "clips.size": 32, "clips.snippets": 2, "clips.test_snippets": 3,
+    "model.size": "test", "model.stages": (1, 2), "clips.size": 32, "clips.snippets": 2, "clips.test_snippets": 3,
     "batch_size": 4, "total_steps": 20, "eval_every": 10, "checkpoint_every": 10, "log_every": 5, "eval_batch_size": 4,
     "optimizer.learning_rate": 1e-3, "workers": 0, "init": "random", "remat": "",
   },

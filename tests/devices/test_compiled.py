@@ -67,10 +67,11 @@ def test_a_program_is_found_again(tmp_path):
   """Guards that jax really keeps programs there, and takes them from there."""
   code = (
     "import jax, logging; from dfdetect_jax.devices.compiled import keep_compiled; keep_compiled();"
-    "jax.config.update('jax_log_compiles', True); print(jax.jit(lambda x: x * 3)(2))"
+    "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0); jax.config.update('jax_log_compiles', True);"
+    " print(jax.jit(lambda x: x * 3)(2))"
   )
   env = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
-  env |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+  env |= {"XDG_CACHE_HOME": str(tmp_path)}
   for hit in (False, True):
     done = subprocess.run(
       [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True,

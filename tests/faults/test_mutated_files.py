@@ -47,7 +47,7 @@ def write_scores(folder):
 def write_reliability(folder):
   rows = [VideoScore(video_id=f"v{n}", label=n % 2, score=0.3 + 0.4 * (n % 2)) for n in range(6)]
   assert not calibration.record_validation(folder, 20, "teacher", rows)
-  assert not calibration.record_test(folder, 20, "teacher", "toy", metrics.summarise(rows, "half")["overall"]["video"])
+  assert not calibration.record_test(folder, 20, "teacher", "toy", metrics.summarise(rows, "half").overall.video)
 
 
 def write_metrics(folder):

@@ -42,7 +42,7 @@ def resnets(tmp_path_factory):
   torch.manual_seed(0)
   folder, networks = tmp_path_factory.mktemp("resnets"), {}
   for classes in (1, 7):
-    network = torch_resnet.ResNet(bottleneck=True, depths=(2, 2, 1, 1), width=8, classes=classes)
+    network = torch_resnet.ResNet(bottleneck=True, depths=(2, 2), width=8, classes=classes)
     networks[classes] = network.eval(), folder / f"resnet_{classes}.pth"
     torch.save(networks[classes][0].state_dict(), networks[classes][1])
   return networks

@@ -50,7 +50,7 @@ def test_step(variant, dtype):
   method = methods.build(config)
   rng = np.random.default_rng(0)
   clips = rng.integers(0, 256, (4, *method.clip_spec.shape(train=True)), dtype=np.uint8)
-  batch = {"clip": clips, "label": np.array([0, 1, 0, 1], np.int32)}
+  batch = {"clip": jnp.asarray(clips), "label": jnp.array([0, 1, 0, 1], jnp.int32)}
   variables = dict(jax.jit(method.init)(jax.random.key(0)))
   params = variables.pop("params")
 

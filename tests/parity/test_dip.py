@@ -162,7 +162,7 @@ class Reference:
 
 @functools.cache
 def clips():
-  return np.random.default_rng(0).integers(0, 256, (B, FRAMES, SIZE, SIZE, 3), dtype=np.uint8)
+  return jnp.array(np.random.default_rng(0).integers(0, 256, (B, FRAMES, SIZE, SIZE, 3)), jnp.uint8)
 
 
 def scalar(outputs):
@@ -195,7 +195,7 @@ def test_whole_model_equals_pytorch(settings, differentiated):
     return scalar(outputs), outputs
 
   reference = Reference(double(params), settings)
-  expected = reference(torch.from_numpy(clips().astype(np.float64)))
+  expected = reference(torch.from_numpy(np.array(clips(), np.float64)))
   if differentiated:
     gradient, outputs = jax.jit(jax.grad(total, has_aux=True))(params)
   else:
@@ -218,19 +218,19 @@ def test_whole_model_equals_pytorch(settings, differentiated):
 def test_dica_equals_pytorch_cross_attention(biased):
   """Guards DiCA: with zero bias it is plain cross-attention, with a bias it adds that to all heads' logits."""
   rng = np.random.default_rng(1)
-  query, other, g = rng.normal(size=(3, B, 5, 12)).astype(np.float32)
-  bias = biased * rng.normal(size=(B, 5, 5)).astype(np.float32)
+  query, other, g = jnp.array(rng.normal(size=(3, B, 5, 12)), jnp.float32)
+  bias = jnp.float32(biased) * jnp.array(rng.normal(size=(B, 5, 5)), jnp.float32)
   attention = decoder.DirectionalAttention(heads=2)
   params = randomised(attention.init(jax.random.key(0), query, other, bias)["params"])
   (out, maps), vjp = jax.vjp(lambda q, o: attention.apply({"params": params}, q, o, bias), query, other)
-  by_query, by_other = vjp((jnp.asarray(g), jnp.zeros_like(maps)))
+  by_query, by_other = vjp((g, jnp.zeros_like(maps)))
 
   p = double(params)
-  tq, to = (torch.from_numpy(x.astype(np.float64)).requires_grad_() for x in (query, other))
+  tq, to = (torch.from_numpy(np.array(x, np.float64)).requires_grad_() for x in (query, other))
   expected, expected_maps = Reference(p, {"heads": 2}).attention(
-    tq, to, p["query"], p["key"], p["value"], p["out"], torch.from_numpy(bias.astype(np.float64)) if biased else None
+    tq, to, p["query"], p["key"], p["value"], p["out"], torch.from_numpy(np.array(bias, np.float64)) if biased else None
   )
-  expected.backward(torch.from_numpy(g.astype(np.float64)))
+  expected.backward(torch.from_numpy(np.array(g, np.float64)))
   np.testing.assert_allclose(out, expected.detach(), atol=1e-5)
   np.testing.assert_allclose(maps, expected_maps.detach(), atol=1e-5)
   np.testing.assert_allclose(by_query, tq.grad, atol=1e-4)

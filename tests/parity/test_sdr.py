@@ -76,7 +76,7 @@ def test_contrastive_loss(label, branches):
   """Guards positives across branches and batch, denominators without the anchor, anchors without positives."""
   rng = np.random.default_rng(0)
   features, label = rng.normal(size=(4, branches, 5)), np.array(label)
-  loss, gradient = jax.value_and_grad(contrastive_loss)(features.astype(np.float32), label, 0.1)
+  loss, gradient = jax.value_and_grad(contrastive_loss)(jnp.float32(features), jnp.asarray(label), 0.1)
   np.testing.assert_allclose(loss, brute_contrastive(features, label, 0.1), rtol=1e-5)
   want = central_differences(lambda f: brute_contrastive(f, label, 0.1), features)
   np.testing.assert_allclose(gradient, want, rtol=1e-3, atol=1e-5)
@@ -94,12 +94,12 @@ def test_contrastive_loss_without_pairs_is_zero():
 def test_predictive_heads():
   """Guards that head i sees all branches but the i-th, in order, averaged over time."""
   rng = np.random.default_rng(0)
-  r = rng.normal(size=(2, 3, 4, 5)).astype(np.float32)
+  r = jnp.array(rng.normal(size=(2, 3, 4, 5)), jnp.float32)
   heads = PredictiveHeads()
   params = heads.init(jax.random.key(0), r)["params"]
   params = jax.tree.map(lambda p: rng.normal(size=p.shape).astype(np.float32), params)
   joint, left_out = heads.apply({"params": params}, r)
-  mean = r.astype(np.float64).mean(2)
+  mean = np.asarray(r, np.float64).mean(2)
   want = mean.reshape(2, 15) @ params["joint"]["kernel"][:, 0] + params["joint"]["bias"][0]
   np.testing.assert_allclose(joint, want, rtol=1e-4)
   for i in range(3):

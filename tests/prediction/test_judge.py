@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -28,7 +29,7 @@ def test_scores_are_those_of_the_whole_track(toy_judge, film):
     whole = found[track.first_frame]
     crops = np.stack([resize(c, spec.size) for c in whole.crops()])
     clips = np.stack([crops[s : s + spec.frames] for [s] in starts_at_test(spec, whole.frames)])
-    expected = np.asarray(method.predict(setup.run.variables, clips))
+    expected = np.asarray(method.predict(setup.run.variables, jnp.asarray(clips)))
     np.testing.assert_allclose([c.score for c in track.clips], expected, rtol=1e-5)
     assert track.score == pytest.approx(expected.mean(), rel=1e-5)
   assert verdict.score == max(t.score for t in verdict.tracks)

@@ -22,7 +22,7 @@ from dfdetect_jax.methods.dil.intra_sim import IntraSIM
 SIZES = {
   "resnet50": dict(depths=(3, 4, 6, 3), width=64, reduction=16),
   "small": dict(depths=(2, 2, 2, 2), width=16, reduction=4),
-  "test": dict(depths=(2, 2, 1, 1), width=8, reduction=2),
+  "test": dict(depths=(2, 2), width=8, reduction=2),
 }
 
 
