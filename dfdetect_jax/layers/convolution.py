@@ -1,8 +1,9 @@
 """2-D convolution over images, with forms of it and of its gradient that XLA runs fast on a CPU.
 
-What is written out here is what a profile of the training step showed: there XLA takes 8-15 times as long for the input
-gradient of a strided convolution (it convolves with a gradient that is mostly zeros) and for 3×3 kernels on maps of 2×2
-(it exchanges map and kernel). Its forward pass on larger maps and its weight gradients are the fastest that we know.
+What is written out here is what a profile of the training step showed: there XLA takes up to nine times as long for the
+input gradient of a strided convolution (it convolves with a gradient that is mostly zeros) and for 3×3 kernels on maps
+of 2×2 (it exchanges map and kernel). Its forward pass on larger maps and its weight gradients are the fastest that we
+know.
 """
 
 import functools
