@@ -89,9 +89,14 @@ def ratios(wall: dict[str, list[float]], cpu: dict[str, list[float]], ours: str 
   best = min((name for name in wall if not name.startswith("JAX")), key=lambda name: statistics.median(wall[name]))
   result: dict[str, Any] = {"against": best}
   for clock, seconds in (("ratio", wall), ("processor_ratio", cpu)):
-    each = sorted(mine / theirs for mine, theirs in zip(seconds[ours], seconds[best]))
-    result[clock] = {"least": each[0], "median": statistics.median(each), "most": each[-1]}
+    result[clock] = quotients(seconds[ours], seconds[best])
   return result
+
+
+def quotients(ours: list[float], theirs: list[float]) -> dict[str, float]:
+  """Ours over theirs, round by round: least, median, most."""
+  each = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+  return {"least": min(each), "median": statistics.median(each), "most": max(each)}
 
 
 def spread(ratio: dict[str, float]) -> str:

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import torch
 
-from benchmarks.in_turn import markdown, spread
+from benchmarks.in_turn import markdown, quotients, spread
 from data_pipelines.video.encoding import parse
 from dfdetect_jax.data.frames import FrameReader
 from dfdetect_jax.data.loader import long_enough, train_batches
@@ -136,9 +136,8 @@ def measure(data: str, frames: int, size: int, batch: int, workers: int, count: 
     of: min((n for n in sides if n.startswith(of)), key=lambda n: statistics.median(v[0] for v in found[n]))
     for of in ("JAX", "PyTorch")
   }
-  each = sorted(a[0] / b[0] for a, b in zip(*(found[best[of]] for of in ("JAX", "PyTorch"))))
   result["best"] = best
-  result["ratio"] = {"least": each[0], "median": statistics.median(each), "most": each[-1]}
+  result["ratio"] = quotients(*([wall for wall, _ in found[best[of]]] for of in ("JAX", "PyTorch")))
   reader = FrameReader(data, "train", size)
   step = max(1, len(tracks) // 16)
   result["codecs"] = codecs(np.concatenate([reader.read(t.first, 4, t) for t in tracks[::step]]))

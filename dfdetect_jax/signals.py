@@ -71,9 +71,9 @@ def stopping(program: str, kept: str = "what was finished is kept, and the same 
         yield
         _ignore()  # a signal between here and the former handlers would end the program without a sentence
       except (KeyboardInterrupt, Stopped) as error:
-        told = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
-        print(f"\n{program}: {WORDS[told]}: {kept}.", file=sys.stderr, flush=True)
-        sys.exit(STATUS[told])
+        caught = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+        print(f"\n{program}: {WORDS[caught]}: {kept}.", file=sys.stderr, flush=True)
+        sys.exit(STATUS[caught])
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)

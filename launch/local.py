@@ -52,16 +52,16 @@ def run(program: list[str], processes: int, devices: int) -> int:
     port = probe.getsockname()[1]
   me = os.getpid()
   jobs: list[subprocess.Popen] = []
-  told: list[int] = []
+  caught: list[int] = []
 
   def stop(number: int, _) -> None:
-    told.append(number)
-    _send(jobs, signal.SIGKILL if told.count(signal.SIGINT) > 1 else signal.SIGTERM)
+    caught.append(number)
+    _send(jobs, signal.SIGKILL if caught.count(signal.SIGINT) > 1 else signal.SIGTERM)
 
   for number in signals.STATUS:
     signal.signal(number, stop)
   for command in commands(program, processes, port):
-    if not told:
+    if not caught:
       # Each in a group of its own, so that its data workers can be ended with it.
       jobs.append(
         subprocess.Popen(
@@ -71,7 +71,7 @@ def run(program: list[str], processes: int, devices: int) -> int:
           preexec_fn=functools.partial(signals.end_with, me),
         )
       )
-  if told:  # while one was being started
+  if caught:  # while one was being started
     _send(jobs, signal.SIGTERM)
   status, deadline = 0, None
   while any(job.poll() is None for job in jobs):
@@ -82,9 +82,11 @@ def run(program: list[str], processes: int, devices: int) -> int:
       _send(jobs, signal.SIGKILL)
     time.sleep(0.1)
   status = status or next((job.returncode for job in jobs if job.returncode), 0)
-  if told and (status or len(jobs) < processes):
-    print(f"launch.local: {signals.WORDS[told[0]]}: all {len(jobs)} processes have ended.", file=sys.stderr, flush=True)
-    return signals.STATUS[told[0]]
+  if caught and (status or len(jobs) < processes):
+    print(
+      f"launch.local: {signals.WORDS[caught[0]]}: all {len(jobs)} processes have ended.", file=sys.stderr, flush=True
+    )
+    return signals.STATUS[caught[0]]
   return status
 
 

@@ -38,12 +38,12 @@ def watch(client: Any, me: int, count: int) -> None:
       number += 1
       try:
         client.key_value_set(f"{_PLACE}{me}", str(number), allow_overwrite=True)
-        told = dict(client.key_value_dir_get(_PLACE))
+        beats = dict(client.key_value_dir_get(_PLACE))
       except Exception:  # of jaxlib: process 0, which keeps the store, does not answer
         time.sleep(BEAT_SECONDS)
         continue
       now = heard[0] = time.monotonic()  # process 0 has just answered
-      for place, value in told.items():
+      for place, value in beats.items():
         if counts.get(place) != value or value == _LEFT:
           counts[place], heard[int(place.rpartition("/")[2])] = value, now
       time.sleep(BEAT_SECONDS)

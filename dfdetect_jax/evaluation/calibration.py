@@ -86,7 +86,7 @@ class Validation:
   self_made: int = 0
 
   @property
-  def told(self) -> str:
+  def described(self) -> str:
     """Of what the validation was, in words."""
     real, fake = self.labels.count(0), self.labels.count(1)
     forged = f"{self.self_made} self-made forgeries of these" if self.self_made else f"{fake} forged"
@@ -96,7 +96,7 @@ class Validation:
     """What to judge by."""
     return Decision(
       threshold=self.threshold, lower=self.lower, upper=self.upper, temperature=self.temperature, pivot=self.threshold,
-      origin=f"chosen on {self.told} of step {self.step}",
+      origin=f"chosen on {self.described} of step {self.step}",
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from dfdetect_jax.layers.initializers import KAIMING
 from dfdetect_jax.layers.matmul import matmul
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -37,7 +38,7 @@ class Conv(nn.Module):
   stride: int = 1
   dtype: DTypeLike = jnp.float32
   use_bias: bool = False
-  kernel_init: nn.initializers.Initializer = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+  kernel_init: nn.initializers.Initializer = KAIMING
 
   @nn.compact
   def __call__(self, x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch h w {self.features}"]:

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from dfdetect_jax.layers.initializers import KAIMING
+
 
 @jax.custom_vjp
 def matmul(x: Float[Array, "*batch C"], kernel: Float[Array, "C F"]) -> Float[Array, "*batch F"]:
@@ -46,6 +48,5 @@ class Pointwise(nn.Module):
   @nn.compact
   def __call__(self, x: Float[Array, "*batch C"]) -> Float[Array, "*batch {self.features}"]:
     """Maps `[..., C]` to `[..., features]`."""
-    init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-    kernel = self.param("kernel", init, (x.shape[-1], self.features))
+    kernel = self.param("kernel", KAIMING, (x.shape[-1], self.features))
     return matmul(jnp.asarray(x, self.dtype), jnp.asarray(kernel, self.dtype))

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.layers.initializers import KAIMING
 from dfdetect_jax.layers.matmul import matmul
 
 # The same numbers in three ways; benchmarks/temporal_conv.py tells which is faster where.
@@ -97,6 +98,5 @@ class TemporalConv(nn.Module):
   @nn.compact
   def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B T H W {self.features}"]:
     """Maps `[B, T, H, W, C]` to `[B, T, H, W, features]`."""
-    init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-    kernel = self.param("kernel", init, (self.kernel, x.shape[-1], self.features))
+    kernel = self.param("kernel", KAIMING, (self.kernel, x.shape[-1], self.features))
     return temporal_conv(jnp.asarray(x, self.dtype), jnp.asarray(kernel, self.dtype), self.form)

@@ -206,7 +206,7 @@ def _run(about: About) -> list[str]:
     ("tests", "; ".join(tests) or "none is known: dfdetect_jax.evaluate --split=test tells how good this run is"),
     (
       "validation",
-      f"AUC {validation.auc:.3f} on {validation.told}, temperature {validation.temperature:.2f}"
+      f"AUC {validation.auc:.3f} on {validation.described}, temperature {validation.temperature:.2f}"
       if validation
       else "none is known: dfdetect_jax.evaluate --split=val chooses the threshold and calibrates",
     ),

@@ -38,7 +38,7 @@ _LEFT = (
   (r"positional_embedding", "the text tower"),
   (r"(visual_projection\.weight|visual\.proj|logit_scale|logit_bias)", "the space that CLIP shares with text"),
   (r".*position_ids", "an index"),
-  (r"(head|pre_logits|fc_norm)\..*", "the classifier of other classes"),
+  vit_weights.CLASSIFIER,
   (r"input_resolution|context_length|vocab_size", "a number"),
 )
 

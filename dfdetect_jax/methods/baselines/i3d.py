@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Float32, Real
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.convolution import Conv
+from dfdetect_jax.layers.initializers import KAIMING
 from dfdetect_jax.layers.pooling import max_pool_3
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.temporal_conv import TemporalConv
@@ -87,7 +88,7 @@ class I3D(nn.Module):
       strides=(1, 2, 2),
       padding=((2, 2), (3, 3), (3, 3)),
       use_bias=False,
-      kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+      kernel_init=KAIMING,
       dtype=self.dtype,
       name="conv1",
     )(x)

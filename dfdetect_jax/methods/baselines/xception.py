@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Float32, Real
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.convolution import Conv
 from dfdetect_jax.layers.depthwise_conv import DepthwiseConv
+from dfdetect_jax.layers.initializers import KAIMING
 from dfdetect_jax.layers.pooling import max_pool_3
 from dfdetect_jax.layers.remat import recompute
 
@@ -96,9 +97,8 @@ class Xception(nn.Module):
     n, wide = self.width, round(728 * self.width / 64)
     x = (clips.astype(jnp.float32) / 127.5 - 1).astype(self.dtype)
     for i, (features, stride) in enumerate(((n // 2, 2), (n, 1)), start=1):
-      init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
       x = nn.Conv(
-        features, (3, 3), stride, padding=0, use_bias=False, kernel_init=init, dtype=self.dtype, name=f"conv{i}"
+        features, (3, 3), stride, padding=0, use_bias=False, kernel_init=KAIMING, dtype=self.dtype, name=f"conv{i}"
       )(x)
       x = nn.relu(BatchNorm(name=f"bn{i}")(x, train))
     for i, features in enumerate((2 * n, 4 * n, wide), start=1):
