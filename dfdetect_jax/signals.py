@@ -15,6 +15,9 @@ import time
 from collections.abc import Iterator
 
 STATUS: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 75}
+# A job that was told to stop and saved its state leaves with this status. Schedulers are told to start it again (see
+# launch/).
+EXIT_PREEMPTED = STATUS[signal.SIGTERM]
 WORDS: dict[int, str] = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "told to stop (SIGTERM)"}
 # How long a program may take to let go of its threads and processes once it has been told to stop.
 GRACE_SECONDS = 20.0

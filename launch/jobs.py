@@ -18,7 +18,7 @@ import string
 import yaml
 
 from dfdetect_jax.errors import UserError, exit_on_user_error
-from dfdetect_jax.training.preemption import EXIT_PREEMPTED
+from dfdetect_jax.signals import EXIT_PREEMPTED
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 _COUNT = ("a whole number from 1 to 99999", r"[1-9]\d{0,4}")

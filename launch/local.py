@@ -36,8 +36,8 @@ def commands(program: list[str], processes: int, port: int) -> list[list[str]]:
     port: where process 0 listens.
   """
   target = program[:1] if program[0].endswith(".py") else ["-m", program[0]]
-  job = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={processes}"]
-  return [[sys.executable, *target, *program[1:], *job, f"--process_id={i}"] for i in range(processes)]
+  job = [f"--coordinator=127.0.0.1:{port}", f"--num-processes={processes}"]
+  return [[sys.executable, *target, *program[1:], *job, f"--process-id={i}"] for i in range(processes)]
 
 
 def environment(devices: int) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The one command `dfdetect`: every program is behind it, and a mistyped name is told."""
 
+import contextlib
 import importlib
 import os
 import pathlib
@@ -9,8 +10,9 @@ import sys
 
 import pytest
 
-from dfdetect_jax import cli, show_configs
+from dfdetect_jax import cli, evaluate, show_configs
 from dfdetect_jax.runs.config_files import shipped
+from dfdetect_jax.training import command_line
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -39,6 +41,18 @@ def test_train_through_the_command(capsys):
     cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
   )  # fmt: skip
   assert done.returncode == 2 and "train: error: --workdir is missing" in done.stderr
+
+
+def test_flags_have_one_style_and_the_earlier_spelling_is_taken(capsys):
+  """Guards job files of before: `--num_processes` of evaluate and `--dry_run` of train, which --help hides."""
+  for words in (["--num-processes=2", "--process-id=1"], ["--num_processes=2", "--process_id=1"]):
+    args = evaluate._parser().parse_args(words)
+    assert (args.num_processes, args.process_id) == (2, 1)
+  assert command_line._resolved(["train", "--dry-run"]) == command_line._resolved(["train", "--dry_run"])
+  for program in cli.PROGRAMS:
+    with contextlib.suppress(SystemExit):
+      cli.main([program, "--help"])
+    assert not re.search(r"^ *--\w+_", capsys.readouterr().out, re.MULTILINE), program
 
 
 def test_configs_are_listed_and_resolved(capsys):

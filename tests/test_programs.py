@@ -57,7 +57,7 @@ def test_help_does_not_wait_for_what_it_does_not_need():
     "    importlib.import_module(name).main(['--help'])\n"
     "  except SystemExit:\n"
     "    pass\n"
-    "  heavy = {'orbax', 'matplotlib', 'sklearn', 'scipy', 'torch', 'tensorflow'} & set(sys.modules)\n"
+    "  heavy = {'jax', 'orbax', 'matplotlib', 'sklearn', 'scipy', 'torch', 'tensorflow'} & set(sys.modules)\n"
     "  assert not heavy, (name, heavy)\n"
   )
   extra = ("dfdetect_jax.figures.__main__", "dfdetect_jax.training.plot", "benchmarks.against_torch")

@@ -15,7 +15,7 @@ _one_arena = False  # whether this process is a program's own, prepared for keep
 
 
 def one_arena() -> None:
-  """Has all threads take memory from one heap, which `keep_memory` needs; for a program, before jax is imported.
+  """Has all threads take memory from one heap, which `keep_memory` needs; for a program, before jax computes.
 
   Does nothing without glibc, or where jax may have another device than the CPU.
   """

@@ -51,7 +51,7 @@ def initialize(
   """
   given = (coordinator, num_processes, process_id)
   if any(x is not None for x in given) and None in given:
-    raise UserError("--coordinator, --num_processes and --process_id belong together: give all three or none.")
+    raise UserError("--coordinator, --num-processes and --process-id belong together: give all three or none.")
   if jax.distributed.is_initialized():
     return
   if coordinator is None and not _in_a_cluster():
@@ -75,7 +75,7 @@ def initialize(
     where = f"process {process_id} of {num_processes} at {coordinator}" if coordinator else "the cluster's environment"
     raise UserError(
       f"the processes of the job did not find each other within {timeout} s ({where}): {str(error).splitlines()[0]}. "
-      "Check that every process was started with the same --coordinator and --num_processes and its own --process_id, "
+      "Check that every process was started with the same --coordinator and --num-processes and its own --process-id, "
       "that the coordinator's host and port can be reached from all hosts (firewall, proxy variables), and that no "
       "earlier job still holds the port."
     ) from error
@@ -223,7 +223,7 @@ def _in_a_cluster() -> bool:
     if found and (lacking := [variable for variable in needed if variable not in env]):
       raise UserError(
         f"this looks like a process of a job under {name}, but {', '.join(lacking)} is not set: start it with "
-        f"{name}'s own launcher, or give --coordinator, --num_processes and --process_id."
+        f"{name}'s own launcher, or give --coordinator, --num-processes and --process-id."
       )
   kubernetes = "JOB_COMPLETION_INDEX" in env  # an indexed Job or JobSet; a lone pod is no job of several
   tpu = importlib.util.find_spec("libtpu") is not None and any(map(os.path.exists, ("/dev/accel0", "/dev/vfio/0")))

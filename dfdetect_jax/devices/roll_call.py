@@ -30,7 +30,7 @@ def roll_call(coordinator: str, count: int, me: int, timeout: float) -> None:
   if not (host and port.isdigit() and 0 < int(port) < 65536):
     raise UserError(f"--coordinator={coordinator} must be HOST:PORT of process 0, for example 10.0.0.1:8476.")
   if not 0 <= me < count:
-    raise UserError(f"--process_id={me} must lie from 0 to {count - 1}: the job has --num_processes={count}.")
+    raise UserError(f"--process-id={me} must lie from 0 to {count - 1}: the job has --num-processes={count}.")
   end = time.monotonic() + timeout
   if me == 0:
     _call(int(port), count, end, timeout)
@@ -64,9 +64,9 @@ def _call(port: int, count: int, end: float, timeout: float) -> None:
       except (OSError, ValueError, TypeError):
         continue  # somebody else knocked
       if counts != count:
-        wrong = f"process {number} was started with --num_processes={counts}, process 0 with {count}"
+        wrong = f"process {number} was started with --num-processes={counts}, process 0 with {count}"
       elif number in there:
-        wrong = f"two processes have --process_id={number}"
+        wrong = f"two processes have --process-id={number}"
       there[number] = connection
     for connection in there.values():
       with contextlib.suppress(OSError):

@@ -18,18 +18,19 @@ FTCN's published weights expect the crop of their authors: build shards for them
 
 import argparse
 import pathlib
+from typing import TYPE_CHECKING
 
-import jax
 import ml_collections
 
-from dfdetect_jax import methods
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.files import file_sha256
-from dfdetect_jax.interop import files, names, transfer
-from dfdetect_jax.interop import normalisation as normalising
+from dfdetect_jax.interop import files
 from dfdetect_jax.interop.export import TRAINED
-from dfdetect_jax.runs.config_files import load_config
+from dfdetect_jax.runs.config_files import load_config, shipped
 from dfdetect_jax.runs.trained_videos import parse_trained_videos
+
+if TYPE_CHECKING:
+  from dfdetect_jax.interop import transfer
 
 
 def convert(
@@ -38,7 +39,7 @@ def convert(
   target: str | pathlib.Path,
   partial: bool = False,
   normalisation: str | None = None,
-) -> transfer.Report:
+) -> "transfer.Report":
   """Converts a weight file.
 
   Args:
@@ -55,7 +56,11 @@ def convert(
   Raises:
     UserError: the file cannot be read, is for something else, or does not fit.
   """
-  from dfdetect_jax.interop import checkpoint  # checkpoints take a while to import: not for --help
+  import jax  # which takes a while, as all of these do: not for --help
+
+  from dfdetect_jax import methods
+  from dfdetect_jax.interop import checkpoint, names, transfer
+  from dfdetect_jax.interop import normalisation as normalising
   from dfdetect_jax.interop.start import fill_at_random
 
   arrays, about = files.read(source), files.about(source)
@@ -90,15 +95,17 @@ def convert(
 
 def main(argv: list[str] | None = None) -> None:
   """Parses arguments and converts; see the module's docstring."""
-  parser = argparse.ArgumentParser("convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  method = f"config of the detector: {', '.join(methods.METHODS)}, or a file of your own"
+  parser = argparse.ArgumentParser(
+    "python -m dfdetect_jax.interop.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  method = f"config of the detector: {', '.join(shipped())}, or a file of your own"
   parser.add_argument("--method", required=True, help=method)
   parser.add_argument("--variant", default="", help="variant of that config (default: the paper's setting)")
   parser.add_argument("--from", required=True, dest="source", help="weight file")
   parser.add_argument("--to", required=True, dest="target", help="new folder")
   parser.add_argument("--partial", action="store_true", help="take what fits, and only report what does not")
   parser.add_argument(
-    "--normalisation", choices=tuple(normalising.CONVENTIONS), help="what the weights expect (default: as said above)"
+    "--normalisation", metavar="NAME", help="what the weights expect: half, imagenet or clip (default: as said above)"
   )
   args = parser.parse_args(argv)
   with exit_on_user_error("convert"):

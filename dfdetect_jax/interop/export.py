@@ -14,12 +14,10 @@ The header says which videos the weights have seen, so that no later run is judg
 import argparse
 import pathlib
 
-import jax
 import numpy as np
 
-from dfdetect_jax import methods
 from dfdetect_jax.errors import exit_on_user_error
-from dfdetect_jax.interop import files, names
+from dfdetect_jax.interop import files
 from dfdetect_jax.runs.trained_videos import format_trained_videos
 
 TRAINED = "train_videos"  # in the file's header
@@ -42,7 +40,11 @@ def export(
   Raises:
     UserError: there is no such checkpoint, or the file cannot be written.
   """
-  from dfdetect_jax.interop.checkpoint import read_conversion  # checkpoints take a while to import: not for --help
+  import jax  # which takes a while, as all of these do: not for --help
+
+  from dfdetect_jax import methods
+  from dfdetect_jax.interop import names
+  from dfdetect_jax.interop.checkpoint import read_conversion
   from dfdetect_jax.interop.start import inherited_videos
   from dfdetect_jax.runs.restore import restore_run
 
@@ -64,7 +66,9 @@ def export(
 
 def main(argv: list[str] | None = None) -> None:
   """Parses arguments and exports; see the module's docstring."""
-  parser = argparse.ArgumentParser("export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser = argparse.ArgumentParser(
+    "python -m dfdetect_jax.interop.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
   parser.add_argument("--from", required=True, dest="source", help="folder of a run, or of converted weights")
   parser.add_argument("--to", required=True, dest="target", help=".safetensors file, or a new folder")
   parser.add_argument("--step", default="best", help="best (by validation; default), latest, or a kept step")

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.weight_table import WeightTable
 from dfdetect_jax.methods.baselines.frame_vit import CLIP_MEAN, CLIP_STD
@@ -46,8 +46,10 @@ def convention(
     A name in `CONVENTIONS`, and how it is known.
 
   Raises:
-    UserError: the user asks for one that cannot be folded into this kind of network.
+    UserError: the user asks for one that there is none of, or that cannot be folded into this kind of network.
   """
+  if asked not in (None, *CONVENTIONS):
+    raise unknown("normalisation", asked, CONVENTIONS, "--normalisation: ")
   own = about.get("normalisation") or (table.normalisation if any(key.startswith("params/") for key in keys) else "")
   if own:
     found = own, "the file is of this project"

@@ -7,12 +7,13 @@ from typing import Any
 
 import ml_collections
 
-from dfdetect_jax.augment.self_blending import SelfBlending
 from dfdetect_jax.errors import UserError, did_you_mean
 
 
 def base_config() -> ml_collections.ConfigDict:
   """The settings shared by all methods, with defaults. Comments say what a value means and what else it may be."""
+  from dfdetect_jax.augment.self_blending import SelfBlending  # jax takes a while: not for a program's --help
+
   config = ml_collections.ConfigDict()
   config.method = ""  # a name in dfdetect_jax.methods.METHODS
   config.model = ml_collections.ConfigDict()  # the model's size and switches

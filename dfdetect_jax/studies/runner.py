@@ -19,9 +19,8 @@ import tqdm
 
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.runs.provenance import clock
-from dfdetect_jax.signals import STATUS, child_environment
+from dfdetect_jax.signals import EXIT_PREEMPTED, STATUS, child_environment
 from dfdetect_jax.studies.plan import FINISHED_FILE, SCORES, Run
-from dfdetect_jax.training.preemption import EXIT_PREEMPTED
 
 LOG_FILE = "log.txt"
 # By these a process believes that it is one of several; every run here is alone.

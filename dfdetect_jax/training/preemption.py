@@ -6,11 +6,7 @@ import signal
 import jax
 from jax.experimental import multihost_utils
 
-from dfdetect_jax.signals import STATUS, WORDS
-
-# A job that was told to stop and saved its state leaves with this status: sysexits' "try again later". Schedulers are
-# told to start it again (see launch/).
-EXIT_PREEMPTED = STATUS[signal.SIGTERM]
+from dfdetect_jax.signals import EXIT_PREEMPTED, STATUS, WORDS
 
 
 class Preempted(SystemExit):

@@ -145,7 +145,7 @@ def test_meshes_that_do_not_fit():
 
 
 def test_dry_run_reports_what_a_step_needs(toy_config):
-  """Guards --dry_run: parameters, memory and operations from the compiled step, without data."""
+  """Guards --dry-run: parameters, memory and operations from the compiled step, without data."""
   text = dry_run.report(override(toy_config, {"data": "", "mesh.fsdp": 2}))
   assert text.startswith("toy_method: 817 parameters\ndevices: 8 x cpu, mesh data 4 x fsdp 2\n")
   for part in ("state per device: ", "memory per device: ", "work per step: ", "nothing was trained"):

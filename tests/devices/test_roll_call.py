@@ -60,9 +60,9 @@ def test_an_absent_first_process_is_told(port):
 def test_who_counts_otherwise_or_comes_twice_stops_all(port):
   """Guards one process too many, and commands of different jobs."""
   heard = call(port, [(3, 0), (2, 1)])
-  assert all("process 1 was started with --num_processes=2, process 0 with 3" in text for text in heard.values())
+  assert all("process 1 was started with --num-processes=2, process 0 with 3" in text for text in heard.values())
   heard = call(port, [(3, 0), (3, 1), (3, 1)])
-  assert "two processes have --process_id=1" in heard[0]
+  assert "two processes have --process-id=1" in heard[0]
 
 
 @pytest.mark.parametrize(

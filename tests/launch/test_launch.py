@@ -103,7 +103,7 @@ def test_the_sky_task_recovers():
   """Guards the managed job: spot, recovery on 75, and our own flags where SkyPilot is not detected by jax."""
   task = yaml.safe_load((GOLDEN / "skypilot.yaml").read_text())
   assert task["resources"]["use_spot"] and task["resources"]["job_recovery"]["recover_on_exit_codes"] == [75]
-  assert "--process_id=" in task["run"] and task["num_nodes"] == 2
+  assert "--process-id=" in task["run"] and task["num_nodes"] == 2
   script = subprocess.run(["bash", "-n"], input=task["run"], text=True)
   assert script.returncode == 0
 

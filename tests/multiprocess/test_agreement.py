@@ -26,7 +26,7 @@ def both(port, flags, toy_dataset, program="train"):
   jobs = [
     subprocess.Popen(
       [sys.executable, toy, program, *config, f"--data={toy_dataset}", f"--coordinator=127.0.0.1:{port}",
-       "--num_processes=2", f"--process_id={i}", *own],
+       "--num-processes=2", f"--process-id={i}", *own],
       cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
       env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"},
     )

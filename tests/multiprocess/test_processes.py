@@ -163,7 +163,7 @@ def one_of(job, process):
   [found] = [
     pid
     for pid in map(int, children)
-    if f"--process_id={process}".encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    if f"--process-id={process}".encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
   ]
   return found
 
