@@ -43,6 +43,24 @@ def unknown(
   return UserError(f"{where}there is no {what} '{name}'.{hint} There are: {', '.join(names)}.{more and ' ' + more}")
 
 
+def check_one_of(name: str, value: object, choices: Iterable[str], where: str = "") -> None:
+  """Refuses a setting that is none of the names that it may be: `NAME is 'VALUE', it must be one of ….`
+
+  Args:
+    name: of the setting.
+    value: that it was given.
+    choices: what it may be.
+    where: in front, such as `DIP: `.
+
+  Raises:
+    UserError: it is none of them.
+  """
+  choices = tuple(choices)
+  if value not in choices:
+    hint = did_you_mean(str(value), choices)
+    raise UserError(f"{where}{name} is '{value}', it must be one of {', '.join(choices)}.{hint}")
+
+
 def unwritable(where: object, error: Exception, cure: str = "choose another folder") -> UserError:
   """What is said when something cannot be written.
 

@@ -104,15 +104,14 @@ def settings_of(options: BuildOptions) -> Settings:
   for name, least in (("size", 16), ("margin", 1.0), ("key_frames", 1), ("min_frames", 1), ("max_tracks", 0)):
     if getattr(options, name) < least:
       raise UserError(f"--{name.replace('_', '-')}={getattr(options, name)} is too small: at least {least}.")
-  if options.detector not in detectors.NAMES:
-    raise UserError(f"--detector={options.detector}: it is one of {', '.join(detectors.NAMES)}.")
-  if options.detections and options.detector != "precomputed":
-    raise UserError("--detections goes with --detector=precomputed.")
   for name, known in (
-    ("retry", retry.POLICIES), ("duplicates", duplicates.POLICIES), ("landmarks", ("detector", "dlib68"))
+    ("detector", detectors.NAMES), ("retry", retry.POLICIES), ("duplicates", duplicates.POLICIES),
+    ("landmarks", ("detector", "dlib68")),
   ):  # fmt: skip
     if (given := getattr(options, name)) not in known:
       raise UserError(f"--{name}={given}: it is one of {', '.join(filter(None, known))}.{did_you_mean(given, known)}")
+  if options.detections and options.detector != "precomputed":
+    raise UserError("--detections goes with --detector=precomputed.")
   cropped = getattr(registry.load(options.source), "CROPPED", False)
   if (options.landmarks == "dlib68") != bool(options.landmarks_model):
     raise UserError("--landmarks=dlib68 and --landmarks-model=FILE (dlib's 68-point predictor) go with each other.")

@@ -12,7 +12,7 @@ from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.datasets import title_of
 from dfdetect_jax.devices import processes
 from dfdetect_jax.devices.compiled import keep_compiled
-from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.errors import UserError, unknown
 from dfdetect_jax.evaluation import metrics, scoring
 from dfdetect_jax.evaluation.calibration import read_reliability
 from dfdetect_jax.evaluation.document import to_markdown
@@ -129,19 +129,13 @@ def _protocol(args: argparse.Namespace) -> Protocol:
   used = sorted({videos.dataset for videos in (protocol.train, *protocol.test)})
   for name in stand_in:
     if name not in used:
-      raise UserError(
-        f"--stand-in: protocol '{protocol.name}' uses no dataset '{name}'; it uses: {', '.join(used)}."
-        + did_you_mean(name, used)
-      )
+      raise unknown("dataset", name, used, f"--stand-in: in protocol '{protocol.name}' ")
   protocol = protocol.on(stand_in)
   names = [videos.name for videos in protocol.test]
   wanted = args.sets.split(",") if args.sets else names
   for name in wanted:
     if name not in names:
-      raise UserError(
-        f"--sets: protocol '{protocol.name}' has no set '{name}'; it has: {', '.join(names)}."
-        + did_you_mean(name, names)
-      )
+      raise unknown("set", name, names, f"--sets: in protocol '{protocol.name}' ")
   return dataclasses.replace(protocol, test=tuple(videos for videos in protocol.test if videos.name in wanted))
 
 

@@ -6,32 +6,43 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 
-def dot_product_attention(
+def attention_weights(
   q: Float[Array, "*batch N heads d"],
   k: Float[Array, "*batch M heads d"],
-  v: Float[Array, "*batch M heads d"],
   bias: Float[Array, "*#batch #heads #N #M"] | None = None,
-) -> Float[Array, "*batch N heads d"]:
-  """softmax(q kᵀ / √d + bias) v, with logits and softmax in float32.
+) -> Float32[Array, "*batch heads N M"]:
+  """softmax(q kᵀ / √d + bias), logits and softmax in float32.
 
   Args:
     q: queries `[..., N, heads, d]`.
     k: keys `[..., M, heads, d]`.
-    v: values `[..., M, heads, d]`.
     bias: optional, added to the logits, broadcast against `[..., heads, N, M]`; same rank, float32.
 
   Returns:
-    `[..., N, heads, d]` in the dtype of `v`.
+    float32 `[..., heads, N, M]`, each row of sum 1.
   """
   logits = jnp.einsum("...nhd,...mhd->...hnm", q, k, preferred_element_type=jnp.float32)
   logits = logits.astype(jnp.float32) * (q.shape[-1] ** -0.5)
   if bias is not None:
     logits = logits + bias
-  weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
-  return jnp.einsum("...hnm,...mhd->...nhd", weights, v)
+  return jax.nn.softmax(logits, axis=-1)
+
+
+def attend(
+  weights: Float32[Array, "*batch heads N M"], v: Float[Array, "*batch M heads d"]
+) -> Float[Array, "*batch N heads d"]:
+  """The values `[..., M, heads, d]` weighted, `[..., N, heads, d]` in their dtype."""
+  return jnp.einsum("...hnm,...mhd->...nhd", weights.astype(v.dtype), v)
+
+
+def dot_product_attention(
+  q: Float[Array, "*batch N heads d"], k: Float[Array, "*batch M heads d"], v: Float[Array, "*batch M heads d"]
+) -> Float[Array, "*batch N heads d"]:
+  """softmax(q kᵀ / √d) v of queries `[..., N, heads, d]`, keys and values `[..., M, heads, d]`; in the dtype of `v`."""
+  return attend(attention_weights(q, k), v)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_collections
 
-from dfdetect_jax.errors import UserError, did_you_mean
+from dfdetect_jax.errors import UserError, did_you_mean, unknown
 
 
 def base_config() -> ml_collections.ConfigDict:
@@ -166,7 +166,6 @@ def variant(
   """
   if name:
     if name not in variants:
-      hint = did_you_mean(name, variants)
-      raise UserError(f"config of {config.method} has no variant '{name}'.{hint} It has: {', '.join(variants)}.")
+      raise unknown("variant", name, variants, f"config of {config.method}: ")
     override(config, variants[name])
   return config.lock()

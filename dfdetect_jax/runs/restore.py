@@ -10,13 +10,13 @@ import numpy as np
 import optax
 
 from dfdetect_jax import methods
-from dfdetect_jax.devices.mesh import make_mesh, state_sharding
+from dfdetect_jax.devices.mesh import make_mesh
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.folders import as_folder
 from dfdetect_jax.runs.checkpoints import load_weights
 from dfdetect_jax.runs.exported import MODEL_FILE, is_exported, read_model
 from dfdetect_jax.runs.run_config import read_config
-from dfdetect_jax.runs.state import init_state, path_name
+from dfdetect_jax.runs.state import abstract_state, path_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +62,7 @@ def restore_run(workdir: str, step: str = "best", weights: str | None = None) ->
     method = dataclasses.replace(method, evaluate_teacher=weights == "teacher")
   # The devices may be others than in training: all of them share the batch, parameters are whole on each.
   mesh = make_mesh(ml_collections.ConfigDict({"data": -1, "fsdp": 1}))
-  abstract = jax.eval_shape(lambda: init_state(method, optax.identity(), jax.random.key(0)))
-  abstract = jax.tree.map(
-    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, state_sharding(mesh, abstract)
-  )
+  abstract = abstract_state(method, optax.identity(), mesh)
   if is_exported(as_folder(workdir)):
     variables, number, whose = read_model(as_folder(workdir), abstract.evaluated(method))
     _check_finite(variables, as_folder(workdir) / MODEL_FILE)

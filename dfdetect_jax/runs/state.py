@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dfdetect_jax.devices.mesh import state_sharding
 from dfdetect_jax.methods.method import Method
 
 
@@ -116,3 +117,10 @@ def init_state(method: Method, optimizer: optax.GradientTransformation, rng: jax
     opt_state=optimizer.init(params),
     progress=jax.tree.map(jnp.asarray, Progress.start()),
   )
+
+
+def abstract_state(method: Method, optimizer: optax.GradientTransformation, mesh: jax.sharding.Mesh) -> TrainState:
+  """Shapes, dtypes and shardings of a method's state on a mesh; nothing is computed."""
+  state = jax.eval_shape(lambda: init_state(method, optimizer, jax.random.key(0)))
+  shapes = lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s)  # noqa: E731
+  return jax.tree.map(shapes, state, state_sharding(mesh, state))

@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from dfdetect_jax.data.videos import VideoSet
-from dfdetect_jax.errors import UserError, did_you_mean, unwritable
+from dfdetect_jax.errors import UserError, unknown, unwritable
 from dfdetect_jax.files import convert, read_json
 from dfdetect_jax.folders import on_disk
 from dfdetect_jax.runs.config_files import load_config
@@ -163,10 +163,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     if not folder:
       raise UserError(f"--init={text} must be NETWORK=DIR, for example --init=dip=weights/vit_b16")
     if network not in (known := networks()):
-      raise UserError(
-        f"--init={text}: no study has a network '{network}'.{did_you_mean(network, known)} There are: "
-        f"{', '.join(known)}."
-      )
+      raise unknown("network", network, known, f"--init={text}: ")
     given.setdefault("init", {})[network] = folder
   if args.set:
     given["changes"] = dict(map(parse_change, args.set))

@@ -12,8 +12,8 @@ from dfdetect_jax import methods
 from dfdetect_jax.augment.forged_batch import forged_batch, side_by_side
 from dfdetect_jax.augment.self_blending import SelfBlending
 from dfdetect_jax.data.forgeries import Forgeries
-from dfdetect_jax.devices.mesh import batch_sharding, make_mesh, replicated, state_sharding
-from dfdetect_jax.runs.state import TrainState, init_state
+from dfdetect_jax.devices.mesh import batch_sharding, make_mesh, replicated
+from dfdetect_jax.runs.state import TrainState, abstract_state, init_state
 from dfdetect_jax.training.memory import check_rows
 from dfdetect_jax.training.optimizers import make_optimizer, rule_factors
 from dfdetect_jax.training.step import StepFn, make_train_step
@@ -119,15 +119,11 @@ def make_program(
   init_key, _ = _keys(config)
   shapes = jax.eval_shape(method.init, init_key)
   optimizer, schedule = make_optimizer(config.optimizer, shapes["params"], total_steps)
-  abstract = jax.eval_shape(lambda: init_state(method, optimizer, init_key))
-  abstract = jax.tree.map(
-    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, state_sharding(mesh, abstract)
-  )
   check_rows(config, mesh.size)
   rows = batch_sharding(mesh, config.batch_size)
   # Keys cannot be put onto other processes' devices, but each process can make them there.
   run_key = jax.jit(lambda: _keys(config)[1], out_shardings=replicated(mesh))()
-  return Program(config, mesh, method, optimizer, schedule, abstract, rows, run_key)
+  return Program(config, mesh, method, optimizer, schedule, abstract_state(method, optimizer, mesh), rows, run_key)
 
 
 def forgeries_of(config: ml_collections.ConfigDict) -> Forgeries:

@@ -201,9 +201,9 @@ def test_a_stand_in_dataset_takes_a_protocols_place(toy_run, ffpp, copy_dataset,
   assert content["stand_in"] == {"dfdc": "mine"}
   for warnings in (content["warnings"], read_provenance(tmp_path / "out/mine/scores.csv")["warnings"]):
     assert warnings[0] == "mine stands in for dfdc: no figure below is one of DFDC."
-  assert "has no set 'DFDD'" in (told := refused(capsys, *arguments, "--sets=DFDD")) and "mean 'DFDC'" in told
+  assert "there is no set 'DFDD'" in (told := refused(capsys, *arguments, "--sets=DFDD")) and "mean 'DFDC'" in told
   told = refused(capsys, *arguments[:3], "--stand-in=dfcd=mine")
-  assert "uses no dataset 'dfcd'" in told and "Did you mean 'dfdc'?" in told
+  assert "there is no dataset 'dfcd'" in told and "Did you mean 'dfdc'?" in told
   assert "must be NAME=OTHER" in refused(capsys, *arguments, "--stand-in=dfdc")
 
 

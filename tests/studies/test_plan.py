@@ -137,7 +137,7 @@ def test_a_working_folder_keeps_its_options(tmp_path):
     (["--data=d"], "leave out --data"),
     (["--seeds=1,1"], "different whole numbers"),
     (["--init=dip"], "NETWORK=DIR"),
-    (["--init=baselines=w"], "no study has a network 'baselines'"),
+    (["--init=baselines=w"], "there is no network 'baselines'"),
     (["--init=resnet5=w"], "Did you mean 'resnet50'"),
     (["--set=dtype"], "FIELD=VALUE"),
   ):

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.errors import UserError, unknown
+from dfdetect_jax.errors import UserError, check_one_of, unknown
 from dfdetect_jax.layers import resnet
 from dfdetect_jax.methods.baselines import frame_vit, mobilenet_v2
 from dfdetect_jax.methods.baselines.frame import FrameResNet
@@ -45,8 +45,7 @@ def build(config: ml_collections.ConfigDict) -> Method:
       raise UserError(f"I3D halves the time axis: clips.frames is {spec.frames}, it must be at least 2.")
     model = I3D(**settings)
   elif network == "mobilenet_v2":
-    if config.model.head not in mobilenet_v2.HEADS:
-      raise UserError(f"model.head is '{config.model.head}', it must be one of {', '.join(mobilenet_v2.HEADS)}.")
+    check_one_of("model.head", config.model.head, mobilenet_v2.HEADS)
     model = mobilenet_v2.FrameMobileNetV2(head=config.model.head, **settings)
   elif network == "gend":
     return _gend(config, spec)
@@ -57,9 +56,8 @@ def build(config: ml_collections.ConfigDict) -> Method:
 
 def _gend(config: ml_collections.ConfigDict, spec: ClipSpec) -> GenD:
   size, tower = config.model.vit, config.model.tower
-  for name, value, choices in (("vit", size, tuple(frame_vit.SIZES)), ("tower", tower, frame_vit.TOWERS)):
-    if value not in choices:
-      raise UserError(f"GenD: model.{name} is '{value}', it must be one of {', '.join(choices)}.")
+  check_one_of("model.vit", size, frame_vit.SIZES, "GenD: ")
+  check_one_of("model.tower", tower, frame_vit.TOWERS, "GenD: ")
   settings = frame_vit.SIZES[size]
   if spec.size % settings["patch"]:
     raise UserError(f"GenD: clips of {spec.size} px cannot be cut into patches of {settings['patch']} px.")

@@ -7,7 +7,7 @@ Its objective is the plain one, binary cross-entropy on the video's logit; horiz
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.errors import UserError, unknown
+from dfdetect_jax.errors import UserError, check_one_of, unknown
 from dfdetect_jax.methods.dil import model
 from dfdetect_jax.methods.dil.difference import second_difference
 from dfdetect_jax.methods.dil.weights import weight_tables
@@ -35,8 +35,7 @@ def build(config: ml_collections.ConfigDict) -> Method:
   if not set(settings["stages"]) <= set(range(1, stages + 1)):
     raise UserError(f"DIL: model.stages is {settings['stages']}; size '{size}' has the stages 1 to {stages}.")
   start = settings.pop("temporal_init")
-  if start not in TEMPORAL_INITS:
-    raise UserError(f"DIL: model.temporal_init is '{start}', it must be one of {', '.join(TEMPORAL_INITS)}.")
+  check_one_of("model.temporal_init", start, TEMPORAL_INITS, "DIL: ")
   if spec.snippets < 1 or spec.frames < 2:
     raise UserError(
       f"DIL looks at differences of the frames of a snippet: clips.snippets is {spec.snippets} and clips.frames is "

@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.errors import UserError, unknown
+from dfdetect_jax.errors import UserError, check_one_of, unknown
 from dfdetect_jax.methods.dip import diffusion, model, objective, starts
 from dfdetect_jax.methods.dip.weights import weight_tables
 from dfdetect_jax.methods.method import ClipSpec
@@ -34,8 +34,7 @@ def build(config: ml_collections.ConfigDict) -> objective.DipMethod:
     ("feature_scale", diffusion.FEATURE_SCALES),
     ("temporal_init", tuple(starts.STARTS)),
   ):
-    if settings.get(name, choices[0]) not in choices:
-      raise UserError(f"DIP: model.{name} is '{settings[name]}', it must be one of {', '.join(choices)}.")
+    check_one_of(f"model.{name}", settings.get(name, choices[0]), choices, "DIP: ")
   if settings["k_n"] < 1 or settings["k_n"] % 2 == 0:
     raise UserError(f"DIP: model.k_n is {settings['k_n']}, it must be odd: a node and as many neighbours on each side.")
   for name, least in (("t", 1), ("units", 1), ("spatial", 0), ("temporal", 0), ("layers", 1)):

@@ -1,12 +1,11 @@
 """Directional Cross Attention (DiCA): the two directions read each other, biased by diffusion (DIP §III-C2)."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from dfdetect_jax.layers.transformer import LayerNorm, Mlp
+from dfdetect_jax.layers.transformer import LayerNorm, Mlp, attend, attention_weights
 
 
 class DirectionalAttention(nn.Module):
@@ -34,12 +33,10 @@ class DirectionalAttention(nn.Module):
       )(x)
       for name, x in (("query", query), ("key", other), ("value", other))
     )
-    logits = jnp.einsum("bnhd,bmhd->bhnm", q, k, preferred_element_type=jnp.float32).astype(jnp.float32)
-    weights = jax.nn.softmax(logits * q.shape[-1] ** -0.5 + bias[:, None], axis=-1)
-    out = jnp.einsum("bhnm,bmhd->bnhd", weights.astype(v.dtype), v)
+    weights = attention_weights(q, k, bias[:, None])
     out = nn.DenseGeneral(
       width, axis=(-2, -1), kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="out"
-    )(out)
+    )(attend(weights, v))
     return out, weights
 
 

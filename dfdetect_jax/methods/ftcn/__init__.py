@@ -6,7 +6,7 @@ Its objective is the plain one, binary cross-entropy of one clip, flipped at ran
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, check_one_of
 from dfdetect_jax.layers.temporal_conv import FORMS
 from dfdetect_jax.methods.ftcn import model
 from dfdetect_jax.methods.ftcn.weights import weight_tables
@@ -39,7 +39,6 @@ def model_settings(config: ml_collections.ConfigDict, sizes: dict[str, dict]) ->
   """The model's fields but `frames`: those of the named size, then those that the config sets; also SDR's."""
   settings = dict(config.model)
   size = settings.pop("size")
-  for name, value, choices in (("size", size, tuple(sizes)), ("form", settings["form"], FORMS)):
-    if value not in choices:
-      raise UserError(f"{config.method}: model.{name} is '{value}', it must be one of {', '.join(choices)}.")
+  check_one_of("model.size", size, sizes, f"{config.method}: ")
+  check_one_of("model.form", settings["form"], FORMS, f"{config.method}: ")
   return {**sizes[size], **settings, "remat": config.remat, "dtype": jnp.dtype(config.dtype)}

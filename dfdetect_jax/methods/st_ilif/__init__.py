@@ -6,7 +6,7 @@ Its objective is the plain one, binary cross-entropy (§5.2, Eq. 12), on clips t
 import jax.numpy as jnp
 import ml_collections
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import check_one_of
 from dfdetect_jax.methods.method import ClipSpec, Method
 from dfdetect_jax.methods.st_ilif import model, phase, tdm
 from dfdetect_jax.methods.st_ilif.weights import weight_tables
@@ -23,13 +23,12 @@ def build(config: ml_collections.ConfigDict) -> Method:
   settings = dict(config.model)
   size = settings.pop("size")
   for name, value, choices in (
-    ("size", size, tuple(model.SIZES)),
+    ("size", size, model.SIZES),
     ("stream", settings["stream"], model.STREAMS),
-    ("reconstruction", settings["reconstruction"], tuple(phase.RECONSTRUCTIONS)),
+    ("reconstruction", settings["reconstruction"], phase.RECONSTRUCTIONS),
     ("recurrence", settings["recurrence"], tdm.RECURRENCES),
   ):
-    if value not in choices:
-      raise UserError(f"ST-ILIF: model.{name} is '{value}', it must be one of {', '.join(choices)}.")
+    check_one_of(f"model.{name}", value, choices, "ST-ILIF: ")
   spec = ClipSpec(**config.clips)
   model.check_clip_shape(spec.shape(train=True))
   settings = {**model.SIZES[size], **settings, "remat": config.remat, "dtype": jnp.dtype(config.dtype)}
