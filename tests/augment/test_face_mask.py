@@ -1,11 +1,15 @@
 """Face masks: hulls against SciPy's, five points against a face's outline, and landmarks that lie anywhere."""
 
+import importlib.util
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.spatial
 
+from data_pipelines.faces import landmarks
 from data_pipelines.faces.detectors import mtcnn
 from data_pipelines.synthetic.rendering import render
 from dfdetect_jax.augment import face_mask, warping
@@ -67,22 +71,42 @@ def test_sixty_eight_points_give_five():
     face_mask.five_points(jnp.zeros((1, 21, 2)))
 
 
-@pytest.mark.slow  # renders and detects faces
-def test_five_points_find_the_face():
-  """Guards the template: on rendered heads, found by the default detector, the face family's hull and the true mask of
-  the face overlap by 0.65 at least, on average over people; no family but the forehead's reaches far beyond it."""
-  detector, overlap, beyond = mtcnn.create(), [], []
+def regions_and_truth(landmarks_of):
+  """The families' regions and the true face `[H, W]` of five rendered heads, found by the default detector."""
+  detector = mtcnn.create()
   for person in range(5):
     (frame,) = render(5, person, person + 1, 1, 256, ["Deepfakes"])
     true = frame.masks["Deepfakes"]
     ((face, *_),) = detector.detect(frame.real[None])
     y, x = np.mgrid[: true.shape[0], : true.shape[1]] + 0.5
     grid = jnp.asarray(np.stack([x, y], axis=-1)[None], jnp.float32)
-    landmarks = jnp.asarray(face.landmarks[None], jnp.float32)
-    regions = [
-      np.asarray(face_mask.signed_distance(face_mask.outline(landmarks, jnp.int32(family)), grid))[0] < 0
-      for family in range(len(face_mask.FAMILIES))
-    ]
+    points = jnp.asarray(landmarks_of(frame.real, face)[None], jnp.float32)
+    yield (
+      [
+        np.asarray(face_mask.signed_distance(face_mask.outline(points, jnp.int32(family)), grid))[0] < 0
+        for family in range(len(face_mask.FAMILIES))
+      ],
+      true,
+    )
+
+
+@pytest.mark.slow  # renders and detects faces
+def test_five_points_find_the_face():
+  """Guards the template: on rendered heads, found by the default detector, the face family's hull and the true mask of
+  the face overlap by 0.65 at least, on average over people; no family but the forehead's reaches far beyond it."""
+  overlap, beyond = [], []
+  for regions, true in regions_and_truth(lambda image, face: face.landmarks):
     overlap.append((regions[0] & true).sum() / (regions[0] | true).sum())
     beyond += [(region & ~true).sum() / region.sum() for i, region in enumerate(regions) if i != 1]
   assert np.mean(overlap) > 0.65 and np.max(beyond) < 0.35
+
+
+@pytest.mark.slow
+def test_sixty_eight_points_find_the_face():
+  """Guards the hulls' indices with dlib's real predictor, as a package carries it: overlap with the true mask 0.8."""
+  spec = importlib.util.find_spec("face_recognition_models")
+  if spec is None:
+    pytest.skip("pip install face_recognition_models (for its shape_predictor_68_face_landmarks.dat)")
+  predict = landmarks.dlib68(str(pathlib.Path(spec.origin).parent / "models/shape_predictor_68_face_landmarks.dat"))
+  found = regions_and_truth(lambda image, face: predict(image, face.box))
+  assert np.mean([(regions[0] & true).sum() / (regions[0] | true).sum() for regions, true in found]) >= 0.8
