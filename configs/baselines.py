@@ -102,6 +102,7 @@ def get_config(arg: str | None = None):
   config.model.width = 64  # channels of the stem
   config.model.middle = 8  # blocks of Xception's middle flow
   config.model.head = "mean"  # MobileNetV2's clip logit: the mean of its frames', or transformer
+  config.model.frozen_statistics = False  # True: MobileNetV2's BatchNorm keeps the statistics it starts with
   config.model.vit = "l14"  # GenD's ViT: l14, b16, b32, small
   config.model.tower = "clip"  # or timm: DINO's, DeiT's, augreg's
   config.objective.alignment = 0.1  # GenD's α

@@ -1,9 +1,11 @@
 """MobileNetV2 against PyTorch: torchvision's layout with random weights, and the real ImageNet weights of a package."""
 
+import functools
 import importlib.util
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,25 @@ def test_features_are_pytorchs():
   with torch.no_grad():
     wanted = theirs(images_of(frames)).numpy()
   np.testing.assert_allclose(found[0], wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.slow
+def test_frozen_statistics():
+  """Guards fine-tuning on few people: in training, features are those of the evaluated network and the statistics stay,
+  while without the switch a batch is normalised by itself."""
+  frames = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 2, 32, 32, 3), dtype=np.uint8))
+  variables = jax.jit(FrameMobileNetV2(width=8).init)(jax.random.key(0), frames)
+
+  @functools.partial(jax.jit, static_argnums=(0, 1))
+  def apply(frozen, train):
+    model = FrameMobileNetV2(width=8, frozen_statistics=frozen)
+    return model.apply(variables, frames, train=train, mutable=["batch_stats"], rngs={"dropout": jax.random.key(1)})
+
+  (evaluated, _), (kept, stats), (own, moved) = apply(False, False), apply(True, True), apply(False, True)
+  np.testing.assert_allclose(kept["feature_map"], evaluated["feature_map"], rtol=1e-5, atol=1e-7)
+  jax.tree.map(np.testing.assert_array_equal, stats["batch_stats"], variables["batch_stats"])
+  assert np.abs(own["features"] - evaluated["features"]).max() > 0.1
+  assert not np.array_equal(moved["batch_stats"]["stem_bn"]["mean"], variables["batch_stats"]["stem_bn"]["mean"])
 
 
 def test_sizes():

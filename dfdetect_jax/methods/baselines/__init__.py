@@ -46,7 +46,8 @@ def build(config: ml_collections.ConfigDict) -> Method:
     model = I3D(**settings)
   elif network == "mobilenet_v2":
     check_one_of("model.head", config.model.head, mobilenet_v2.HEADS)
-    model = mobilenet_v2.FrameMobileNetV2(head=config.model.head, **settings)
+    frozen = config.model.get("frozen_statistics", False)
+    model = mobilenet_v2.FrameMobileNetV2(head=config.model.head, frozen_statistics=frozen, **settings)
   elif network == "gend":
     return _gend(config, spec)
   else:

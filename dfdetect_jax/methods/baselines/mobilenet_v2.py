@@ -59,12 +59,15 @@ class FrameMobileNetV2(nn.Module):
     width: channels of the stem, 32; all others grow with it, in eights.
     head: `mean` over the frames' logits; or `transformer`: one block of width 128 over the frames' features, with a
       class token and learned positions (decision), which fixes T.
+    frozen_statistics: BatchNorm's statistics stay those of the start in training too, so that a small batch, of few
+      people, is seen as a single clip is at test.
     remat: what the blocks keep for the backward pass, see `layers.remat`.
     dtype: compute dtype; parameters and statistics stay float32.
   """
 
   width: int = 32
   head: str = "mean"
+  frozen_statistics: bool = False
   remat: str = ""
   dtype: DTypeLike = jnp.float32
 
@@ -74,22 +77,23 @@ class FrameMobileNetV2(nn.Module):
 
     Args:
       clips: `[B, T, H, W, 3]` RGB, uint8 or float on the 0-255 scale; any T.
-      train: whether dropout is on and BatchNorm uses the batch's statistics.
+      train: whether dropout is on and BatchNorm uses the batch's statistics (`frozen_statistics` aside).
 
     Returns:
       Float32 arrays: `logit` `[B]`; `frame_features` `[B, T, C]`; `features` `[B, C]`, their mean; `feature_map`
       `[B, T, ⌈H/32⌉, ⌈W/32⌉, C]`; of the head `mean` also `frame_logits` `[B, T]`.
     """
     scaled = lambda channels: divisible(channels * self.width / 32)  # noqa: E731
+    by_batch = train and not self.frozen_statistics
     x = imagenet.normalize(clips).astype(self.dtype)
-    x = jax.nn.relu6(BatchNorm(name="stem_bn")(Conv(scaled(32), 3, 2, self.dtype, name="stem")(x), train))
+    x = jax.nn.relu6(BatchNorm(name="stem_bn")(Conv(scaled(32), 3, 2, self.dtype, name="stem")(x), by_batch))
     block, number = recompute(InvertedResidual, self.remat), 0
     for expansion, channels, blocks, stride in STAGES:
       for i in range(blocks):
         number += 1
-        x = block(scaled(channels), expansion, stride if i == 0 else 1, self.dtype, name=f"block{number}")(x, train)
+        x = block(scaled(channels), expansion, stride if i == 0 else 1, self.dtype, name=f"block{number}")(x, by_batch)
     last = 1280 if self.width == 32 else scaled(1280)
-    x = jax.nn.relu6(BatchNorm(name="last_bn")(Conv(last, 1, dtype=self.dtype, name="last")(x), train))
+    x = jax.nn.relu6(BatchNorm(name="last_bn")(Conv(last, 1, dtype=self.dtype, name="last")(x), by_batch))
     feature_map = x.astype(jnp.float32)
     frame_features = jnp.mean(feature_map, axis=(2, 3))
     outputs = {
