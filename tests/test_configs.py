@@ -25,7 +25,7 @@ def cases():
   """Every variant of every file; the rows of the tables, most of the time spent here, are left to the full suite."""
   for name in FILES:
     for variant in ("", *module(name).VARIANTS):
-      marks = () if variant in ("", "small", "test") else (pytest.mark.slow,)
+      marks = () if variant in ("", "test") else (pytest.mark.slow,)
       yield pytest.param(name, variant, id=f"{name}:{variant}", marks=marks)
 
 
@@ -99,7 +99,7 @@ def test_run_card(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
 def test_remat_and_dtype_trace(name, dtype):
   """Guards rematerialisation and bfloat16 compute in every method, at the test size."""
   config = module(name).get_config("test")

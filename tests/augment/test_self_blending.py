@@ -69,6 +69,7 @@ def test_outside_the_mask_nothing_changes(clips):
     assert np.abs(forged - real)[mask > 0.2].mean() > 0.5
 
 
+@pytest.mark.slow
 def test_with_a_blend_of_nothing_both_classes_are_the_same(clips):
   """Guards against shortcuts: all that is done to a forgery but the blend is done to its real twin, bit for bit, so
   that nothing could tell them apart; in triplets too, whose real and forged clips come by two ways."""

@@ -65,7 +65,7 @@ def test_saliency_is_the_derivative_in_the_pixels():
     np.testing.assert_allclose(told.maps["saliency"][(0, *place)], np.linalg.norm(slopes), rtol=2e-3)
 
 
-@pytest.mark.parametrize("network", ["resnet", "dil"])
+@pytest.mark.parametrize("network", ["resnet", pytest.param("dil", marks=pytest.mark.slow)])
 def test_grad_cam_shares_out_the_logit(network):
   """Guards the formula: with a linear head on the mean, Grad-CAM is w·A/N of every place, and sums to logit − bias."""
   if network == "dil":

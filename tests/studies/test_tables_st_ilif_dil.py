@@ -323,6 +323,7 @@ def test_rows_of_ablations_set_their_switches(name):
   assert all(other == others[0] for other in others)
 
 
+@pytest.mark.slow
 def test_rows_of_dil_table_6_build_at_small_size():
   """Guards the demo of Table 6, whose rows need four stages: no two rows' networks have the same modules."""
   found = {}

@@ -80,6 +80,7 @@ def test_the_step_is_traced_with_what_the_loader_gives(toy_config, example, clip
     assert metrics["loss"].shape == ()
 
 
+@pytest.mark.slow
 def test_twins_are_scored_once_each_and_alike(toy, toy_dataset):
   """Guards validation without fakes: every real track as it is and forged, the same scores at any batch size.
 

@@ -10,12 +10,14 @@ Reference: Zhang et al., Joint Face Detection and Alignment Using Multitask Casc
 import functools
 import importlib.metadata
 import importlib.util
+import io
 import pathlib
 
 import cv2
 import jax
 import jax.numpy as jnp
 import joblib
+import lz4.frame
 import numpy as np
 
 from data_pipelines.faces.detectors import nms
@@ -115,7 +117,9 @@ def load_weights() -> dict[str, list[np.ndarray]]:
   if found is None or found.origin is None:
     raise UserError("the face detector 'mtcnn' needs the package of that name for its weights: pip install mtcnn.")
   folder = pathlib.Path(found.origin).parent / "assets" / "weights"
-  return {name: joblib.load(folder / f"{name}.lz4") for name in ("pnet", "rnet", "onet")}
+  # Bytes, not a file: given the file, joblib drops lz4's reader unclosed, which Python 3.13 prints as an exception.
+  packed = {name: (folder / f"{name}.lz4").read_bytes() for name in ("pnet", "rnet", "onet")}
+  return {name: joblib.load(io.BytesIO(lz4.frame.decompress(content))) for name, content in packed.items()}
 
 
 @functools.cache

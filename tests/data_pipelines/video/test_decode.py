@@ -98,8 +98,9 @@ def test_frames_are_let_go_at_once(tmp_path, write_video, moving_frames):
   gc.disable()
   try:
     for frame in decode.read_frames(path):
-      alive = sum(issubclass(type(thing), av.VideoFrame) for thing in gc.get_objects())
-      assert alive <= 3, frame.index
+      if frame.index % 8 == 7:  # to look at every object takes a tenth of a second
+        alive = sum(issubclass(type(thing), av.VideoFrame) for thing in gc.get_objects())
+        assert alive <= 3, frame.index
   finally:
     gc.enable()
 
