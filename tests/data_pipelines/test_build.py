@@ -18,7 +18,7 @@ from array_record.python import array_record_module
 from helpers.folders import contents
 
 from data_pipelines import build, merge, verify
-from data_pipelines.building import finish, plan
+from data_pipelines.building import finish, plan, verification
 from data_pipelines.building.build import listing_of, summary_of_build
 from data_pipelines.building.options import settings_of
 from data_pipelines.building.pool import Pool
@@ -74,7 +74,7 @@ def test_a_build_of_good_and_bad_videos_is_whole_and_readable(tmp_path, dataset)
   assert record["image"].shape == (32, 32, 3) and record["video_id"] == b"list/fake/none/good3"
   assert [int(record[name]) for name in ("track", "frame_index", "label")] == [0, 4, 1]
   assert "tensorflow" not in sys.modules
-  assert list(verify.problems_of(output)) == []
+  assert list(verification.problems_of(output)) == []
   assert run([*arguments, f"--output={output}"]).stdout.startswith(f"{output} is finished already")
   other = run([*arguments, f"--output={output}", "--size=48", "--encoding=webp"])
   assert other.returncode == 2 and "Traceback" not in other.stderr
@@ -89,7 +89,7 @@ def test_stored_pictures_are_the_crops_of_the_video(tmp_path, dataset):
   (shard,) = output.glob("faces-train*")
   reader = array_record_module.ArrayRecordReader(str(shard))
   for k, record in enumerate(reader.read_all()):
-    features = verify._features(record)
+    features = verification._features(record)
     assert features["frame_index"] == k
     if k % 2:
       continue  # the box lies on half a pixel
@@ -254,7 +254,7 @@ def test_verify_finds_what_was_changed(tmp_path, dataset):
   damaged = bytearray(good)
   damaged[20000] ^= 255
   shard.write_bytes(damaged)
-  assert any("checksum differs" in problem for problem in verify.problems_of(output))
+  assert any("checksum differs" in problem for problem in verification.problems_of(output))
   shard.write_bytes(good)
   tracks = (output / schema.TRACKS_FILE).read_text()
   for old, new, words in (
@@ -265,22 +265,22 @@ def test_verify_finds_what_was_changed(tmp_path, dataset):
   ):
     assert old in tracks
     (output / schema.TRACKS_FILE).write_text(tracks.replace(old, new, 1))
-    assert any(words in problem for problem in verify.problems_of(output)), words
+    assert any(words in problem for problem in verification.problems_of(output)), words
   (output / schema.TRACKS_FILE).write_text(tracks)
-  assert [path.name for path in verify.contact_sheets(output, tmp_path / "sheets")] == [
+  assert [path.name for path in verification.contact_sheets(output, tmp_path / "sheets")] == [
     "train-real.png",
     "train-fake.png",
     "val-real.png",
   ]
   shard.unlink()
-  assert any("is missing" in problem for problem in verify.problems_of(output))
+  assert any("is missing" in problem for problem in verification.problems_of(output))
 
 
 def test_verify_survives_what_it_checks(tmp_path, dataset):
   """Guards the verification of damaged datasets: a line for each damage, whatever it is, and the rest is checked."""
   output = tmp_path / "out"
   build.main([*dataset(4), f"--output={output}", "--workers=1"])
-  assert list(verify.problems_of(output)) == []
+  assert list(verification.problems_of(output)) == []
   files = {path: path.read_bytes() for path in output.iterdir() if path.is_file()}
   shards = sorted(output.glob("faces-*"))
   tracks, about = output / schema.TRACKS_FILE, output / schema.DATASET_FILE
@@ -288,7 +288,7 @@ def test_verify_survives_what_it_checks(tmp_path, dataset):
   def problems(changed):
     for path, content in {**files, **changed}.items():
       path.write_bytes(content)
-    return list(verify.problems_of(output))
+    return list(verification.problems_of(output))
 
   lines = files[tracks].splitlines(keepends=True)
   one_wrong = files[tracks].replace(b'"first_frame": 0', b'"first_frame": 3', 1)
@@ -320,7 +320,7 @@ def test_verify_survives_what_it_checks(tmp_path, dataset):
   assert len(list((tmp_path / "sheets").iterdir())) == 4
   shutil.rmtree(output)
   with pytest.raises(UserError, match="not a finished face-track dataset"):
-    list(verify.problems_of(output))
+    list(verification.problems_of(output))
 
 
 def test_first_frames_splits_and_encodings(tmp_path, dataset):
@@ -331,7 +331,7 @@ def test_first_frames_splits_and_encodings(tmp_path, dataset):
   assert build.main([*arguments, *options, f"--output={output}"]) == 0
   assert {(t.split, t.frames) for t in schema.read_tracks(output)} == {("train", 6), ("val", 11)}
   assert schema.read_metadata(output)["encoding"] == "jpeg:97"
-  assert list(verify.problems_of(output)) == []
+  assert list(verification.problems_of(output)) == []
   only = tmp_path / "only"
   assert build.main([*arguments, "--split=val", "--workers=1", f"--output={only}"]) == 0
   assert {t.split for t in schema.read_tracks(only)} == {"val"}

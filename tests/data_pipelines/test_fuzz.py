@@ -24,8 +24,8 @@ import pytest
 from array_record.python import array_record_module
 from tensorflow_datasets.proto import tf_example_pb2
 
-from data_pipelines import build, verify
-from data_pipelines.building import plan
+from data_pipelines import build
+from data_pipelines.building import plan, verification
 from data_pipelines.building.plan import Settings, Unit
 from data_pipelines.building.unit import Job, UnitNote, build_unit, shard_path
 from data_pipelines.faces.detectors.detector import Face
@@ -497,7 +497,7 @@ def test_a_build_of_forty_broken_files_ends_well(tmp_path, originals, capsys):
     ]
   )  # fmt: skip
   assert status == 0
-  assert list(verify.problems_of(output)) == []
+  assert list(verification.problems_of(output)) == []
   tracked = [track.path for track in schema.read_tracks(output)]
   with (output / schema.FAILURES_FILE).open(newline="") as file:
     failed = [row["path"] for row in csv.DictReader(file)]

@@ -6,7 +6,8 @@ import shutil
 import av
 import numpy as np
 
-from data_pipelines import build, verify
+from data_pipelines import build
+from data_pipelines.building import verification
 from data_pipelines.video import decode
 from dfdetect_jax import schema
 
@@ -81,7 +82,7 @@ def test_mutated_files_never_crash_hang_or_spoil_a_shard(tmp_path, write_video, 
   assert len(failed) > 50
   unexpected = [reason for reason in failed.values() if reason.startswith(("unexpected", "crashes", "hangs"))]
   assert unexpected == []
-  assert list(verify.problems_of(output)) == []
+  assert list(verification.problems_of(output)) == []
 
 
 def test_odd_metadata_does_not_make_a_video_unreadable(tmp_path, moving_frames):

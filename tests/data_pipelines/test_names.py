@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from data_pipelines import build, verify
+from data_pipelines import build
+from data_pipelines.building import verification
 from dfdetect_jax import schema
 
 
@@ -37,7 +38,7 @@ def test_odd_file_names_are_built_and_told(tmp_path, write_video, moving_frames,
   assert {track.path for track in schema.read_tracks(tmp_path / "out")} == {*names.values()}
   (failure,) = schema.read_failures(tmp_path / "out", "test")
   assert (failure.path, failure.video_id) == (r"test/fake/broken\xfe.mp4", r"mine/fake/none/test/fake/broken\xfe.mp4")
-  assert list(verify.problems_of(tmp_path / "out")) == []
+  assert list(verification.problems_of(tmp_path / "out")) == []
   capsys.readouterr()
   assert build.main(arguments) == 0
   assert "is finished already" in capsys.readouterr().out

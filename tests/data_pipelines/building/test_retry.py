@@ -8,9 +8,9 @@ import shutil
 
 import pytest
 
-from data_pipelines import build, verify
+from data_pipelines import build
 from data_pipelines.building import build as building
-from data_pipelines.building import duplicates, finish, retry
+from data_pipelines.building import duplicates, finish, retry, verification
 from data_pipelines.sources import Listing, Video
 from dfdetect_jax import schema
 from dfdetect_jax.errors import UserError
@@ -52,7 +52,7 @@ def test_a_finished_dataset_takes_a_repaired_download_when_told(tmp_path, datase
   )
   after = shards(output)
   assert sum(after[name] != before[name] for name in before) == 1 and after.keys() == before.keys()
-  assert failed(output) == set() and list(verify.problems_of(output)) == []
+  assert failed(output) == set() and list(verification.problems_of(output)) == []
   assert build.main([*arguments, f"--output={tmp_path / 'new'}"]) == 0
   assert contents(output) == contents(tmp_path / "new")
   capsys.readouterr()
@@ -74,7 +74,7 @@ def test_an_unfinished_build_notices_a_replaced_file_by_itself(tmp_path, dataset
   assert sum(shards(output)[name] != before[name] for name in before) == 1
   tracks = {track.video_id: track.sha256 for track in schema.read_tracks(output)}
   assert tracks["list/original/none/good0"] == tracks["list/original/none/good2"]
-  assert list(verify.problems_of(output)) == []
+  assert list(verification.problems_of(output)) == []
 
 
 def test_a_kill_while_a_dataset_is_opened_again_costs_nothing(tmp_path, dataset, monkeypatch):

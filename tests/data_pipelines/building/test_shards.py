@@ -8,8 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
-from data_pipelines import verify
-from data_pipelines.building import shards
+from data_pipelines.building import shards, verification
 from dfdetect_jax import schema
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.files import file_sha256
@@ -22,7 +21,7 @@ def record(rng, k):
 def test_a_record_reads_back_and_its_bytes_are_fixed():
   """Guards the record layout and its determinism (a protobuf map has no order of its own)."""
   data = shards.frame_record(b"picture", "a/b/c/d", 2, 7, 0)
-  assert verify._features(data) == {
+  assert verification._features(data) == {
     "image": b"picture",
     "video_id": b"a/b/c/d",
     "track": 2,

@@ -75,7 +75,7 @@ def test_celeb_df_list_that_contradicts_the_folders_is_refused(tmp_path, text, m
 
 def test_shared_originals_are_no_problem_of_a_built_celeb_df(tmp_path):
   """Guards data_pipelines.verify, and the check before training, from calling the authors' own split a leak."""
-  from data_pipelines import verify
+  from data_pipelines.building import verification
   from dfdetect_jax.data.videos import check_splits
   from dfdetect_jax.schema import Track
 
@@ -86,6 +86,6 @@ def test_shared_originals_are_no_problem_of_a_built_celeb_df(tmp_path):
     )  # fmt: skip
 
   shared = [track("celeb_df_v2", "test", 0), track("celeb_df_v2", "train", 1)]
-  assert list(verify._leaks(shared)) == [] and check_splits(shared) == []
+  assert list(verification._leaks(shared)) == [] and check_splits(shared) == []
   mine = [track("mine", "test", 0), track("mine", "train", 1)]
-  assert list(verify._leaks(mine)) == ["pair 'id0_0000' is in several splits: test, train"]
+  assert list(verification._leaks(mine)) == ["pair 'id0_0000' is in several splits: test, train"]

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines import build, perturb, verify
+from data_pipelines import build, perturb
+from data_pipelines.building import verification
 from data_pipelines.faces import crop
 from data_pipelines.sources import registry
 from data_pipelines.video import decode, distortions
@@ -36,7 +37,7 @@ def run(output: pathlib.Path, *argv: str) -> list[schema.Track]:
   """Builds with one worker, verifies, and reads the tracks."""
   options = ["--size=32", "--min-frames=8", "--workers=1", "--duplicates=keep"]  # every video is a copy of one
   assert build.main([*argv, f"--output={output}", *options]) == 0
-  assert list(verify.problems_of(output)) == []
+  assert list(verification.problems_of(output)) == []
   return schema.read_tracks(output)
 
 
