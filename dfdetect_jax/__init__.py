@@ -3,7 +3,7 @@
   import dfdetect_jax
 
   detector = dfdetect_jax.load("runs/dip")
-  print(detector.predict("video.mp4").probability)
+  print(detector.predict("video.mp4").verdict)
 
 `load`, `load_config` and `train_and_evaluate` are imported when they are first used.
 """
