@@ -5,11 +5,12 @@ import pathlib
 import shutil
 import sys
 
-from data_pipelines.building import finish, plan
+from data_pipelines.building import finish, plan, shards
 from data_pipelines.building.build import summary_of_build
 from data_pipelines.building.unit import UnitNote, note_path, shard_path
 from dfdetect_jax.errors import UserError, exit_on_user_error
 from dfdetect_jax.files import file_sha256
+from dfdetect_jax.folders import whole
 from dfdetect_jax.schema import DATASET_FILE
 
 
@@ -56,12 +57,10 @@ def adopt(output: pathlib.Path, part: pathlib.Path) -> None:
       if finish.is_done(output, unit) or not finish.is_done(part, unit):
         continue
       note, target = UnitNote.read(note_path(part, unit)), shard_path(output, unit)
-      partial = target.with_name(f"{target.name}.merge.partial")
-      shutil.copyfile(shard_path(part, unit), partial)
-      if file_sha256(partial) != note.sha256:
-        partial.unlink()
-        raise UserError(f"{shard_path(part, unit)} is damaged: its checksum is not the one noted when it was built.")
-      partial.replace(target)
+      with shards.writing(output), whole(target) as partial:
+        shutil.copyfile(shard_path(part, unit), partial)
+        if file_sha256(partial) != note.sha256:
+          raise UserError(f"{shard_path(part, unit)} is damaged: its checksum is not the one noted when it was built.")
       note.write(note_path(output, unit))
 
 

@@ -2,11 +2,14 @@
 
 import contextlib
 import functools
+import glob
 import importlib.util
 import json
 import os
 import pathlib
 import re
+import shutil
+from collections.abc import Iterator
 
 from etils import epath
 
@@ -109,17 +112,61 @@ def write_whole(path: pathlib.Path | epath.Path, content: str | bytes) -> None:
   Raises:
     OSError: it cannot be written; what was there before still is.
   """
-  # Of this process alone: two that write the same file would take each other's. In a bucket the name is the same each
-  # time, since nobody sweeps there what a kill leaves behind.
-  own = f".{os.getpid()}" if isinstance(path, pathlib.Path) else ""
-  partial = path.with_name(f"{path.name}{own}.partial")
-  try:
+  with whole(path) as partial:
     partial.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@contextlib.contextmanager
+def whole(path: pathlib.Path | epath.Path) -> Iterator[pathlib.Path | epath.Path]:
+  """A block that writes a file or a folder under the name it is given, which becomes the path's own when it ends.
+
+  Where it ends by an exception nothing is left, and what was there before still is.
+  """
+  partial = partial_name(path)
+  try:
+    yield partial
     partial.replace(path)
-  except OSError:
-    with contextlib.suppress(OSError):
-      partial.unlink()
+  except BaseException:
+    _remove(partial)
     raise
+
+
+def partial_name(path: pathlib.Path | epath.Path) -> pathlib.Path | epath.Path:
+  """The name under which this process writes a file until it is whole.
+
+  Of this process alone: two that write the same file would take each other's. In a bucket the name is the same each
+  time, since nobody sweeps there what a kill leaves behind.
+  """
+  own = f".{os.getpid()}" if isinstance(path, pathlib.Path) else ""
+  return path.with_name(f"{path.name.encode()[:200].decode(errors='ignore')}{own}.partial")  # no name has 256 bytes
+
+
+def sweep_partial(folder: pathlib.Path | epath.Path, name: str = "") -> None:
+  """Removes what processes that were killed while they wrote a file have left of it in a folder; "": of any file."""
+  if not isinstance(folder, pathlib.Path):
+    return
+  for left in folder.glob(f"{glob.escape(name) or '*'}.*.partial"):
+    process = left.name.split(".")[-2]
+    if process.isdecimal() and not _is_running(int(process)):
+      _remove(left)
+
+
+def _is_running(process: int) -> bool:
+  try:
+    os.kill(process, 0)
+  except ProcessLookupError:
+    return False
+  except OSError:  # it is somebody else's
+    pass
+  return True
+
+
+def _remove(path: pathlib.Path | epath.Path) -> None:
+  with contextlib.suppress(Exception):  # of a bucket it need not be an OSError; what went wrong before is told
+    if path.is_dir():
+      shutil.rmtree(path)
+    else:
+      path.unlink()
 
 
 def check_writable(folder: pathlib.Path | epath.Path) -> None:

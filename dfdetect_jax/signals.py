@@ -133,6 +133,9 @@ def _give_up(number: int) -> None:
 @contextlib.contextmanager
 def without_interrupts() -> Iterator[None]:
   """A block whose threads and child processes never hear of Ctrl-C, which a terminal sends to the whole group."""
+  from multiprocessing import resource_tracker
+
+  resource_tracker.ensure_running()  # started inside, it would let the signal through to this thread again
   before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
   try:
     yield

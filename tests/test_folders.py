@@ -4,7 +4,10 @@ import csv
 import importlib.util
 import io
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -92,3 +95,34 @@ def test_scores_on_a_path_of_etils(tmp_path):
   write_scores(epath.Path(tmp_path / "scores.csv"), scores)
   assert read_scores(epath.Path(tmp_path / "scores.csv")) == read_scores(tmp_path / "scores.csv") == scores
   assert len(list(csv.reader(io.StringIO((tmp_path / "scores.csv").read_text())))) == 3
+
+
+def test_a_file_is_whole_or_absent(tmp_path):
+  """Guards what is written under another name first: an exception leaves nothing and what was there, names of 255
+  bytes have room, a folder comes whole too."""
+  path = tmp_path / ("ü" * 125 + ".json")
+  folders.write_whole(path, "before")
+  with pytest.raises(KeyboardInterrupt), folders.whole(path) as partial:
+    partial.write_text("half")
+    raise KeyboardInterrupt
+  with pytest.raises(ValueError), folders.whole(tmp_path / "folder") as partial:
+    partial.mkdir()
+    (partial / "a").touch()
+    raise ValueError
+  assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(path.name, "before")]
+  with folders.whole(tmp_path / "folder") as partial:
+    partial.mkdir()
+    (partial / "a").touch()
+  assert (tmp_path / "folder/a").exists()
+
+
+def test_what_killed_writers_left_is_swept(tmp_path):
+  """Guards against half files that stay for ever, and against taking those of a writer that is at work."""
+  dead = subprocess.Popen([sys.executable, "-c", ""])
+  dead.wait()
+  for name in (f"a.{dead.pid}.partial", f"a.{os.getpid()}.partial", f"b.{dead.pid}.partial", "a.x.partial", "a"):
+    (tmp_path / name).touch()
+  folders.sweep_partial(tmp_path, "a")
+  assert not (tmp_path / f"a.{dead.pid}.partial").exists() and len(list(tmp_path.iterdir())) == 4
+  folders.sweep_partial(tmp_path)
+  assert {path.name for path in tmp_path.iterdir()} == {f"a.{os.getpid()}.partial", "a.x.partial", "a"}

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable
 
 import numpy as np
@@ -55,7 +54,7 @@ def _write(entry: pathlib.Path, tracks: list[FaceTrack], reason: str) -> None:
 
 def _read(entry: pathlib.Path, path: str) -> list[FaceTrack] | None:
   try:
-    with np.load(entry, allow_pickle=False) as content:
+    with entry.open("rb") as file, np.load(file, allow_pickle=False) as content:
       header = json.loads(str(content["header"]))
       if header["reason"]:
         raise BrokenVideo(header["reason"])
@@ -67,5 +66,7 @@ def _read(entry: pathlib.Path, path: str) -> list[FaceTrack] | None:
         )
         for i, fields in enumerate(header["tracks"])
       ]
-  except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError):
+  except BrokenVideo:
+    raise
+  except Exception:  # an entry that is not there or is damaged, in whatever way, is made again
     return None

@@ -17,6 +17,7 @@ from data_pipelines.video import encoding
 from dfdetect_jax.datasets import shares_people
 from dfdetect_jax.errors import unwritable
 from dfdetect_jax.files import DamagedFile, file_sha256
+from dfdetect_jax.folders import write_whole
 from dfdetect_jax.schema import (
   FRAME_FEATURES,
   LANDMARKS,
@@ -271,10 +272,6 @@ def contact_sheets(directory: pathlib.Path, target: pathlib.Path, found: Found |
     The files.
   """
   found = read(directory) if found is None else found
-  try:
-    target.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise unwritable(f"--sheets={target}", error) from error
   written = []
   for split in SPLITS:
     shards = found.shards(split)
@@ -291,7 +288,11 @@ def contact_sheets(directory: pathlib.Path, target: pathlib.Path, found: Found |
         wanted = track.first + np.linspace(0, track.frames - 1, SHEET_FRAMES).astype(int)
         rows.append(np.concatenate([_picture(directory, shards, ends, int(i)) for i in wanted], axis=1))
       path = target / f"{split}-{name}.png"
-      cv2.imwrite(str(path), cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))
+      try:
+        target.mkdir(parents=True, exist_ok=True)
+        write_whole(path, encoding.Encoding("png").encode(np.concatenate(rows)))
+      except OSError as error:
+        raise unwritable(f"--sheets={target}", error) from error
       written.append(path)
   return written
 

@@ -201,6 +201,7 @@ def _archive(path: pathlib.Path, wanted: Callable[[str], bool] | None = None) ->
         file = archive.extractfile(member)
         assert file is not None, "a regular file"
         yield str(name), file.read()
+      stream.finish()
   except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
     raise BrokenVideo(f"damaged archive: {error}") from error
 
@@ -225,6 +226,16 @@ class _Unpacked:
     if size < 0 or self.tell() + size > self._most:
       raise _absurd(self._most)
     return self._stream.read(size)
+
+  def finish(self) -> None:
+    """Reads what follows the archive: only at the end is the checksum of what was unpacked compared.
+
+    Raises:
+      OSError: it differs.
+    """
+    while self._stream.read(1 << 16):
+      if self.tell() > self._most:
+        raise _absurd(self._most)
 
   def __enter__(self) -> "_Unpacked":
     return self

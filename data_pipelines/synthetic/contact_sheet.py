@@ -8,7 +8,9 @@ import numpy as np
 
 from data_pipelines.synthetic.dataset import Settings, draw_pairs, video_path
 from data_pipelines.synthetic.forgeries import MANIPULATIONS
-from dfdetect_jax.errors import UserError
+from data_pipelines.video.encoding import Encoding
+from dfdetect_jax.errors import UserError, unwritable
+from dfdetect_jax.folders import write_whole
 
 LABEL = 16  # pixels of a row's caption
 
@@ -29,7 +31,7 @@ def draw_contact_sheet(root: str | pathlib.Path, path: str | pathlib.Path, setti
   """Writes a PNG: for each of `people`, a row of consecutive frames per kind of video that there is.
 
   Raises:
-    UserError: there are no videos.
+    UserError: there are no videos, or the picture cannot be written.
   """
   root, path = pathlib.Path(root), pathlib.Path(path)
   columns, rows = min(7, settings.frames), []
@@ -51,5 +53,8 @@ def draw_contact_sheet(root: str | pathlib.Path, path: str | pathlib.Path, setti
           break
   if not rows:
     raise UserError(f"{root} has no videos to show.")
-  path.parent.mkdir(parents=True, exist_ok=True)
-  cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, Encoding("png").encode(np.vstack(rows)))
+  except OSError as error:
+    raise unwritable(f"--contact-sheet={path}", error) from error

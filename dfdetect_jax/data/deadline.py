@@ -2,11 +2,11 @@
 
 import multiprocessing
 import queue
-import signal
 import threading
 from collections.abc import Generator
 from typing import Any
 
+from dfdetect_jax import signals
 from dfdetect_jax.errors import UserError
 
 _END = object()
@@ -28,17 +28,16 @@ class Deadline:
     self._thread.start()
 
   def _fill(self) -> None:
-    # The reading processes, which start from this thread, inherit that they do not hear of Ctrl-C.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-      for batch in self._batches:
-        if not self._put(batch):
-          return
-      self._put(_END)
-    except BaseException as error:  # it belongs to the thread that waits
-      self._put(error)
-    finally:
-      self._batches.close()
+    with signals.without_interrupts():  # which the reading processes inherit: they start from this thread
+      try:
+        for batch in self._batches:
+          if not self._put(batch):
+            return
+        self._put(_END)
+      except BaseException as error:  # it belongs to the thread that waits
+        self._put(error)
+      finally:
+        self._batches.close()
 
   def _put(self, item) -> bool:
     while not self._closed.is_set():

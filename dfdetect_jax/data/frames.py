@@ -51,7 +51,7 @@ class FrameReader:
   def __getstate__(self):
     return {"directory": self.directory, "split": self.split, "size": self.size}
 
-  def read(self, first: int, count: int, track: Track | None = None) -> np.ndarray:
+  def read(self, first: int, count: int, track: Track) -> np.ndarray:
     """Reads records first … first + count - 1.
 
     Args:
@@ -71,7 +71,7 @@ class FrameReader:
       # of 8 KiB against 0.08); TFDS's own parsing of all features would cost 0.4 ms more.
       records = [_features(self._source[index]) for index in range(first, first + count)]
       images = [record["image"].bytes_list.value[0] for record in records]
-      found = [_identity(record) for record in records] if track else []
+      found = [_identity(record) for record in records]
     except Exchanged:
       raise
     except Exception as error:  # the reader's own errors name neither folder nor split
@@ -80,7 +80,6 @@ class FrameReader:
         f"check the shards with 'python -m data_pipelines.verify {self.directory}'."
       ) from error
     for index, identity in enumerate(found, first):
-      assert track is not None, "nothing is looked for without it"
       frame = track.first_frame + index - track.first
       if identity != (track.video_id, track.track, frame, track.label):
         video, number, frame_found, label = identity

@@ -184,7 +184,7 @@ def write_metrics(output: pathlib.Path, content: dict) -> None:
     UserError: it cannot be written.
   """
   try:
-    write_json(output / "metrics.json", content)
+    write_json(output / "metrics.json", sealed(content))
   except OSError as error:
     raise unwritable(output, error, "choose another --output") from error
 

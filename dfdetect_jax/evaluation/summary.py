@@ -6,6 +6,8 @@
 import dataclasses
 from typing import Any
 
+from dfdetect_jax.files import Path, damaged, make, read_json
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figures:
@@ -111,3 +113,22 @@ def to_json(summary: Summary) -> dict[str, Any]:
   """The summary as `metrics.json` holds it."""
   factory = lambda pairs: {k: v for k, v in pairs if v is not None or k not in _ABSENT_IF_NONE}  # noqa: E731
   return dataclasses.asdict(summary, dict_factory=factory)
+
+
+def read_video_level(path: Path, cure: str) -> dict[str, Figures]:
+  """The figures at video level of each set in a `metrics.json`; a file of one set is called by its folder.
+
+  Args:
+    path: of the file.
+    cure: see `files.read_bytes`.
+
+  Raises:
+    DamagedFile: it is not what was written, or holds something else.
+  """
+  content = read_json(path, cure)
+  sets = content.get("sets") or {path.parent.name: content}
+  try:
+    levels = {str(name): dict(summary["overall"]["video"]) for name, summary in sets.items()}
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise damaged(path, "no figures of sets are in it", cure) from error
+  return {name: make(Figures, level, f"{path}, '{name}'", cure) for name, level in levels.items()}

@@ -71,7 +71,7 @@ def _pictures(chosen: Sequence[VideoScore], provenance: Mapping[str, Any] | None
     return {}, f"the shards are no longer at {folder}"
   import cv2
 
-  from dfdetect_jax.data.frames import FrameReader, Unreadable  # TensorFlow Datasets takes seconds to import
+  from dfdetect_jax.data.frames import Exchanged, FrameReader, Unreadable  # TensorFlow Datasets takes seconds to import
   from dfdetect_jax.schema import read_tracks
 
   reader = FrameReader(str(folder), provenance["split"], SIDE)
@@ -88,8 +88,10 @@ def _pictures(chosen: Sequence[VideoScore], provenance: Mapping[str, Any] | None
     length = min(score.clip_frames or track.frames, track.frames - first)
     records = track.first + first + np.linspace(0, length - 1, min(FRAMES, length)).round().astype(int)
     try:
-      strip = np.concatenate([reader.read(int(record), 1)[0] for record in records], axis=1)
+      strip = np.concatenate([reader.read(int(record), 1, track)[0] for record in records], axis=1)
     except Unreadable:
       continue
+    except Exchanged as error:
+      return {}, str(error)
     pictures[score.video_id] = cv2.imencode(".jpg", strip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()
   return pictures, ""

@@ -39,7 +39,7 @@ def features_of(run: Run, data: str, split: str, seed: int, most: int = MOST_VID
   for first in range(0, len(tracks), batch):
     clips = []
     for t in tracks[first : first + batch]:
-      frames = reader.read(t.first, t.frames if spec.snippets else min(t.frames, 4 * spec.frames))
+      frames = reader.read(t.first, t.frames if spec.snippets else min(t.frames, 4 * spec.frames), t)
       clips.append(clip_of(Sample(t.video_id, "", t.label, frames, np.zeros(len(frames), bool)), spec)[0])
     padded = np.stack([*clips, *[clips[-1]] * (batch - len(clips))])  # one shape: nothing is compiled again
     found.append(np.asarray(apply(run.variables, padded))[: len(clips)])

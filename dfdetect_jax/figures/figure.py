@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from dfdetect_jax.errors import UserError
+from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.evaluation import style
 from dfdetect_jax.figures import samples
 from dfdetect_jax.figures.explain import Explanation, make_explainer
 from dfdetect_jax.figures.samples import Sample
+from dfdetect_jax.folders import write_json, write_whole
 from dfdetect_jax.runs.restore import Run, restore_run
 from dfdetect_jax.schema import read_tracks
 
@@ -175,15 +176,18 @@ def evenly(count: int, of: int) -> np.ndarray:
 
 
 def write(drawn: Drawn, name: str, output: pathlib.Path) -> pathlib.Path:
-  """Writes NAME.png (or .svg) and NAME.json with the values; returns the picture's path."""
-  from dfdetect_jax.folders import write_json
+  """Writes NAME.png (or .svg) and NAME.json with the values; returns the picture's path.
 
-  output.mkdir(parents=True, exist_ok=True)
+  Raises:
+    UserError: they cannot be written.
+  """
   path = output / f"{name}.{drawn.ending}"
-  partial = path.with_name(path.name + ".partial")
-  partial.write_bytes(drawn.picture)
-  partial.replace(path)
-  write_json(output / f"{name}.json", {"caption": drawn.caption, "values": drawn.values})
+  try:
+    output.mkdir(parents=True, exist_ok=True)
+    write_whole(path, drawn.picture)
+    write_json(output / f"{name}.json", {"caption": drawn.caption, "values": drawn.values})
+  except OSError as error:
+    raise unwritable(output, error, "choose another --output") from error
   return path
 
 

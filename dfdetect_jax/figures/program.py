@@ -27,11 +27,7 @@ def run_program(args: argparse.Namespace) -> None:
   keep_compiled()
   figures, videos, everything = _asked(args.names)
   output = pathlib.Path(args.output)
-  try:
-    output.mkdir(parents=True, exist_ok=True)
-    _write_page(output, [], {}, bool(args.demo))
-  except OSError as error:
-    raise unwritable(output, error, "choose another --output") from error
+  _write_page(output, [], {}, bool(args.demo))
   if args.demo:
     methods = [m for m in ("dip", "st_ilif", "dil") if any(f.method == m for f in figures)]
     if not methods and any(f.name == "dip_figure10" for f in figures):
@@ -88,4 +84,8 @@ def _write_page(
     blocks += [Heading(f"{figure.reference}: {figure.title}"), Picture(found.small, found.caption)]
   if missing:
     blocks += [Heading("Not drawn"), Items([f"{name}: {why}" for name, why in missing.items()])]
-  write_whole(output / "figures.html", to_html(blocks))
+  try:
+    output.mkdir(parents=True, exist_ok=True)
+    write_whole(output / "figures.html", to_html(blocks))
+  except OSError as error:
+    raise unwritable(output, error, "choose another --output") from error

@@ -1,6 +1,5 @@
 """Robustness curves of several runs together (DIP Fig. 6)."""
 
-import json
 import pathlib
 from collections.abc import Mapping
 
@@ -11,13 +10,16 @@ from dfdetect_jax.data.frames import FrameReader
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import metrics
 from dfdetect_jax.evaluation.protocols import DISTORTIONS, LEVELS
+from dfdetect_jax.evaluation.summary import read_video_level
 from dfdetect_jax.figures.figure import Drawn, Figure, Material, look, to_svg
 from dfdetect_jax.figures.heat_maps import _run, clip_of
 from dfdetect_jax.figures.samples import Sample
+from dfdetect_jax.files import read_json
 from dfdetect_jax.runs.restore import Run
 from dfdetect_jax.schema import Track, read_tracks
 
 PROTOCOL = "robustness"
+_CURE = "score again with dfdetect_jax.evaluate --protocol=robustness"
 _LINES, _MARKS = ("-", "--", ":", "-."), "os^Dv"
 QUICK_VIDEOS = 24  # of a quick look
 # kind -> AUC at the levels 0 (clean) … 5, None where it is undefined
@@ -28,15 +30,14 @@ def from_metrics(path: pathlib.Path) -> Curves:
   """Curves of what `dfdetect_jax.evaluate --protocol=robustness` wrote.
 
   Raises:
-    UserError: the file is not of that protocol.
+    UserError: the file is damaged, or not of that protocol.
   """
-  content = json.loads(path.read_text())
-  if content.get("protocol") != PROTOCOL:
-    raise UserError(f"{path} is of the protocol '{content.get('protocol')}', not of '{PROTOCOL}'.")
-  sets = content["sets"]
-  auc = lambda name: sets[name]["overall"]["video"]["auc"] if name in sets else None  # noqa: E731
-  clean = next((auc(name) for name in sets if name.rpartition("-")[0] not in DISTORTIONS), None)
-  return {kind: [clean, *(auc(f"{kind}-{level}") for level in LEVELS)] for kind in DISTORTIONS}
+  protocol = read_json(path, _CURE).get("protocol")
+  if protocol != PROTOCOL:
+    raise UserError(f"{path} is of the protocol '{protocol}', not of '{PROTOCOL}'.")
+  found = {name: video.auc for name, video in read_video_level(path, _CURE).items()}
+  clean = next((found[name] for name in found if name.rpartition("-")[0] not in DISTORTIONS), None)
+  return {kind: [clean, *(found.get(f"{kind}-{level}") for level in LEVELS)] for kind in DISTORTIONS}
 
 
 def quick_look(run: Run, data: str, split: str) -> Curves:
@@ -53,7 +54,7 @@ def quick_look(run: Run, data: str, split: str) -> Curves:
   chosen = [t for own in by_label for t in own[: QUICK_VIDEOS // 2]]
   reader = FrameReader(data, split, spec.size)
   predict = jax.jit(run.method.predict)
-  frames = {t.video_id: reader.read(t.first, min(t.frames, 128)) for t in chosen}
+  frames = {t.video_id: reader.read(t.first, min(t.frames, 128), t) for t in chosen}
   labels = np.array([t.label for t in chosen])
 
   def scores(change) -> float | None:
@@ -96,7 +97,7 @@ def dip_figure6(material: Material) -> Drawn:
   if not curves:
     raise UserError(
       "dip_figure6 needs runs (--workdir=RUN, several are drawn together) that were evaluated with "
-      "--protocol=robustness, or --data=SHARDS for a quick look."
+      f"--protocol=robustness (RUN/{PROTOCOL}/metrics.json tells), or --data=SHARDS for a quick look."
     )
   kinds = [*DISTORTIONS, "average"]
   canvas = Canvas(figsize=(12, 5.4), layout="constrained")

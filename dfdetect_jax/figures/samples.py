@@ -69,7 +69,7 @@ def from_shards(folder: str | pathlib.Path, size: int, split: str = "test") -> l
       name=t.video_id,
       kind=t.manipulation if t.label else "real",
       label=t.label,
-      frames=reader.read(t.first, length),
+      frames=reader.read(t.first, length, t),
       forged=np.full(length, bool(t.label)),
     )
     for t in chosen

@@ -28,6 +28,7 @@ from dfdetect_jax.runs.checkpoints import Checkpoints
 from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.runs.state import init_state
 from dfdetect_jax.runs.trained_videos import TrainedVideo, write_trained_videos
+from dfdetect_jax.runs.weight_files import digest
 
 CONVERSION_FILE, SOURCE_FILE = "conversion.json", "source.safetensors"
 FORMAT = 2
@@ -58,7 +59,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-  """Shape, dtype and checksum (`files.digest`) of an array."""
+  """Shape, dtype and checksum (`weight_files.digest`) of an array."""
 
   shape: list[int]
   dtype: str
@@ -86,7 +87,7 @@ class Conversion:
     path = pathlib.Path(self.directory) / SOURCE_FILE
     arrays = files.read(path)
     damaged = [n for n in {*arrays, *self.arrays} if n not in arrays or n not in self.arrays
-               or files.digest(arrays[n]) != self.arrays[n].sha256]  # fmt: skip
+               or digest(arrays[n]) != self.arrays[n].sha256]  # fmt: skip
     if damaged:
       raise UserError(
         f"{path} is damaged: {len(damaged)} arrays are not what was converted ({', '.join(sorted(damaged)[:8])}). "
@@ -128,7 +129,7 @@ def save(
     files.write(directory / SOURCE_FILE, dict(arrays), {"from": source.file})
     if source.seen:
       write_trained_videos(directory, (), inherited=seen)
-    listed = {n: {"shape": list(a.shape), "dtype": a.dtype.name, "sha256": files.digest(a)} for n, a in arrays.items()}
+    listed = {n: dataclasses.asdict(Stored([*a.shape], a.dtype.name, digest(a))) for n, a in arrays.items()}
     about = {"format": FORMAT, "source": dataclasses.asdict(source)}
     write_json(directory / CONVERSION_FILE, sealed(about | dataclasses.asdict(report) | {"arrays": listed}))
     checkpoints = Checkpoints(directory, keep=1)

@@ -1,16 +1,14 @@
 """Weight files as flat dicts of arrays: `.safetensors`, `.npz`, `.pth`. Nothing that could run code is unpickled."""
 
-import hashlib
 import pathlib
-import pickle
 import zipfile
 from collections.abc import Mapping
 
 import numpy as np
 import safetensors
-import safetensors.numpy
 
 from dfdetect_jax.errors import UserError, unwritable
+from dfdetect_jax.runs import weight_files
 
 # The first whose `weights_only` cannot be talked into running code (CVE-2025-32434).
 TORCH_VERSION = (2, 6)
@@ -27,8 +25,8 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     Arrays by their names in the file, floating-point ones as float32.
 
   Raises:
-    UserError: the file is missing, broken, of another kind, or holds anything but tensors, or numbers that are NaN or
-      infinite.
+    UserError: the file is missing, broken, not what its checksum says (where it has one: those that this project
+      writes, and PyTorch's), of another kind, or holds anything but tensors, or numbers that are NaN or infinite.
   """
   path = pathlib.Path(path)
   try:
@@ -50,10 +48,8 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 def about(path: str | pathlib.Path) -> dict[str, str]:
   """The text in the header of a `.safetensors` file that `read` has read; {} for other kinds."""
-  if pathlib.Path(path).suffix not in SAFETENSORS:
-    return {}
-  with safetensors.safe_open(path, "numpy") as file:
-    return file.metadata() or {}
+  path = pathlib.Path(path)
+  return weight_files.header(path) if path.suffix in SAFETENSORS else {}
 
 
 def check_finite(arrays: Mapping[str, np.ndarray], where: str) -> None:
@@ -73,12 +69,6 @@ def check_finite(arrays: Mapping[str, np.ndarray], where: str) -> None:
     )
 
 
-def digest(array: np.ndarray) -> str:
-  """SHA-256 of an array's dtype, shape and numbers."""
-  head = f"{array.dtype.name}{list(array.shape)}".encode()
-  return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
 def write(path: str | pathlib.Path, arrays: dict[str, np.ndarray], about: dict[str, str]) -> None:
   """Writes a `.safetensors` file, whole or not at all.
 
@@ -93,11 +83,8 @@ def write(path: str | pathlib.Path, arrays: dict[str, np.ndarray], about: dict[s
   path = pathlib.Path(path)
   if path.suffix not in SAFETENSORS:
     raise UserError(f"weights are exported as safetensors: {path} must end in {SAFETENSORS[0]}.")
-  partial = path.with_suffix(".partial")
   try:
-    # safetensors writes memory as it lies, so transposed views must be laid out anew.
-    safetensors.numpy.save_file({k: np.array(a, order="C") for k, a in arrays.items()}, partial, about)
-    partial.replace(path)
+    weight_files.write(path, arrays, about)
   except (OSError, safetensors.SafetensorError) as error:
     raise unwritable(path, error) from error
 
@@ -109,7 +96,7 @@ def _is_float(array: np.ndarray) -> bool:
 
 def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
   try:
-    return safetensors.numpy.load_file(path)
+    return weight_files.read(path)[0]
   except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
     raise UserError(f"{path} is not a safetensors file, or it is cut off ({error}).") from error
 
@@ -117,9 +104,24 @@ def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _npz(path: pathlib.Path) -> dict[str, np.ndarray]:
   try:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-      return {name: archive[name] for name in archive.files}
+      arrays = {name: archive[name] for name in archive.files}
+    if other := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+      raise ValueError(f"{other[0]} is none")
+    return arrays
   except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
     raise UserError(f"{path} is not an .npz archive of plain arrays ({error}).") from error
+
+
+def _check_records(path: pathlib.Path) -> None:
+  """Compares the records of a PyTorch file with their checksums, which PyTorch writes and does not look at.
+
+  Raises:
+    ValueError: one differs.
+    zipfile.BadZipFile: the archive is damaged.
+  """
+  with zipfile.ZipFile(path) as archive:
+    if damaged := archive.testzip():
+      raise ValueError(f"the checksum of {damaged} differs")
 
 
 def _torch(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -136,8 +138,10 @@ def _torch(path: pathlib.Path) -> dict[str, np.ndarray]:
       "when opened (CVE-2025-32434). pip install 'torch>=2.6', or save the weights as .safetensors."
     )
   try:
+    if zipfile.is_zipfile(path):  # files of before PyTorch 1.6 are none, and have no checksums
+      _check_records(path)
     state = torch.load(path, map_location="cpu", weights_only=True)
-  except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+  except Exception as error:  # a damaged pickle has PyTorch raise whatever there is
     # PyTorch's own message goes on about how to load the file regardless; that is what nobody should do.
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise UserError(

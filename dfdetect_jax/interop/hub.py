@@ -22,8 +22,9 @@ import jax.numpy as jnp
 
 from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.evaluation.calibration import RELIABILITY_FILE
+from dfdetect_jax.evaluation.summary import read_video_level
 from dfdetect_jax.files import read_json
-from dfdetect_jax.folders import write_whole
+from dfdetect_jax.folders import sweep_partial, whole, write_whole
 from dfdetect_jax.interop.start import inherited_videos
 from dfdetect_jax.runs.exported import write_model
 from dfdetect_jax.runs.provenance import PROVENANCE_FILE
@@ -33,6 +34,7 @@ from dfdetect_jax.runs.trained_videos import TRAINED_FILE, TrainedVideo, format_
 from dfdetect_jax.schema import DATASET_FILE
 
 CARD_FILE, STABLEHLO_FILE = "README.md", "predict.stablehlo"
+_CURE = "remove it: the folder is then written without it"
 
 
 def export_folder(
@@ -61,25 +63,24 @@ def export_folder(
   """
   source, target = pathlib.Path(source), pathlib.Path(target)
   run = restore_run(str(source), step, weights)
-  partial = target.with_name(f"{target.name}.partial")
   if target.exists():
     raise UserError(f"{target} exists already: choose another folder, or remove it.")
   try:
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write_model(partial, run.variables, run.step, run.weights)
-    for name in (CONFIG_FILE, DATASET_FILE, RELIABILITY_FILE, PROVENANCE_FILE):
-      if (source / name).is_file():
-        shutil.copy(source / name, partial / name)
-    seen, unknown = inherited_videos(source)
-    if not unknown:
-      write_whole(partial / TRAINED_FILE, format_trained_videos(seen))
-    write_whole(partial / CARD_FILE, model_card(run, source, seen, unknown, licence))
-    if stablehlo:
-      (partial / STABLEHLO_FILE).write_bytes(program(run))
-    partial.rename(target)
+    sweep_partial(target.parent, target.name)
+    with whole(target) as partial:
+      partial.mkdir(parents=True)
+      write_model(partial, run.variables, run.step, run.weights)
+      for name in (CONFIG_FILE, DATASET_FILE, RELIABILITY_FILE, PROVENANCE_FILE):
+        if (source / name).exists():
+          read_json(source / name, _CURE)  # nobody should be handed what is damaged
+          shutil.copy(source / name, partial / name)
+      seen, unknown = inherited_videos(source)
+      if not unknown:
+        write_whole(partial / TRAINED_FILE, format_trained_videos(seen))
+      write_whole(partial / CARD_FILE, model_card(run, source, seen, unknown, licence))
+      if stablehlo:
+        (partial / STABLEHLO_FILE).write_bytes(program(run))
   except OSError as error:
-    shutil.rmtree(partial, ignore_errors=True)
     raise unwritable(target, error) from error
   return run
 
@@ -152,7 +153,7 @@ def _training(source: pathlib.Path) -> list[str]:
   path = source / PROVENANCE_FILE
   if not path.is_file():
     return []
-  content = read_json(path, "remove it: the card is then written without it")
+  content = read_json(path, _CURE)
   last = content["sessions"][-1]
   commit = last["code"].get("commit") or "unknown"
   return [
@@ -166,13 +167,10 @@ def _figures(source: pathlib.Path) -> list[str]:
   """A row for each metrics.json in the run's folder, as dfdetect_jax.evaluate puts them there."""
   rows = []
   for path in sorted(source.glob("*/metrics.json")):
-    content = read_json(path, "score again with dfdetect_jax.evaluate")
-    sets = content.get("sets") or {path.parent.name: content}
-    for name, summary in sets.items():
-      video = summary["overall"]["video"]
-      if video.get("auc") is not None:
-        low, high = video["intervals"].get("auc") or (float("nan"),) * 2
-        rows.append(f"| {name} | {video['n']} | {video['auc']:.4f} [{low:.4f}, {high:.4f}] | {video['acc']:.4f} |")
+    for name, video in read_video_level(path, "score again with dfdetect_jax.evaluate").items():
+      if video.auc is not None:
+        low, high = video.interval("auc") or (float("nan"),) * 2
+        rows.append(f"| {name} | {video.n} | {video.auc:.4f} [{low:.4f}, {high:.4f}] | {video.acc:.4f} |")
   if not rows:
     return ["Nothing yet: no scores lie in the run's folder."]
   return ["| set | videos | AUC [95 % interval] | accuracy |", "|---|---|---|---|", *rows, "", "Video level."]

@@ -8,7 +8,6 @@ trained on (x − m′) / s′ get a first layer that gives the same response:
 Exact where the first layer has a bias and pads nothing, as a ViT's patch embedding.
 """
 
-import json
 import pathlib
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dfdetect_jax.errors import UserError, unknown
+from dfdetect_jax.files import damaged, read_json
 from dfdetect_jax.layers import imagenet
 from dfdetect_jax.layers.weight_table import WeightTable
 from dfdetect_jax.methods.baselines.frame_vit import CLIP_MEAN, CLIP_STD
@@ -27,6 +27,7 @@ CONVENTIONS = {
   "imagenet": (imagenet.MEAN.astype(np.float64), imagenet.STD.astype(np.float64)),
   "clip": (CLIP_MEAN.astype(np.float64), CLIP_STD.astype(np.float64)),
 }
+_CURE = "--normalisation=NAME says what it would"
 NAMED_IMAGENET = r"deit|dino|(?<![a-z])mae(?![a-z])|moco"
 
 
@@ -78,17 +79,26 @@ def convention(
 
 
 def _beside(source: pathlib.Path) -> str:
-  """What timm's `config.json` beside a file says, "" if there is none."""
-  try:
-    content = json.loads((source.parent / "config.json").read_text())
-    mean, std = (np.array(content["pretrained_cfg"][name], float) for name in ("mean", "std"))
-  except (OSError, ValueError, KeyError, TypeError):
+  """What timm's `config.json` beside a file says, "" if there is none, or that of another library.
+
+  Raises:
+    UserError: it is damaged, or says something else.
+  """
+  path = source.parent / "config.json"
+  if not path.exists():
     return ""
+  stated = read_json(path, _CURE).get("pretrained_cfg", {})
+  try:
+    mean, std = (np.array(stated[name], float) for name in ("mean", "std"))
+  except KeyError:
+    return ""
+  except (ValueError, TypeError) as error:
+    raise damaged(path, f"its mean or std is none: {error}", _CURE) from error
   for name, values in CONVENTIONS.items():
     if mean.shape == std.shape == (3,) and np.allclose([mean, std], values, atol=1e-4):
       return name
   raise UserError(
-    f"{source.parent / 'config.json'} says mean {mean.tolist()} and std {std.tolist()}, which is none of "
+    f"{path} says mean {mean.tolist()} and std {std.tolist()}, which is none of "
     f"{', '.join(CONVENTIONS)}; --normalisation=NAME takes the weights as one of these."
   )
 

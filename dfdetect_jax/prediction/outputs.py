@@ -12,7 +12,8 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 
 from dfdetect_jax.errors import UserError, unwritable
-from dfdetect_jax.folders import on_disk, write_whole
+from dfdetect_jax.files import DamagedFile, read_json, sealed
+from dfdetect_jax.folders import on_disk, partial_name, write_whole
 from dfdetect_jax.prediction.about import About
 from dfdetect_jax.prediction.evidence import ShownClip
 from dfdetect_jax.prediction.index_page import index_page
@@ -115,11 +116,11 @@ class Outputs:
     if not all(file.is_file() for file in written if file):
       return None
     try:
-      content = json.loads((self._pages / f"{output_name(path)}.json").read_text())
+      content = read_json(self._pages / f"{output_name(path)}.json", "it is made again")
       if content["key"] != self._key | _file_key(path):
         return None
       return VideoVerdict.from_json(content["verdict"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (DamagedFile, ValueError, KeyError, TypeError):
       return None
 
   def add(self, verdict: VideoVerdict, clips: Mapping[int, Sequence[ShownClip]] | None = None) -> list[pathlib.Path]:
@@ -152,7 +153,7 @@ class Outputs:
       files[page] = verdict_page(verdict, self._about, clips, f"../{urllib.parse.quote(self._report.name)}")
       if verdict.status == "ok":  # what failed is tried again by the next call
         kept = {"key": self._key | _file_key(verdict.path), "verdict": verdict.to_json()}
-        files[self._pages / f"{name}.json"] = json.dumps(kept)
+        files[self._pages / f"{name}.json"] = json.dumps(sealed(kept))
     if self._report:
       files[self._report] = (
         index_page(self._verdicts, self._about, self._total)
@@ -184,7 +185,7 @@ def _try_file(file: pathlib.Path, option: str, videos: Sequence[str]) -> None:
       raise UserError(f"--{option}={shown(file)} is one of the videos: it would be overwritten.")
   if file.is_dir():
     raise UserError(f"--{option}={shown(file)} is a folder: give the name of a file.")
-  trial = file.with_name(file.name[:100] + ".partial")
+  trial = partial_name(file)
   try:
     file.parent.mkdir(parents=True, exist_ok=True)
     trial.write_bytes(b"")

@@ -1,8 +1,6 @@
 """The video with its verdict in it: a box around each face with the score of the clip that it is in, and below it the
 scores over the whole video. Frames keep their times, sound is kept."""
 
-import contextlib
-import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -15,6 +13,7 @@ import numpy as np
 from data_pipelines.faces.face_tracks import FaceTrack
 from data_pipelines.video import decode
 from dfdetect_jax.errors import unwritable
+from dfdetect_jax.folders import sweep_partial, whole
 from dfdetect_jax.prediction.progress import Progress
 from dfdetect_jax.prediction.timeline import COLOURS, steps
 from dfdetect_jax.prediction.verdict import TrackScore, VideoVerdict, shown
@@ -45,19 +44,15 @@ def write_overlay(
   Raises:
     UserError: it cannot be written.
   """
-  partial = path.with_name(path.name[:200] + ".partial")
+  sweep_partial(path.parent, path.name)
   if progress:
     progress.stage("writing the annotated video", verdict.video_frames)
   try:
-    with av.open(str(partial), "w", format="mp4") as output:
-      notes = _write(verdict, tracks, output, progress)
-    os.replace(partial, path)
-    return notes
+    with whole(path) as partial, av.open(str(partial), "w", format="mp4") as output:
+      return _write(verdict, tracks, output, progress)
   except (OSError, av.error.FFmpegError) as error:
     raise unwritable(shown(path), error, "choose another --overlay") from error
   finally:
-    with contextlib.suppress(OSError):
-      partial.unlink()
     if progress:
       progress.close()
 

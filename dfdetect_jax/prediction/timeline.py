@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from dfdetect_jax.errors import unwritable
+from dfdetect_jax.folders import whole
 from dfdetect_jax.prediction.verdict import TrackScore, VideoVerdict, shown
 
 # Vermilion, blue and grey of Okabe and Ito's palette, told apart by every eye.
@@ -69,7 +70,8 @@ def draw_timeline(verdict: VideoVerdict, path: pathlib.Path) -> None:
     parse_math=False,
   )
   try:
-    figure.savefig(path, dpi=110)
+    with whole(path) as partial:
+      figure.savefig(partial, dpi=110, format="png")
   except OSError as error:
     raise unwritable(path, error, "choose another --plot") from error
   finally:

@@ -9,9 +9,9 @@ from typing import Any
 import flax.traverse_util
 import jax
 import safetensors
-import safetensors.numpy
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.runs import weight_files
 from dfdetect_jax.runs.checkpoints import check_same_tree
 
 MODEL_FILE = "model.safetensors"
@@ -25,10 +25,8 @@ def is_exported(folder: pathlib.Path) -> bool:
 def write_model(folder: pathlib.Path, variables: Any, step: int, weights: str) -> None:
   """Writes the variables of a model, float32, whole or not at all; the folder exists."""
   flat = flax.traverse_util.flatten_dict(jax.device_get(variables), sep="/")
-  partial = folder / f"{MODEL_FILE}.partial"
   about = {"format": "dfdetect_jax 1", "step": str(step), "weights": weights}
-  safetensors.numpy.save_file({name: value.copy(order="C") for name, value in flat.items()}, partial, about)
-  partial.replace(folder / MODEL_FILE)
+  weight_files.write(folder / MODEL_FILE, flat, about)
 
 
 def read_model(folder: pathlib.Path, abstract: Any) -> tuple[Any, int, str]:
@@ -46,9 +44,7 @@ def read_model(folder: pathlib.Path, abstract: Any) -> tuple[Any, int, str]:
   """
   path = folder / MODEL_FILE
   try:
-    with safetensors.safe_open(path, "numpy") as file:
-      about = file.metadata() or {}
-      flat = {name: file.get_tensor(name) for name in file.keys()}
+    flat, about = weight_files.read(path)
     step, weights = int(about["step"]), about["weights"]
   except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
     raise UserError(

@@ -11,7 +11,7 @@ import ml_collections
 from dfdetect_jax import locks
 from dfdetect_jax.devices import processes
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.folders import as_folder, write_whole
+from dfdetect_jax.folders import as_folder, sweep_partial, write_whole
 from dfdetect_jax.runs import provenance, run_config
 from dfdetect_jax.runs.fields import flat
 from dfdetect_jax.schema import DATASET_FILE
@@ -32,6 +32,7 @@ def claimed(workdir: pathlib.Path) -> Iterator[None]:
     if jax.process_index() == 0:
       try:
         stack.enter_context(locks.held(workdir / LOCK_FILE, "training", f"the workdir {workdir}"))
+        sweep_partial(workdir)
       except UserError as refused:
         error = refused
       except OSError as failure:

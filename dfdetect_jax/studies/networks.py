@@ -1,7 +1,6 @@
 """Parameters and operations of the networks that a study trains, from their shapes alone (as ST-ILIF's Table 9)."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Iterable
 
@@ -9,6 +8,7 @@ import ml_collections
 import tqdm
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import DamagedFile, read_json, sealed
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.studies.recipe import Recipe
 
@@ -59,8 +59,8 @@ def sizes(recipes: Iterable[Recipe], workdir: pathlib.Path) -> dict[str, Size]:
   named = {recipe.name: recipe for recipe in recipes}
   path = workdir / FILE
   try:
-    kept = {n: Size(**(s | {"clip": tuple(s["clip"])})) for n, s in json.loads(path.read_text()).items()}
-  except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    kept = {n: Size(**(s | {"clip": tuple(s["clip"])})) for n, s in read_json(path, "it is made again").items()}
+  except (DamagedFile, TypeError, KeyError, AttributeError):
     kept = {}  # a cache: what is wrong with it does not matter
   missing = [name for name in named if name not in kept]
   for name in tqdm.tqdm(missing, desc="networks", unit="network", leave=False, disable=len(missing) < 2):
@@ -70,7 +70,7 @@ def sizes(recipes: Iterable[Recipe], workdir: pathlib.Path) -> dict[str, Size]:
       continue
   if missing and workdir.is_dir():
     try:
-      write_json(path, {name: dataclasses.asdict(size) for name, size in kept.items()})
+      write_json(path, sealed({name: dataclasses.asdict(size) for name, size in kept.items()}))
     except OSError:
       pass
   return {name: kept[name] for name in named if name in kept}

@@ -3,14 +3,13 @@
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
 from typing import Any
 
 from dfdetect_jax.data.videos import VideoSet
 from dfdetect_jax.errors import UserError, unknown, unwritable
-from dfdetect_jax.files import convert, read_json
-from dfdetect_jax.folders import on_disk
+from dfdetect_jax.files import convert, read_json, sealed
+from dfdetect_jax.folders import on_disk, write_whole
 from dfdetect_jax.runs.config_files import load_config
 from dfdetect_jax.studies import demo
 from dfdetect_jax.studies.definition import Cell, Training
@@ -82,14 +81,12 @@ class Settings:
       UserError: it cannot be written.
     """
     values = {k: v for k, v in dataclasses.asdict(self).items() if k != "workdir"}
-    text, path = json.dumps(values, indent=2) + "\n", self.workdir / FILE
+    text, path = json.dumps(sealed(values), indent=2) + "\n", self.workdir / FILE
     try:
       self.workdir.mkdir(parents=True, exist_ok=True)
       if path.is_file() and path.read_text() == text:  # the tasks of an array all come here
         return
-      partial = path.with_name(f"{FILE}.{os.getpid()}.partial")
-      partial.write_text(text)
-      partial.replace(path)
+      write_whole(path, text)
     except OSError as error:
       raise unwritable(self.workdir, error, "choose another --workdir") from error
 
@@ -103,7 +100,7 @@ def load(args: argparse.Namespace) -> Settings:
   workdir = on_disk(args.workdir)
   given = _given(args)
   kept = {}
-  if (workdir / FILE).is_file():
+  if (workdir / FILE).exists():
     kept = json.loads(json.dumps(convert(Settings, read_json(workdir / FILE, _CURE), workdir / FILE, _CURE)))
     for network, folder in kept.get("init", {}).items():  # a network that no study had so far may be added
       given.get("init", {}).setdefault(network, folder)

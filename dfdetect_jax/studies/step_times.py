@@ -10,7 +10,7 @@ import tqdm
 
 from dfdetect_jax.devices.compiled import keep_compiled
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.files import damaged, make, read_json
+from dfdetect_jax.files import damaged, make, read_json, sealed
 from dfdetect_jax.folders import write_json
 from dfdetect_jax.studies.forecast import Speed
 from dfdetect_jax.studies.recipe import Recipe
@@ -65,7 +65,7 @@ def measure(recipes: Iterable[Recipe], workdir: pathlib.Path) -> dict[str, Speed
     known[speed] = Speed(0, seconds, jax.device_count(), jax.devices()[0].device_kind)
     workdir.mkdir(parents=True, exist_ok=True)
     content = {s: {"seconds": v.seconds, "devices": v.devices, "kind": v.kind} for s, v in known.items()}
-    write_json(workdir / FILE, content)
+    write_json(workdir / FILE, sealed(content))
   return known
 
 

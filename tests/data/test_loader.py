@@ -209,7 +209,7 @@ def test_each_test_clip_comes_exactly_once(toy_dataset, rows, frames, batch_size
 def test_frames_are_resized_on_request(toy_dataset, frames):
   """Guards the size of clips: area averaging when shrinking (a 2x2 mean here), and RGB order."""
   reader = loader.FrameReader(str(toy_dataset), "train", 32)
-  small = reader.read(5, 2)
+  small = reader.read(5, 2, read_tracks(toy_dataset, "train")[0])
   mean = frames["train"][5:7].reshape(2, 32, 2, 32, 2, 3).mean(axis=(2, 4))
   assert small.dtype == np.uint8
   assert np.abs(small - mean).max() <= 0.5

@@ -53,7 +53,7 @@ def test_short_tracks_are_scored_on_demand(scoring, toy, toy_dataset):
   rows, predict = scoring(method=demanded)
   [short] = [row for row in rows if row.video_id == "toy/original/c23/test004"]
   [track] = [t for t in schema.read_tracks(toy_dataset, "test") if t.video_id == short.video_id]
-  frames = FrameReader(str(toy_dataset), "test", demanded.clip_spec.size).read(track.first, 3)
+  frames = FrameReader(str(toy_dataset), "test", demanded.clip_spec.size).read(track.first, 3, track)
   clip = np.stack([frames[[0, 1, 2, 1]]] * 8)
   assert short.status == "ok" and short.clips == 1
   assert short.score == pytest.approx(float(predict(method.init(jax.random.key(0)), clip)[0]), abs=1e-6)

@@ -170,7 +170,7 @@ def test_worst_videos_are_shown_by_the_frames_they_were_judged_by(toy_dataset, t
   [strip] = worst_blocks([row], provenance, 1)[-1].strips
   assert "frames from 7 on" in strip.text
   shown = cv2.imdecode(np.frombuffer(strip.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB).astype(float)
-  frames = FrameReader(str(toy_dataset), "test", 112).read(track.first + 7, 4)
+  frames = FrameReader(str(toy_dataset), "test", 112).read(track.first + 7, 4, track)
   assert np.abs(shown - np.concatenate(list(frames), axis=1)).mean() < 6  # JPEG
   gone = worst_blocks([row], {"data": {"path": str(tmp_path), "sha256": ""}, "split": "test"}, 1)
   assert "no longer at" in gone[1].text and gone[-1].strips[0].jpeg == b""

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -28,3 +29,12 @@ def toy_run(toy_dataset):
     )
 
   return start
+
+
+@pytest.fixture(scope="module")
+def world(toy_dataset, tmp_path_factory) -> Iterator:
+  """A run and what is made of it; nothing of it is hurt."""
+  from helpers.world import make_world  # all programs: seconds
+
+  with pytest.MonkeyPatch.context() as patch:
+    yield make_world(toy_dataset, tmp_path_factory.mktemp("world") / "world", patch)

@@ -10,6 +10,7 @@ import random
 import shutil
 
 import pytest
+from helpers.damages import mutated_bytes
 
 from data_pipelines.building import plan
 from data_pipelines.building.unit import UnitNote
@@ -162,12 +163,8 @@ def unsealed(text: bytes) -> bytes:
   return json.dumps(content).encode()
 
 
-WORDS = [b"", b"null", b"[]", b"{}", b"-1", b"1e999", b'""', b"NaN", b"true", b"\xff", b"\0", b"\n", b",", b'"', b"\r",
-         b"9" * 30, b"../", "é".encode("latin-1"), "\u2028".encode(), b"[" * 3000]  # fmt: skip
-
-
 def mutated(content: bytes, draw: random.Random) -> bytes:
-  """Bytes flipped, cut out, doubled, put in, or a JSON value exchanged for another."""
+  """As `mutated_bytes`, or a JSON value exchanged for another."""
   try:
     tree = json.loads(content)
   except ValueError:
@@ -184,12 +181,7 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
       else:
         place[key] = draw.choice([None, [], {}, -1, 0.5, "x", True, [[]], {"a": 1}, 10**30, [None], "../../etc"])
       return json.dumps(tree).encode()
-  a, b = sorted(draw.randrange(len(content) + 1) for _ in range(2))
-  b = min(b, a + draw.choice((1, 1, 8, 1000)))
-  kind = draw.randrange(4)
-  if kind == 0 and a < len(content):
-    return content[:a] + bytes([content[a] ^ 1 << draw.randrange(8)]) + content[a + 1 :]
-  return content[:a] + {0: b"", 1: b"", 2: content[a:b] * 2, 3: draw.choice(WORDS)}[kind] + content[b:]
+  return mutated_bytes(content, draw)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -93,6 +93,32 @@ def test_a_program_that_still_imports_ends_in_one_sentence(number, tmp_path):
   assert "before it began" in output and "Traceback" not in output
 
 
+def test_the_first_worker_does_not_hear_of_ctrl_c_either(tmp_path):
+  """Guards the moment in which workers import: the first one brings Python's resource tracker, whose start lets the
+  signal through to the thread that starts it."""
+  (tmp_path / "program.py").write_text(
+    textwrap.dedent("""
+    import multiprocessing, signal
+    from dfdetect_jax import signals
+
+    def worker():
+      print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []), flush=True)
+
+    if __name__ == "__main__":
+      context = multiprocessing.get_context("spawn")
+      with signals.without_interrupts():
+        lock = context.Lock()  # of the tracker's resources
+        process = context.Process(target=worker)
+        process.start()
+        process.join()
+  """)
+  )
+  output = subprocess.check_output(
+    [sys.executable, tmp_path / "program.py"], text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+  )
+  assert output == "True\n"
+
+
 def test_a_worker_ends_with_its_parent():
   """Guards against data workers that live on after a kill -9: two generations, the first is killed."""
   job = start("""

@@ -124,7 +124,7 @@ def test_robustness_is_read_from_the_protocols_figures(tmp_path):
   """Guards Fig. 6's curves: level 0 is the clean set, a cell without scores is a gap, other protocols are refused."""
 
   def auc(value):
-    return {"overall": {"video": {"auc": value}}}
+    return {"overall": {"video": {"auc": value, "undefined": {}}}}
 
   path = tmp_path / "metrics.json"
   sets = {"FF++ c23": auc(0.9), "blur-1": auc(0.8), "blur-5": auc(None), "contrast-2": auc(0.7)}

@@ -54,6 +54,19 @@ DAMAGES: dict[str, Callable[[pathlib.Path, random.Random], object]] = {
   "neighbour": lambda path, draw: path.write_bytes(neighbour(path).read_bytes()),
 }
 
+WORDS = [b"", b"null", b"[]", b"{}", b"-1", b"1e999", b'""', b"NaN", b"true", b"\xff", b"\0", b"\n", b",", b'"', b"\r",
+         b"9" * 30, b"../", "é".encode("latin-1"), "\u2028".encode(), b"[" * 3000]  # fmt: skip
+
+
+def mutated_bytes(content: bytes, draw: random.Random) -> bytes:
+  """Bytes flipped, cut out, doubled or put in."""
+  a, b = sorted(draw.randrange(len(content) + 1) for _ in range(2))
+  b = min(b, a + draw.choice((1, 1, 8, 1000)))
+  kind = draw.randrange(4)
+  if kind == 0 and a < len(content):
+    return content[:a] + bytes([content[a] ^ 1 << draw.randrange(8)]) + content[a + 1 :]
+  return content[:a] + {0: b"", 1: b"", 2: content[a:b] * 2, 3: draw.choice(WORDS)}[kind] + content[b:]
+
 
 def call(function: Callable[[], object]) -> tuple[int | str, str]:
   """Exit status (or the traceback) and output of a program called in this process."""

@@ -54,9 +54,13 @@ def test_timms_own_word_comes_first(tmp_path):
   with pytest.raises(UserError, match=r"none of half, imagenet, clip; --normalisation=NAME"):
     normalisation.convention(file, KEYS, {}, VIT, None)
   assert normalisation.convention(file, KEYS, {}, VIT, "half")[0] == "half"
-  for text in ("[]", "{", '{"pretrained_cfg": 3}'):
+  config.write_text('{"architectures": ["ViTModel"]}')  # of another library
+  assert normalisation.convention(file, KEYS, {}, VIT, None)[0] == "half"
+  for text in ("", "[]", "{", '{"pretrained_cfg": 3}', '{"pretrained_cfg": {"mean": "x", "std": 1}}'):
     config.write_text(text)
-    assert normalisation.convention(file, KEYS, {}, VIT, None)[0] == "half"
+    with pytest.raises(UserError, match=r"config\.json cannot be read .*--normalisation=NAME"):
+      normalisation.convention(file, KEYS, {}, VIT, None)
+    assert normalisation.convention(file, KEYS, {}, VIT, "half")[0] == "half"
 
 
 def test_folding_keeps_the_response():

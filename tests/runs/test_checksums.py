@@ -9,6 +9,8 @@ import pytest
 from helpers.damages import flip
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.files import read_json, sealed
+from dfdetect_jax.folders import write_json
 from dfdetect_jax.runs import checksums, run_config
 from dfdetect_jax.runs.checkpoints import Checkpoints
 from dfdetect_jax.runs.restore import restore_run
@@ -73,6 +75,31 @@ def test_every_flipped_bit_is_noticed(saved, run, program, caplog):
   assert int(state.step) == 1 and first_parameter(state.params) == 1
   assert "checkpoint 2 cannot be read" in caplog.text
   assert (run / "damaged_checkpoints" / "2").is_dir()
+
+
+def crc(content, polynomial):
+  """A CRC of 32 bits as its definition has it, bit by bit."""
+  value = 0xFFFFFFFF
+  for byte in content:
+    value ^= byte
+    for _ in range(8):
+      value = value >> 1 ^ (polynomial if value & 1 else 0)
+  return value ^ 0xFFFFFFFF
+
+
+@pytest.mark.parametrize("kind, polynomial", [("crc32c", 0x82F63B78), ("crc32", 0xEDB88320)])
+def test_the_sums_of_this_version_and_of_older_ones(run, kind, polynomial):
+  """Guards the format: what is written are CRC-32C, and the CRC-32 of older checkpoints are still compared."""
+  checkpoint = run / "checkpoints/2"
+  files = files_of(checkpoint)
+  sums = {f.relative_to(checkpoint).as_posix(): [f.stat().st_size, crc(f.read_bytes(), polynomial)] for f in files}
+  content = read_json(checkpoint / checksums.FILE, "")
+  assert content == {"crc32c": sums} or kind != "crc32c"
+  write_json(checkpoint / checksums.FILE, sealed({kind: sums}))
+  assert checksums.verify(checkpoint, ["params", "opt_state", "run"])
+  flip(max(files, key=lambda file: file.stat().st_size), random.Random(0))
+  with pytest.raises(UserError, match="its size or checksum differs"):
+    checksums.verify(checkpoint, [path.name for path in checkpoint.iterdir()])
 
 
 HURTS = {
