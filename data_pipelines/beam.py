@@ -22,8 +22,7 @@ from data_pipelines.building.plan import Unit
 from data_pipelines.building.pool import Pool, pin_to_one_cpu_thread
 from data_pipelines.building.unit import Job
 from dfdetect_jax.errors import UserError, exit_on_user_error
-
-EXIT_STOPPED = 75  # as everywhere: the same command goes on
+from dfdetect_jax.signals import EXIT_PREEMPTED
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,7 +102,7 @@ def _watch_workers() -> None:
       file=sys.stderr,
       flush=True,
     )
-    os._exit(EXIT_STOPPED)  # Beam's own threads wait for the dead one
+    os._exit(EXIT_PREEMPTED)  # Beam's own threads wait for the dead one
 
   threading.excepthook = hook
 

@@ -1,10 +1,12 @@
-"""Everything that score files say: `python -m dfdetect_jax.evaluation.report scores.csv [more.csv …]`.
+"""Everything that score files say, with intervals, and how they compare.
 
-Prints Markdown; `--output=DIR` also writes `report.md`, `report.html` (self-contained, with pictures) and
-`report.json`. With several files a summary stands above, and each further one is compared with the first on the same
-videos. The threshold of
-ACC@val is chosen on `--val=val_scores.csv`, given once per score file in their order. Below each file stands where it
-comes from, if `provenance.json` lies beside it; `--strict` refuses files that do not belong side by side.
+  python -m dfdetect_jax.evaluation.report runs/dip/test/scores.csv --output=runs/dip/report
+  python -m dfdetect_jax.evaluation.report dip.csv ftcn.csv --val=dip_val.csv --val=ftcn_val.csv
+
+Prints Markdown; --output=DIR also writes report.md, report.html (self-contained, with pictures) and report.json. With
+several files a summary stands above, and each further one is compared with the first on the same videos. The threshold
+of ACC@val is chosen on --val=val_scores.csv, given once per score file in their order. Below each file stands where it
+comes from, if provenance.json lies beside it; --strict refuses files that do not belong side by side.
 """
 
 import argparse
@@ -301,7 +303,11 @@ def report(
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Parses the command line, prints the report and writes it where asked."""
-  parser = argparse.ArgumentParser(prog="python -m dfdetect_jax.evaluation.report", description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(
+    "python -m dfdetect_jax.evaluation.report",
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
   parser.add_argument(
     "scores", nargs="+", type=pathlib.Path, help="score files; each further one is compared with the first"
   )
