@@ -23,6 +23,8 @@ from dfdetect_jax.errors import UserError
 
 Batch = Mapping[str, Shaped[Array, " B *_"]]
 Variables = Mapping[str, Any]
+# Loss, (metrics by name, the model's other collections).
+LossOutput = tuple[Float32[Array, ""], tuple[dict[str, Shaped[Array, ""]], Variables]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +148,7 @@ class Method:
 
   def loss(
     self, params: Variables, model_state: Variables, teacher: Variables | None, batch: Batch, rng: Key[Array, ""]
-  ) -> tuple[Float32[Array, ""], tuple[dict[str, Shaped[Array, ""]], Variables]]:
+  ) -> LossOutput:
     """The training objective on one batch.
 
     Args:

@@ -7,9 +7,9 @@ trained is a matter of `optimizer.rules`.
 import dataclasses
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
-from dfdetect_jax.methods.method import Method, accuracy, binary_cross_entropy
+from dfdetect_jax.methods.method import Batch, LossOutput, Method, Variables, accuracy, binary_cross_entropy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,9 @@ class GenD(Method):
   alignment: float = 0.1
   uniformity: float = 0.5
 
-  def loss(self, params, model_state, teacher, batch, rng):
+  def loss(
+    self, params: Variables, model_state: Variables, teacher: Variables | None, batch: Batch, rng: Key[Array, ""]
+  ) -> LossOutput:
     """See `Method.loss`; the batch holds `clip` uint8 `[B, T, H, W, 3]` and `label`, a pair's two side by side."""
     del teacher
     clips = self.augment(rng, batch["clip"])

@@ -5,10 +5,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Key
 
 from dfdetect_jax.methods.dip import losses
-from dfdetect_jax.methods.method import Method, accuracy
+from dfdetect_jax.methods.method import Batch, LossOutput, Method, Variables, accuracy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,9 @@ class DipMethod(Method):
   da_weight: float = 1.0
   student_augmented: bool = False
 
-  def loss(self, params, model_state, teacher, batch, rng):
+  def loss(
+    self, params: Variables, model_state: Variables, teacher: Variables | None, batch: Batch, rng: Key[Array, ""]
+  ) -> LossOutput:
     """See `Method.loss`; the batch holds `anchor`, `positive`, `negative`, `forged`, each uint8 `[B, T, H, W, 3]`."""
     count = batch["anchor"].shape[0]
 

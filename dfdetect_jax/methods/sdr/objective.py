@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float32, Key, Real
 
 from dfdetect_jax.augment.tpa import SPATIAL, perturbed_views
-from dfdetect_jax.methods.method import Method, accuracy, binary_cross_entropy
+from dfdetect_jax.methods.method import Batch, LossOutput, Method, Variables, accuracy, binary_cross_entropy
 from dfdetect_jax.methods.sdr.contrastive import contrastive_loss
 from dfdetect_jax.methods.sdr.trfi import mutual_information_loss
 
@@ -42,7 +42,9 @@ class SdrMethod(Method):
     clips = super().augment(rng, clips)
     return perturbed_views(rng, clips, self.model.branches, () if self.tpa else self.redrawn)
 
-  def loss(self, params, model_state, teacher, batch, rng):
+  def loss(
+    self, params: Variables, model_state: Variables, teacher: Variables | None, batch: Batch, rng: Key[Array, ""]
+  ) -> LossOutput:
     """See `Method.loss`; the batch holds `clip` uint8 `[B, T, H, W, 3]` and `label`."""
     del teacher
     augment_rng, dropout_rng = jax.random.split(rng)
