@@ -136,6 +136,20 @@ def toy():
 
 
 @pytest.fixture
+def register(tmp_path, monkeypatch):
+  """`register(group, name, module)`: an installed package of another's has this entry point."""
+
+  def install(group, name, module):
+    about = tmp_path / "site" / "lab-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
+    monkeypatch.syspath_prepend(about.parent)
+
+  return install
+
+
+@pytest.fixture
 def toy_config(toy, toy_dataset):
   """Twenty steps of the toy method on the toy dataset, unlocked."""
   config = toy.get_config().unlock()

@@ -1,7 +1,11 @@
-"""What `--source` accepts: a name, or the path of a user's own module with `list_videos(root, options) -> Listing`."""
+"""What `--source` accepts: a name, or the path of a user's own module with `list_videos(root, options) -> Listing`.
+
+Another package may register such a module under a name: an entry point of the group `data_pipelines.sources`.
+"""
 
 import dataclasses
 import importlib
+import importlib.metadata
 import types
 
 from dfdetect_jax.errors import UserError, unknown
@@ -53,7 +57,8 @@ def load(name: str) -> types.ModuleType:
   """Imports the source called `name`.
 
   Args:
-    name: one of `NAMES`, or the dotted path of a module of the user's own that can be imported (`my_lab.layout`).
+    name: one of `NAMES`, a registered one, or the dotted path of a module of the user's own that can be imported
+      (`my_lab.layout`).
 
   Returns:
     A module with `list_videos(root: pathlib.Path, options: SourceOptions) -> Listing`. A module whose videos are
@@ -64,11 +69,12 @@ def load(name: str) -> types.ModuleType:
   """
   if name in NAMES:
     return importlib.import_module(f"data_pipelines.sources.{name}")
-  if "." not in name:
+  registered = {point.name: point for point in importlib.metadata.entry_points(group="data_pipelines.sources")}
+  if "." not in name and name not in registered:
     own = "A source of your own is named by its module's path with a dot in it, such as my_lab.layout."
-    raise unknown("source", name, NAMES, "--source: ", own)
+    raise unknown("source", name, [*NAMES, *registered], "--source: ", own)
   try:
-    module = importlib.import_module(name)
+    module = registered[name].load() if name in registered else importlib.import_module(name)
   except ImportError as error:
     raise UserError(
       f"--source={name}: the module cannot be imported ({error}). Start the program in the folder that holds "

@@ -44,6 +44,16 @@ def test_a_detector_from_outside_needs_no_patch(toy):
       methods.build(load_config("dip:test", {"method": name}))
 
 
+def test_another_package_may_register_a_detector(toy, register):
+  """Guards the entry point: a name that this package does not know, and that is told where there is none."""
+  register("dfdetect_jax.methods", "my_detector", "toy_method")
+  config = toy.get_config().unlock()
+  config.method = "my_detector"
+  assert isinstance(methods.build(config), toy.ToyMethod)
+  with pytest.raises(UserError, match=r"Did you mean 'my_detector'\?"):
+    methods.build(load_config("dip:test", {"method": "my_detectr"}))
+
+
 def test_what_an_outside_detector_lacks_itself_is_not_hidden(tmp_path, monkeypatch):
   """Guards a detector whose own import fails from being called unknown."""
   (tmp_path / "lab_detector.py").write_text("import nothing_of_the_kind\n")

@@ -80,8 +80,9 @@ def test_only_takes_names_in_any_form(tmp_path, capsys):
   assert "empty.txt is empty" in capsys.readouterr().err
 
 
-def test_a_source_of_ones_own_is_named_by_its_module(tmp_path, monkeypatch, capsys):
-  """Guards --source=my_lab.layout, and what is said of a module that is not there or lists nothing."""
+def test_a_source_of_ones_own_is_named_by_its_module(tmp_path, monkeypatch, capsys, register):
+  """Guards --source=my_lab.layout and a registered name, and what is said of a module that is not there or lists
+  nothing."""
   write(
     tmp_path / "my_lab/layout.py",
     "from data_pipelines.sources import Listing, Video\n"
@@ -91,9 +92,11 @@ def test_a_source_of_ones_own_is_named_by_its_module(tmp_path, monkeypatch, caps
   )
   write(tmp_path / "my_lab/empty.py", "")
   monkeypatch.syspath_prepend(tmp_path)
+  register("data_pipelines.sources", "my_layout", "my_lab.layout")
   argv = [f"--root={tmp_path}", "--dry-run"]
-  assert build.main(["--source=my_lab.layout", *argv]) == 0
-  assert "1 videos found, 1 missing or left out" in capsys.readouterr().out
+  for name in ("my_lab.layout", "my_layout"):
+    assert build.main([f"--source={name}", *argv]) == 0
+    assert "1 videos found, 1 missing or left out" in capsys.readouterr().out
   for name, words in (
     ("my_lab.nothing", "cannot be imported"),
     ("my_lab.empty", "has no function list_videos"),
