@@ -125,4 +125,5 @@ def get_config(arg: str | None = None):
   config.optimizer.name = "adamw"
   config.optimizer.learning_rate = 4e-6
   config.optimizer.weight_decay = 0.01
+  config.optimizer.rules = ((r"mu|tau_\d", 0.0, 1.0), *config.optimizer.rules)  # the diffusion's scalars do not decay
   return variant(config, arg, VARIANTS)

@@ -61,7 +61,7 @@ def base_config() -> ml_collections.ConfigDict:
   # (regex over "a/b/kernel" paths, factor on weight decay, factor on learning rate); the first match counts, and every
   # parameter must be matched. A learning-rate factor of 0 freezes.
   config.optimizer.rules = (
-    (r"(.*/)?(bias|scale|cls\w*|\w*embedding|mu|tau_\d)", 0.0, 1.0),
+    (r"(.*/)?(bias|scale|cls\w*|\w*embedding)", 0.0, 1.0),
     (r".*", 1.0, 1.0),
   )
 
