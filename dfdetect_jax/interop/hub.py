@@ -34,6 +34,7 @@ from dfdetect_jax.runs.trained_videos import TRAINED_FILE, TrainedVideo, format_
 from dfdetect_jax.schema import DATASET_FILE
 
 CARD_FILE, STABLEHLO_FILE = "README.md", "predict.stablehlo"
+_AGAIN = "score again with dfdetect_jax.evaluate"
 _CURE = "remove it: the folder is then written without it"
 
 
@@ -129,7 +130,7 @@ def model_card(run: Run, source: pathlib.Path, seen: list[TrainedVideo], unknown
     *_training(source),
     "## Measured",
     "",
-    *_figures(source),
+    *_figures(source, run),
     "",
     "## Limits",
     "",
@@ -163,14 +164,24 @@ def _training(source: pathlib.Path) -> list[str]:
   ]
 
 
-def _figures(source: pathlib.Path) -> list[str]:
-  """A row for each metrics.json in the run's folder, as dfdetect_jax.evaluate puts them there."""
-  rows = []
+def _figures(source: pathlib.Path, run: Run) -> list[str]:
+  """A row for each set that this checkpoint was scored on, by the metrics.json in the run's folder."""
+  rows, others = [], []
   for path in sorted(source.glob("*/metrics.json")):
-    for name, video in read_video_level(path, "score again with dfdetect_jax.evaluate").items():
-      if video.auc is not None:
-        low, high = video.interval("auc") or (float("nan"),) * 2
-        rows.append(f"| {name} | {video.n} | {video.auc:.4f} [{low:.4f}, {high:.4f}] | {video.acc:.4f} |")
+    content = read_json(path, _AGAIN)
+    about = content.get("run")
+    if not isinstance(about, dict) or (about.get("step"), about.get("weights")) != (run.step, run.weights):
+      others.append(path.parent.name)
+      continue
+    for name, video in read_video_level(path, _AGAIN).items():
+      if video.auc is None:
+        continue
+      ends, seen = video.interval("auc"), (content.get("sets") or {name: content})[name].get("contaminated")
+      interval = f" [{ends[0]:.4f}, {ends[1]:.4f}]" if ends else ", no interval"
+      mark = f" (CONTAMINATED: {seen} of them seen in training)" if seen else ""
+      rows.append(f"| {name} | {video.n}{mark} | {video.auc:.4f}{interval} | {video.acc:.4f} |")
+  note = f"Of another checkpoint, and left out: {', '.join(others)}." if others else ""
   if not rows:
-    return ["Nothing yet: no scores lie in the run's folder."]
-  return ["| set | videos | AUC [95 % interval] | accuracy |", "|---|---|---|---|", *rows, "", "Video level."]
+    return [f"Nothing yet: no scores of this checkpoint lie in the run's folder. {note}".rstrip()]
+  head = ["| set | videos | AUC [95 % interval] | accuracy |", "|---|---|---|---|"]
+  return [*head, *rows, "", f"Video level. {note}".rstrip()]

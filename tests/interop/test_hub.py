@@ -1,5 +1,8 @@
 """A model as a folder: written from a run, read back by `load`, its program run without the project."""
 
+import json
+import shutil
+
 import jax
 import jax.export
 import numpy as np
@@ -7,8 +10,12 @@ import pytest
 
 import dfdetect_jax
 from dfdetect_jax.errors import UserError
-from dfdetect_jax.interop import export
+from dfdetect_jax.evaluation import metrics, statistics
+from dfdetect_jax.evaluation.scores import VideoScore
+from dfdetect_jax.evaluation.summary import to_json
+from dfdetect_jax.interop import export, hub
 from dfdetect_jax.runs.config import override
+from dfdetect_jax.runs.restore import restore_run
 from dfdetect_jax.runs.trained_videos import read_trained_videos
 from dfdetect_jax.training import loop
 
@@ -38,6 +45,22 @@ def test_an_exported_folder_is_the_run(run, toy_dataset, tmp_path):
   program = jax.export.deserialize(bytearray((tmp_path / "model" / "predict.stablehlo").read_bytes()))
   np.testing.assert_allclose(program.call(clips), logits, atol=1e-4)
   np.testing.assert_allclose(program.call(clips[:1]), logits[:1], atol=1e-4)  # any number of clips
+
+
+def test_the_card_has_this_checkpoints_figures_alone(run, tmp_path):
+  """Guards the card's claims: figures of another step are left out by name, videos that were trained on are marked, and
+  an interval that there is not is not made up."""
+  shutil.copytree(run, tmp_path / "run")
+  rows = [VideoScore(video_id=f"v{i}", label=i % 2, score=0.1 + 0.2 * (i % 2)) for i in range(6)]
+  summary = to_json(metrics.summarise(rows, "half", None, statistics.bootstrap_intervals))
+  for name, step, contaminated in (("test_toy", 3, 0), ("test_seen", 3, 4), ("test_earlier", 1, 0)):
+    (tmp_path / "run" / name).mkdir()
+    content = summary | {"contaminated": contaminated, "run": {"step": step, "weights": "teacher"}}
+    (tmp_path / "run" / name / "metrics.json").write_text(json.dumps(content))
+  card = hub.model_card(restore_run(str(tmp_path / "run")), tmp_path / "run", [], "", "")
+  assert "| test_toy | 6 | 1.0000, no interval | 0.5000 |" in card
+  assert "| test_seen | 6 (CONTAMINATED: 4 of them seen in training) |" in card
+  assert "| test_earlier" not in card and "Of another checkpoint, and left out: test_earlier." in card
 
 
 def test_folders_that_cannot_be(run, tmp_path, monkeypatch):
