@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 import torch
 
+import dfdetect_jax
 from configs import dil as dil_config
 from dfdetect_jax import interop, methods
 from dfdetect_jax.errors import UserError
@@ -109,7 +110,8 @@ def test_start_names_each_weight_that_does_not_fit(converted):
 
 
 def test_export_and_conversion_are_inverse(converted, tmp_path, capsys):
-  """Guards the round trip through both programs, bit by bit, and PyTorch's names and layouts in the file."""
+  """Guards the round trip through both programs and into `dfdetect_jax.load`, bit by bit, and PyTorch's names and
+  layouts in the file."""
   export.main([f"--from={converted[0]}", f"--to={tmp_path / 'dil.safetensors'}"])
   arrays = safetensors.numpy.load_file(tmp_path / "dil.safetensors")
   assert arrays["layer2.0.downsample.0.weight"].shape == (64, 32, 1, 1) and "layer1.0.bn1.running_var" in arrays
@@ -118,8 +120,11 @@ def test_export_and_conversion_are_inverse(converted, tmp_path, capsys):
     ["--method=dil", "--variant=test", f"--from={tmp_path / 'dil.safetensors'}", f"--to={tmp_path / 'back'}"]
   )
   assert "0 fresh" in capsys.readouterr().out
-  for before, after in zip(*(jax.tree.leaves(interop.load(d)[1]) for d in (converted[0], tmp_path / "back"))):
-    np.testing.assert_array_equal(before, after)
+  detector = dfdetect_jax.load(tmp_path / "back")
+  assert detector.config.method == "dil"
+  for variables in (interop.load(tmp_path / "back")[1], detector.variables):
+    for before, after in zip(*map(jax.tree.leaves, (interop.load(converted[0])[1], variables)), strict=True):
+      np.testing.assert_array_equal(before, after)
 
 
 def test_names_what_is_missing_left_over_or_misshaped(resnets, tmp_path):
