@@ -19,7 +19,9 @@ far off as PyTorch's in the same dtype, which the gradients of deep networks wit
 The ratio, ours : PyTorch, is that of each round against PyTorch's quickest variant (by its median): below 1 ours is
 ahead. Other programs on the machine touch the processor's time less than the wall clock's, so that both ratios are
 given. Where there are any, OMP_WAIT_POLICY=passive is fair to PyTorch, whose threads else wait for each other by
-spinning. --plot draws time against clips and frames instead.
+spinning. Both sides keep a step's memory, as `dfdetect_jax.train` does: else the system gives ours, which is one block,
+anew at each call, and PyTorch's, which is many, seldom. --plot draws time against clips and frames instead, on a CPU
+the processor's.
 
 Peak memory is what the process's resident memory grows by during one call; on a GPU, what the compiled program says
 and PyTorch's allocator. FLOPs are those of the twin's convolutions and matrix products by PyTorch's counter, for both
@@ -42,12 +44,14 @@ import pathlib
 import sys
 from typing import Any
 
+from dfdetect_jax.devices import allocator
+
 METHODS = ("dip", "st_ilif", "ftcn", "sdr", "dil")
 # Config variant of each size, and its clips in a batch; None: as the config says.
 SIZES = {"paper": ("", 1), "small": ("small", None), "test": ("test", None)}
 # Side of the first stage's maps, its channels, images in a batch.
 OPS = {"paper": (56, 64, 8), "small": (16, 16, 16), "test": (8, 16, 4)}
-LEAST = {"rounds": 1, "batch": 0, "frames": 1, "pixels": 1, "workers": 0, "batches": 1, "most": 16}
+LEAST = {"rounds": 1, "batch": 0, "frames": 0, "pixels": 1, "workers": 0, "batches": 1, "most": 16}
 HEIGHTS, EVERY = (720, 1080), (2, 5, 10)
 
 
@@ -57,16 +61,16 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument("what", nargs="?", choices=("forward", "step", "ops", "input", "detect"), default="forward")
   parser.add_argument("videos", nargs="*", metavar="VIDEO", help="of detect")
-  add = parser.add_argument_group("forward, step, ops").add_argument
+  add = parser.add_argument_group("forward, step, ops; --batch and --frames of input too").add_argument
   add("--method", default=",".join(METHODS), help=f"of {', '.join(METHODS)} (default: all)")
   add("--size", choices=tuple(SIZES), default="small", help="the config's variant (default: small)")
   add("--dtype", choices=("float32", "bfloat16"), default="float32", help="bfloat16 is PyTorch's autocast")
   add("--batch", type=int, default=0, help="clips (default: the config's batch; of paper size, 1)")
+  add("--frames", type=int, default=0, help="of a clip; of DIL, its snippets (default: the config's; of input, 16)")
   add("--compile-seconds", type=int, default=60, metavar="S", help="for torch.compile; 0 leaves it out")
   add("--plot", type=pathlib.Path, metavar="F.png", help="time against clips and frames, and F.csv")
   add = parser.add_argument_group("input").add_argument
   add("--data", default="", metavar="DIR", help="shards of data_pipelines.build")
-  add("--frames", type=int, default=16, help="of a clip")
   add("--pixels", type=int, default=224, help="side of a clip")
   add("--workers", type=int, default=2, help="processes of either side, besides none")
   add("--batches", type=int, default=24, help="of a round")
@@ -123,6 +127,8 @@ def _check(args: argparse.Namespace, methods: list[str]) -> None:
     raise UserError("--data=DIR, shards of data_pipelines.build, goes with input and with nothing else.")
   if args.plot and args.what not in ("forward", "step"):
     raise UserError("--plot goes with forward and step.")
+  if args.plot and args.frames:
+    raise UserError("--plot measures at several numbers of frames, half to twice the config's: leave --frames out.")
 
 
 def _networks(args: argparse.Namespace, methods: list[str], document: dict[str, Any], failed: dict[str, str]) -> str:
@@ -142,7 +148,7 @@ def _networks(args: argparse.Namespace, methods: list[str], document: dict[str, 
     print(f"{name} …", file=sys.stderr, flush=True)
     try:
       results[name] = torch_comparison.measure(
-        name, variant, batch, args.what, args.rounds, args.compile_seconds, args.dtype
+        name, variant, batch, args.what, args.rounds, args.compile_seconds, args.dtype, args.frames or None
       )
     except torch_comparison.Differs as error:
       failed[name] = str(error)
@@ -168,7 +174,7 @@ def _input(args: argparse.Namespace, methods: list[str], document: dict[str, Any
 
   del methods, failed
   document["input"] = input_reading.measure(
-    args.data, args.frames, args.pixels, args.batch or 16, args.workers, args.batches, args.rounds
+    args.data, args.frames or 16, args.pixels, args.batch or 16, args.workers, args.batches, args.rounds
   )
   return input_reading.table(document["input"])
 
@@ -189,6 +195,7 @@ if __name__ == "__main__":
   os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
   os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
   os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+  allocator.one_arena()  # to keep a step's memory, see above
   # Both sides share the memory of a GPU.
   os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
   sys.exit(main())

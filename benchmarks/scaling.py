@@ -1,6 +1,7 @@
 """Time against clips in a batch and frames in a clip, which shall be a line: a picture of `benchmarks.against_torch`.
 
-A row of panels for each method. Points are medians over the rounds; the line of each side is the least-squares one,
+The time is the processor's on a CPU, which other programs touch little, and the wall clock's on a GPU. A row of panels
+for each method. Points are medians over the rounds; the line of each side is the least-squares one,
 with the most that a point lies off it. The values stand in a CSV file of the same name.
 """
 
@@ -12,14 +13,16 @@ import sys
 import numpy as np
 
 from benchmarks import torch_comparison
+from benchmarks.in_turn import torch_device
 from dfdetect_jax.runs.config_files import load_config
 
 SHARES = (0.5, 1.0, 1.5, 2.0)  # of the config's batch and frames
-FIELDS = ("method", "dtype", "what", "against", "clips", "frames", "side", "seconds", "least", "most")
+FIELDS = ("method", "dtype", "what", "against", "clips", "frames", "side", "seconds", "least", "most", "clock")
 
 
 def points(methods, variant, what, batch, rounds, dtype) -> list[dict[str, object]]:
   """Measures; a dict of `FIELDS` for each point and side. Arguments as of `torch_comparison.measure`."""
+  clock = "processor" if torch_device() == "cpu" else "wall"
   found = []
   for name in methods:
     config = load_config(f"{name}:{variant}" if variant else name)
@@ -33,12 +36,12 @@ def points(methods, variant, what, batch, rounds, dtype) -> list[dict[str, objec
       print(f"{name}, {clips_now} clips of {frames_now or frames} {field} …", file=sys.stderr, flush=True)
       result = torch_comparison.measure(name, variant, clips_now, what, rounds, 0, dtype, frames_now)
       for side, program in (("JAX", "JAX"), ("PyTorch", result["against"])):
-        seconds = result["wall_seconds"][program]
+        seconds = result[f"{clock}_seconds"][program]
         found.append(
           {
             "method": name, "dtype": dtype, "what": what, "against": against, "clips": clips_now,
             "frames": frames_now or frames, "side": side, "seconds": statistics.median(seconds),
-            "least": min(seconds), "most": max(seconds),
+            "least": min(seconds), "most": max(seconds), "clock": clock,
           }
         )  # fmt: skip
   return found
@@ -78,7 +81,11 @@ def draw(found: list[dict[str, object]], path: pathlib.Path) -> list[pathlib.Pat
           panel.plot(x, np.polyval(line, x), color=colour)
           label += f": {1e3 * line[0]:.1f} ms each {1e3 * line[1]:+.0f} ms, within {off:.0%}"
         panel.plot([], [], color=colour, marker=mark, label=label)
-      panel.set(xlabel=f"{against} in a {'batch' if against == 'clips' else 'clip'}", ylabel="seconds", ylim=(0, None))
+      panel.set(
+        xlabel=f"{against} in a {'batch' if against == 'clips' else 'clip'}",
+        ylabel=f"{own[0]['clock']} seconds",
+        ylim=(0, None),
+      )
       panel.set_title(f"{name}, {own[0]['what']}, {own[0]['dtype']}", fontsize=10)
       panel.legend(fontsize=8)
   figure.savefig(path, dpi=144)

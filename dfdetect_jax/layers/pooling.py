@@ -4,7 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int8
 
 
 @jax.custom_vjp
@@ -13,29 +13,40 @@ def max_pool_2(x: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H//2 W//
 
   Of equal members the first gets the whole gradient, as in PyTorch.
   """
-  return functools.reduce(jnp.maximum, _members(x))
+  return functools.reduce(jnp.maximum, squares(x))
 
 
-def _members(x: jax.Array) -> list[jax.Array]:
-  """The four members of each square, row by row."""
+def squares(x: Float[Array, "*batch H W C"]) -> list[Float[Array, "*batch H//2 W//2 C"]]:
+  """The four members of each 2×2 square, row by row."""
   return [x[..., i::2, j::2, :] for i in (0, 1) for j in (0, 1)]
 
 
-def _max_pool_2_rule(x):
-  members = _members(x)
-  y = functools.reduce(jnp.maximum, members)
-  first = jnp.int8(3)
+def place_in_square(x: Float[Array, "*batch H W C"], y: Float[Array, "*batch h w C"]) -> Int8[Array, "*batch h w C"]:
+  """Which member of its 2×2 square of x each y is, 0 to 3 row by row; of equal members the first."""
+  members, place = squares(x), jnp.int8(3)
   for i in (2, 1, 0):
-    first = jnp.where(members[i] == y, jnp.int8(i), first)
-  return y, first
+    place = jnp.where(members[i] == y, jnp.int8(i), place)
+  return place
 
 
-def _max_pool_2_gradient(first, g):
+def spread_in_square(
+  g: Float[Array, "*batch h w C"], place: Int8[Array, "*batch h w C"]
+) -> Float[Array, "*batch 2*h 2*w C"]:
+  """g at its place in each 2×2 square, zeros at the other three."""
   # Every member asks whether it is the one: no gradient is put together from slices.
   itself = jnp.arange(4, dtype=jnp.int8).reshape((1,) * (g.ndim - 3) + (1, 2, 1, 2, 1))
   of_square = lambda a: a[..., :, None, :, None, :]  # noqa: E731
-  dx = jnp.where(of_square(first) == itself, of_square(g), jnp.zeros((), g.dtype))
-  return (dx.reshape(*g.shape[:-3], 2 * g.shape[-3], 2 * g.shape[-2], g.shape[-1]),)
+  spread = jnp.where(of_square(place) == itself, of_square(g), jnp.zeros((), g.dtype))
+  return spread.reshape(*g.shape[:-3], 2 * g.shape[-3], 2 * g.shape[-2], g.shape[-1])
+
+
+def _max_pool_2_rule(x):
+  y = max_pool_2(x)
+  return y, place_in_square(x, y)
+
+
+def _max_pool_2_gradient(place, g):
+  return (spread_in_square(g, place),)
 
 
 max_pool_2.defvjp(_max_pool_2_rule, _max_pool_2_gradient)

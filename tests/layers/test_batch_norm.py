@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -18,24 +19,41 @@ def example():
   return jnp.asarray(x), scale, bias, rng.normal(size=x.shape)
 
 
-def test_gradient_equals_pytorch():
-  """Guards the hand-written gradient of input, scale and bias, one of the scales negative."""
+@pytest.mark.parametrize("pool", [False, True])
+def test_gradient_equals_pytorch(pool):
+  """Guards the hand-written gradients of input, scale and bias, one scale negative: a pool takes minima there."""
   x, scale, bias, g = example()
-  _, variables = BatchNorm().init_with_output(jax.random.key(0), x)
+  x, g = (x[:, :4], g[:, :2, :3]) if pool else (x, g)
+  norm = BatchNorm(pool=pool)
+  _, variables = norm.init_with_output(jax.random.key(0), x)
 
   def apply(x, scale, bias):
     params = {"scale": scale, "bias": bias}
-    return BatchNorm().apply({**variables, "params": params}, x, True, mutable=["batch_stats"])[0]
+    return norm.apply({**variables, "params": params}, x, True, mutable=["batch_stats"])[0]
 
   y, vjp = jax.vjp(apply, x, scale, bias)
   arrays = (np.moveaxis(x, -1, 1), scale, bias)
   theirs = [torch.from_numpy(np.array(a, np.float64)).requires_grad_() for a in arrays]
   want = F.batch_norm(theirs[0], None, None, theirs[1], theirs[2], True)
+  want = F.max_pool2d(want, 2) if pool else want
   want.backward(torch.from_numpy(np.moveaxis(g, -1, 1).copy()))
   np.testing.assert_allclose(y, want.detach().movedim(1, -1), rtol=1e-4, atol=1e-5)
   gradients = [theirs[0].grad.movedim(1, -1), theirs[1].grad, theirs[2].grad]
   for ours, their in zip(vjp(jnp.asarray(g, jnp.float32)), gradients):
     np.testing.assert_allclose(ours, their, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_pool_equals_a_pool_afterwards(dtype):
+  """Guards the pool in both modes, to the last bit, and the statistics, which are those of all members."""
+  x, scale, bias, _ = example()
+  x = x[:, :4].astype(dtype)
+  variables = {**BatchNorm().init(jax.random.key(0), x), "params": {"scale": scale, "bias": bias}}
+  for train in (True, False):
+    y, state = BatchNorm().apply(variables, x, train, mutable=["batch_stats"])
+    pooled, ours = BatchNorm(pool=True).apply(variables, x, train, mutable=["batch_stats"])
+    np.testing.assert_array_equal(pooled, y.reshape(4, 2, 2, 3, 2, 3).max((2, 4)))
+    jax.tree.map(np.testing.assert_array_equal, ours, state)
 
 
 def test_equals_linen():

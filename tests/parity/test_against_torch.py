@@ -102,7 +102,7 @@ def test_a_line_by_hand_and_its_picture(monkeypatch, tmp_path):
 
   def measured(name, variant, batch, what, rounds, compile_seconds, dtype, frames):
     seconds = 0.5 + 0.25 * batch * (frames or 4)
-    return {"against": "PyTorch", "wall_seconds": {"JAX": [seconds] * 3, "PyTorch": [2 * seconds] * 3}}
+    return {"against": "PyTorch", "processor_seconds": {"JAX": [seconds] * 3, "PyTorch": [2 * seconds] * 3}}
 
   monkeypatch.setattr(scaling.torch_comparison, "measure", measured)
   found = scaling.points(["ftcn"], "test", "step", None, 3, "float32")
@@ -117,7 +117,7 @@ def test_a_line_by_hand_and_its_picture(monkeypatch, tmp_path):
   assert scaling.fit(np.array([1.0, 2, 3]), np.array([1.0, 4, 1]))[1] == pytest.approx(1.0)  # at 2 the line is 1, not 4
   picture, table = scaling.draw(found, tmp_path / "line.png")
   assert picture.stat().st_size > 5000
-  assert table.read_text().splitlines()[1].startswith("ftcn,float32,step,clips,2,4,JAX,2.5,")
+  assert table.read_text().splitlines()[1].startswith("ftcn,float32,step,clips,2,4,JAX,2.5,2.5,2.5,processor")
 
 
 def test_input_from_end_to_end(toy_dataset, capsys, tmp_path):
@@ -194,6 +194,7 @@ def test_detection_from_end_to_end(monkeypatch, capsys, tmp_path):
     (["step", "a.mp4"], "unexpected argument 'a.mp4'"),
     (["input"], "--data=DIR"),
     (["ops", "--plot=f.png"], "--plot goes with forward and step"),
+    (["step", "--plot=f.png", "--frames=8"], "leave --frames out"),
     (["forward", "--rounds=0"], "--rounds=0 must be at least 1"),
   ],
 )

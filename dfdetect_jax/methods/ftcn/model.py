@@ -16,7 +16,7 @@ from dfdetect_jax.errors import UserError
 from dfdetect_jax.layers.batch_norm import BatchNorm
 from dfdetect_jax.layers.imagenet import normalize
 from dfdetect_jax.layers.matmul import Pointwise
-from dfdetect_jax.layers.pooling import max_pool_2, max_pool_3, max_pool_time
+from dfdetect_jax.layers.pooling import max_pool_3, max_pool_time
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.temporal_conv import TemporalConv
 from dfdetect_jax.layers.transformer import Block
@@ -40,8 +40,7 @@ class Stem(nn.Module):
   @nn.compact
   def __call__(self, x: Float[Array, "B T H W 3"], train: bool) -> Float[Array, "B T H//4 W//4 {self.width}"]:
     x = TemporalConv(self.width, 5, self.form, self.dtype, name="conv")(x)
-    x = max_pool_2(BatchNorm(name="bn")(x, train))
-    return max_pool_3(nn.relu(x))
+    return max_pool_3(nn.relu(BatchNorm(pool=True, name="bn")(x, train)))
 
 
 class Bottleneck(nn.Module):
@@ -69,14 +68,12 @@ class Bottleneck(nn.Module):
     y = TemporalConv(self.inner, self.kernel, self.form, self.dtype, name="a")(x)
     y = nn.relu(BatchNorm(name="a_bn")(y, train))
     y = Pointwise(self.inner, self.dtype, name="b")(y)
-    y = BatchNorm(name="b_bn")(y, train)
-    y = nn.relu(max_pool_2(y) if self.pool else y)
+    y = nn.relu(BatchNorm(pool=self.pool, name="b_bn")(y, train))
     y = Pointwise(4 * self.inner, self.dtype, name="c")(y)
     y = BatchNorm(scale_init=nn.initializers.zeros, name="c_bn")(y, train)
     if self.project:
       x = Pointwise(4 * self.inner, self.dtype, name="branch1")(x)
-      x = BatchNorm(name="branch1_bn")(x, train)
-      x = max_pool_2(x) if self.pool else x
+      x = BatchNorm(pool=self.pool, name="branch1_bn")(x, train)
     return nn.relu(x + y)
 
 
