@@ -284,11 +284,12 @@ def _record(workdir: pathlib.Path, kind: str, entry: dict, keys: Sequence[str]) 
 
 def _read(path: pathlib.Path) -> dict:
   empty: dict[str, Any] = {"format": FORMAT, "validations": [], "tests": []}
-  if not path.is_file():
+  if not path.exists():
     return empty
-  content = empty | files.read_json(path, _CURE)
-  if content["format"] != FORMAT:
-    raise files.damaged(path, f"format {content['format']}, this program reads {FORMAT}", _CURE)
+  content = files.read_json(path, _CURE)
+  if content.get("format") != FORMAT:
+    raise files.damaged(path, f"format {content.get('format')}, this program reads {FORMAT}", _CURE)
+  content = empty | content
   for kind in ("validations", "tests"):
     if type(content[kind]) is not list or any(type(entry) is not dict for entry in content[kind]):
       raise files.damaged(path, f"'{kind}' is no list of objects", _CURE)

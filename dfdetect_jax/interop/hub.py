@@ -21,21 +21,21 @@ import jax.export
 import jax.numpy as jnp
 
 from dfdetect_jax.errors import UserError, unwritable
-from dfdetect_jax.evaluation.calibration import RELIABILITY_FILE
+from dfdetect_jax.evaluation.calibration import RELIABILITY_FILE, read_reliability
 from dfdetect_jax.evaluation.summary import read_video_level
 from dfdetect_jax.files import read_json
 from dfdetect_jax.folders import sweep_partial, whole, write_whole
 from dfdetect_jax.interop.start import inherited_videos
 from dfdetect_jax.runs.exported import write_model
 from dfdetect_jax.runs.provenance import PROVENANCE_FILE
+from dfdetect_jax.runs.provenance import read_json as read_provenance
 from dfdetect_jax.runs.restore import Run, restore_run
 from dfdetect_jax.runs.run_config import CONFIG_FILE
 from dfdetect_jax.runs.trained_videos import TRAINED_FILE, TrainedVideo, format_trained_videos
-from dfdetect_jax.schema import DATASET_FILE
+from dfdetect_jax.schema import DATASET_FILE, read_dataset_file
 
 CARD_FILE, STABLEHLO_FILE = "README.md", "predict.stablehlo"
 _AGAIN = "score again with dfdetect_jax.evaluate"
-_CURE = "remove it: the folder is then written without it"
 
 
 def export_folder(
@@ -71,9 +71,12 @@ def export_folder(
     with whole(target) as partial:
       partial.mkdir(parents=True)
       write_model(partial, run.variables, run.step, run.weights)
+      read_reliability(source, run.step, run.weights)  # nobody should be handed what is damaged
+      for name, read in ((DATASET_FILE, read_dataset_file), (PROVENANCE_FILE, read_provenance)):
+        if (source / name).exists():
+          read(source / name)
       for name in (CONFIG_FILE, DATASET_FILE, RELIABILITY_FILE, PROVENANCE_FILE):
         if (source / name).exists():
-          read_json(source / name, _CURE)  # nobody should be handed what is damaged
           shutil.copy(source / name, partial / name)
       seen, unknown = inherited_videos(source)
       if not unknown:
@@ -154,7 +157,7 @@ def _training(source: pathlib.Path) -> list[str]:
   path = source / PROVENANCE_FILE
   if not path.is_file():
     return []
-  content = read_json(path, _CURE)
+  content = read_provenance(path)
   last = content["sessions"][-1]
   commit = last["code"].get("commit") or "unknown"
   return [

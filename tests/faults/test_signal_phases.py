@@ -202,7 +202,7 @@ PROGRAMS = {
       "step": "dfdetect_jax.studies.runner Children.run",
       "validation": "dfdetect_jax.studies.runner Children.run 2",
       "checkpoint": "dfdetect_jax.studies.runner write_json",
-      "end": "dfdetect_jax.studies.runner _clock 3",
+      "end": "dfdetect_jax.studies.runner clock 3",
     },
     result=lines,
     stand_in=True,
