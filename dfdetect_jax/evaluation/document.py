@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import html
+import re
 from collections.abc import Sequence
 
 
@@ -87,17 +88,17 @@ def to_markdown(blocks: Sequence[Block]) -> str:
   for block in blocks:
     match block:
       case Heading(text, level):
-        parts.append(f"{'#' * level} {text}")
+        parts.append(f"{'#' * level} {_markdown(text)}")
       case Paragraph(text, notice):
-        parts.append(f"> **{text}**" if notice else text)
+        parts.append(f"> **{_markdown(text)}**" if notice else _markdown(text))
       case Items(texts):
-        parts.append("\n".join(f"- {text}" for text in texts))
+        parts.append("\n".join(f"- {_markdown(text)}" for text in texts))
       case Table(header, rows, figures):
         rule = ["---"] + ["---:" if figures else "---"] * (len(header) - 1)
-        lines = [list(header), rule, *([_markdown_cell(c) for c in r] for r in rows)]
+        lines = [[_markdown_cell(c) for c in header], rule, *([_markdown_cell(c) for c in r] for r in rows)]
         parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
       case Strips(strips):
-        parts.append("\n".join(f"- {strip.title}: {strip.text}" for strip in strips))
+        parts.append("\n".join(f"- {_markdown(strip.title)}: {_markdown(strip.text)}" for strip in strips))
   return "\n\n".join(parts) + "\n"
 
 
@@ -147,14 +148,23 @@ def _html_strip(strip: Strip) -> str:
   return f"<figure>{image}<figcaption><b>{title}</b> {text}</figcaption></figure>"
 
 
+_MARKUP = re.compile(r"[`*\\]|\](?=[\[(:])|<(?=[A-Za-z/!?])")
+
+
+def _markdown(text: str) -> str:
+  """A text as Markdown that reads as it stands: names of files and sets are data, no markup, links or HTML."""
+  line = re.sub(r"\s*[\n\r]\s*", " ", text)
+  return _MARKUP.sub(lambda found: "&lt;" if found[0] == "<" else f"\\{found[0]}", line)
+
+
 def _markdown_cell(cell: str | Cell | tuple[Cell, ...]) -> str:
   if isinstance(cell, str):
-    return cell.replace("|", "\\|")
+    return _markdown(cell).replace("|", "\\|")
   if isinstance(cell, tuple):
     return ", ".join(map(_markdown_cell, cell))
-  text = f"[{cell.text}]({cell.link})" if cell.link else cell.text
+  text = f"[{_markdown(cell.text)}]({cell.link})" if cell.link else _markdown(cell.text)
   text = f"*{text}*" if cell.kind else text
-  return " ".join([text, *cell.detail.split("\n")]).rstrip().replace("|", "\\|")
+  return " ".join([text, *map(_markdown, cell.detail.split("\n"))]).rstrip().replace("|", "\\|")
 
 
 def _html_cell(cell: str | Cell | tuple[Cell, ...]) -> str:

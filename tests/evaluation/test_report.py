@@ -1,11 +1,13 @@
 """The report as a program: its figures are those of the score file, its page stands alone, mistakes are told."""
 
+import html
 import json
 import pathlib
 import re
 import subprocess
 import sys
 
+import markdown
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -55,7 +57,7 @@ def test_program_writes_what_scikit_learn_says(tmp_path):
   assert done.stderr == ""
   auc = 100 * sk.roc_auc_score(*metrics.labels_and_scores(rows))
   assert re.search(rf"\| video level \| 25 \+ 51 \| {auc:.2f} \[[\d.]+, [\d.]+\] \|", done.stdout)
-  assert "no \\| face <b>" in done.stdout and "## b.csv against a.csv" in done.stdout
+  assert "no \\| face &lt;b>" in done.stdout and "## b.csv against a.csv" in done.stdout
   assert (tmp_path / "out/report.md").read_text() == done.stdout
   page = (tmp_path / "out/report.html").read_text()
   assert page.count("data:image/svg+xml;base64,") == 3
@@ -194,3 +196,20 @@ def test_titles_tell_files_apart(tmp_path):
   assert "## run2/scores.csv against run1/scores.csv" in text
   with pytest.raises(UserError, match="given twice"):
     report.report([tmp_path / "run1/scores.csv"] * 2)
+
+
+@pytest.mark.parametrize(
+  "name",
+  ["<img src=x onerror=alert(1)>", "[x](javascript:alert(1))", "![x](http://x/y.png)", "a\n\n# b", "`a`*b*", "a|b"],
+)
+def test_markdown_takes_names_for_names(name):
+  """Guards report.md against names that are HTML, links, pictures, headings or rows of a table: a parser shows them as
+  they stand."""
+  blocks = [
+    document.Heading(name, 1), document.Paragraph(name), document.Paragraph(name, notice=True), document.Items([name]),
+    document.Table([name, "n"], [[name, document.Cell(name, name)], [(document.Cell(name),), "1"]]),
+  ]  # fmt: skip
+  page = markdown.markdown(document.to_markdown(blocks), extensions=["tables"])
+  assert not re.search("<img|<a |<code>|<em>|<h2", page) and page.count("<h1>") == 1
+  words = html.unescape(re.sub("<[^>]+>", " ", page))
+  assert " ".join(words.split()).count(" ".join(name.split())) == 9 and page.count("<td") == 4
