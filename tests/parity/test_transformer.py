@@ -77,7 +77,7 @@ def test_attention_with_bias_equals_pytorch():
   q = rng.normal(size=(2, 4, HEADS, 8)).astype(np.float32)
   k, v = rng.normal(size=(2, 2, 6, HEADS, 8)).astype(np.float32)
   bias = rng.normal(size=(2, 1, 4, 6)).astype(np.float32)
-  out = transformer.dot_product_attention(*(jnp.asarray(x) for x in (q, k, v, bias)))
+  out = transformer.attend(transformer.attention_weights(*map(jnp.asarray, (q, k, bias))), jnp.asarray(v))
   tq, tk, tv = (torch.from_numpy(x).transpose(1, 2) for x in (q, k, v))
   expected = torch.nn.functional.scaled_dot_product_attention(tq, tk, tv, torch.from_numpy(bias)).transpose(1, 2)
   np.testing.assert_allclose(out, expected, atol=1e-6, rtol=1e-5)
