@@ -75,7 +75,8 @@ def test_time_flip_and_space_flip(randomised):
 def test_a_step_learns_and_updates_statistics(randomised):
   """Guards loss and gradient as numbers, float32 against bfloat16 with rematerialisation."""
   rng = np.random.default_rng(0)
-  batch = {"clip": jnp.asarray(rng.integers(0, 256, (4, 4, 32, 32, 3)), jnp.uint8), "label": jnp.array([0, 1, 0, 1])}
+  clips = rng.integers(0, 256, (16, 4, 32, 32, 3))  # of four clips bfloat16's gradient has a cosine of 0.92 to 0.98
+  batch = {"clip": jnp.asarray(clips, jnp.uint8), "label": jnp.tile(jnp.array([0, 1]), 8)}
   variables = randomised(build("test"))
   params, state = variables["params"], {"batch_stats": variables["batch_stats"]}
   losses = []
@@ -93,7 +94,7 @@ def test_a_step_learns_and_updates_statistics(randomised):
   (loss, gradient), (rough_loss, rough_gradient) = losses
   np.testing.assert_allclose(rough_loss, loss, atol=0.05)
   cosine = gradient @ rough_gradient / (jnp.linalg.norm(gradient) * jnp.linalg.norm(rough_gradient))
-  assert cosine > 0.95
+  assert cosine > 0.975
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,13 @@ def test_damaged_weights_are_named_before_a_run_starts(toy_config, toy_dataset, 
   source = tmp_path / "converted" / "source.safetensors"
   whole = source.read_bytes()
   source.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:])
-  with pytest.raises(UserError, match=r"source\.safetensors is damaged: 1 arrays are not what was converted"):
-    loop.train_and_evaluate(override(config, {"init": str(tmp_path / "converted")}), tmp_path / "again")
+  start = override(config, {"init": str(tmp_path / "converted")})
+  with pytest.raises(UserError, match=r"source\.safetensors is damaged: its checksum differs"):
+    loop.train_and_evaluate(start, tmp_path / "again")
   name = "params/Dense_0/kernel"
+  files.write(source, files.read(tmp_path / "run.safetensors") | {name: arrays[name] + 1}, {})  # whole, but another's
+  with pytest.raises(UserError, match=rf"damaged: 1 arrays are not what was converted \({name}\)"):
+    loop.train_and_evaluate(start, tmp_path / "again")
   broken = arrays | {name: np.full_like(arrays[name], np.nan)}
   files.write(tmp_path / "nan.safetensors", broken, {})
   with pytest.raises(UserError, match=rf"NaN or infinite, in 1 arrays: {name} \({broken[name].size} of"):
