@@ -10,7 +10,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compilations are most of the suite's time; a cache beside the repository's other caches keeps the second run quick.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))
 os.environ.setdefault("XDG_CACHE_HOME", str(pathlib.Path(__file__).parent.parent / ".jax_cache" / "home"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # tests share many small programs
 # What tests compile runs once: LLVM's first level compiles in two thirds of the time of its third, for the same numbers
 # up to the order of sums. Programs that tests start inherit it.
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
