@@ -6,7 +6,7 @@
 import dataclasses
 from typing import Any
 
-from dfdetect_jax.files import Path, damaged, make, read_json
+from dfdetect_jax.files import Path, damaged, make
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,17 +115,17 @@ def to_json(summary: Summary) -> dict[str, Any]:
   return dataclasses.asdict(summary, dict_factory=factory)
 
 
-def read_video_level(path: Path, cure: str) -> dict[str, Figures]:
+def video_level(content: dict[str, Any], path: Path, cure: str) -> dict[str, Figures]:
   """The figures at video level of each set in a `metrics.json`; a file of one set is called by its folder.
 
   Args:
+    content: of the file.
     path: of the file.
     cure: see `files.read_bytes`.
 
   Raises:
-    DamagedFile: it is not what was written, or holds something else.
+    DamagedFile: it holds something else.
   """
-  content = read_json(path, cure)
   sets = content.get("sets") or {path.parent.name: content}
   try:
     levels = {str(name): dict(summary["overall"]["video"]) for name, summary in sets.items()}

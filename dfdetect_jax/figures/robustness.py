@@ -10,7 +10,7 @@ from dfdetect_jax.data.frames import FrameReader
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.evaluation import metrics
 from dfdetect_jax.evaluation.protocols import DISTORTIONS, LEVELS
-from dfdetect_jax.evaluation.summary import read_video_level
+from dfdetect_jax.evaluation.summary import video_level
 from dfdetect_jax.figures.figure import Drawn, Figure, Material, look, to_svg
 from dfdetect_jax.figures.heat_maps import _run, clip_of
 from dfdetect_jax.figures.samples import Sample
@@ -32,10 +32,10 @@ def from_metrics(path: pathlib.Path) -> Curves:
   Raises:
     UserError: the file is damaged, or not of that protocol.
   """
-  protocol = read_json(path, _CURE).get("protocol")
-  if protocol != PROTOCOL:
-    raise UserError(f"{path} is of the protocol '{protocol}', not of '{PROTOCOL}'.")
-  found = {name: video.auc for name, video in read_video_level(path, _CURE).items()}
+  content = read_json(path, _CURE)
+  if content.get("protocol") != PROTOCOL:
+    raise UserError(f"{path} is of the protocol '{content.get('protocol')}', not of '{PROTOCOL}'.")
+  found = {name: video.auc for name, video in video_level(content, path, _CURE).items()}
   clean = next((found[name] for name in found if name.rpartition("-")[0] not in DISTORTIONS), None)
   return {kind: [clean, *(found.get(f"{kind}-{level}") for level in LEVELS)] for kind in DISTORTIONS}
 

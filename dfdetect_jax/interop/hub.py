@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from dfdetect_jax.errors import UserError, unwritable
 from dfdetect_jax.evaluation.calibration import RELIABILITY_FILE, read_reliability
-from dfdetect_jax.evaluation.summary import read_video_level
+from dfdetect_jax.evaluation.summary import video_level
 from dfdetect_jax.files import read_json
 from dfdetect_jax.folders import sweep_partial, whole, write_whole
 from dfdetect_jax.interop.start import inherited_videos
@@ -176,7 +176,7 @@ def _figures(source: pathlib.Path, run: Run) -> list[str]:
     if not isinstance(about, dict) or (about.get("step"), about.get("weights")) != (run.step, run.weights):
       others.append(path.parent.name)
       continue
-    for name, video in read_video_level(path, _AGAIN).items():
+    for name, video in video_level(content, path, _AGAIN).items():
       if video.auc is None:
         continue
       ends, seen = video.interval("auc"), (content.get("sets") or {name: content})[name].get("contaminated")
