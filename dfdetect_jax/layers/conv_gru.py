@@ -48,6 +48,7 @@ class ConvGRU(nn.Module):
   def __call__(self, x: Float[Array, "B S H W C"]) -> Float[Array, "B H W C"]:
     """Maps S steps `[B, S, H, W, C]`, C even, to the last one's output `[B, H, W, C]`."""
     moving, kept = jnp.split(x, 2, axis=-1)
-    scan = nn.scan(ConvGRUCell, variable_broadcast="params", split_rngs={"params": False}, in_axes=1)
+    # unroll=0 writes the few steps out: in a loop XLA takes tens of times as long for the gradients on a CPU.
+    scan = nn.scan(ConvGRUCell, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, unroll=0)
     h, _ = scan(self.dtype, name="cell")(jnp.zeros_like(moving[:, 0]), moving)
     return jnp.concatenate([h, kept[:, -1]], axis=-1)

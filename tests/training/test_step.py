@@ -86,6 +86,14 @@ def test_accumulated_parts_equal_the_large_batch(made, batch, parts):
   np.testing.assert_allclose(whole_metrics["grad_norm"], cut_metrics["grad_norm"], rtol=1e-5)
 
 
+def test_accumulation_on_a_cpu_is_no_loop(made, batch):
+  """Guards its time: in a loop XLA takes tens of times as long for a convolution's gradients there."""
+  method, optimizer, state = made
+  method = Uncoupled(model=method.model, clip_spec=method.clip_spec, ema_decay=0.99)  # without dropout, a loop too
+  text = jax.jit(make_train_step(method, optimizer, 4)).lower(state, batch, jax.random.key(1)).as_text()
+  assert "stablehlo.while" not in text
+
+
 def test_accumulation_needs_equal_parts(made, batch):
   """Guards the message for a batch that cannot be cut."""
   method, optimizer, state = made
