@@ -1,5 +1,6 @@
 """Convolution over time alone: kernels k×1×1 of a 3-D convolution, in forms that XLA runs fast."""
 
+import functools
 from typing import cast
 
 import flax.linen as nn
@@ -24,9 +25,9 @@ def temporal_conv(
   Args:
     x: `[B, T, H, W, C]`.
     kernel: W, `[k, C, F]`, k odd, in the dtype of `x`.
-    form: `conv2d`, a 2-D convolution over (T, H·W): the fastest forward on a CPU; `conv3d`, as it is written; `matmul`,
-      one matrix product and shifts: faster backwards on a CPU, and the one to batch over kernels (`vmap` makes grouped
-      convolutions of the others, which XLA runs many times slower there).
+    form: `conv2d`, a 2-D convolution over (T, H·W), the fastest on a CPU, where its kernel's gradient is that of
+      `matmul`; `conv3d`, as it is written; `matmul`, one matrix product and shifts, and the one to batch over kernels
+      (`vmap` makes grouped convolutions of the others, which XLA runs many times slower there).
 
   Returns:
     `[B, T, H, W, F]`.
@@ -37,13 +38,7 @@ def temporal_conv(
   if taps == 1:
     return matmul(x, kernel[0])
   if form == "conv2d":
-    y = jax.lax.conv_general_dilated(
-      x.reshape(batch, frames, height * width, channels),
-      kernel[:, None],
-      window_strides=(1, 1),
-      padding=((half, half), (0, 0)),
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    y = _by_conv2d(x.reshape(batch, frames, height * width, channels), kernel)
     return y.reshape(batch, frames, height, width, features)
   if form == "conv3d":
     return jax.lax.conv_general_dilated(
@@ -54,30 +49,56 @@ def temporal_conv(
       dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
     )
   if form == "matmul":
-    return _by_matmul(x, kernel)
+    y = _by_matmul(x.reshape(batch, frames, height * width, channels), kernel)
+    return y.reshape(batch, frames, height, width, features)
   raise UserError(f"temporal convolution: form is '{form}', it must be one of {', '.join(FORMS)}.")
 
 
-def _by_matmul(x: Array, kernel: Array) -> Array:
-  """One matrix product with all taps, gathered where there are fewer channels: before it or after."""
-  batch, frames, height, width, channels = x.shape
-  taps, _, features = kernel.shape
-  half = taps // 2
+def _plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  half = kernel.shape[0] // 2
+  padding = ((half, half), (0, 0))
+  return jax.lax.conv_general_dilated(x, kernel[:, None], (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
-  def shifted(y: Array) -> list[Array]:
-    y = jnp.pad(y, ((0, 0), (half, half), (0, 0), (0, 0)))
-    return [jax.lax.slice_in_dim(y, i, i + frames, axis=1) for i in range(taps)]
 
-  x = x.reshape(batch, frames, height * width, channels)
+@jax.custom_vjp
+def _by_conv2d(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`[B, T, HW, C]` to `[B, T, HW, F]`; the kernel's gradient is a matrix product on a CPU, several times as fast."""
+  return _plain(x, kernel)
+
+
+def _conv2d_rule(x, kernel):
+  return _plain(x, kernel), (x, kernel)
+
+
+def _conv2d_gradient(kept, g):
+  x, kernel = kept
+  _, of_input = jax.vjp(lambda x: _plain(x, kernel), x)
+
+  def of_kernel(convolve, x, g):
+    return jax.vjp(lambda kernel: convolve(x, kernel), kernel)[1](g)[0]
+
+  by_product, as_it_is = (functools.partial(of_kernel, convolve) for convolve in (_by_matmul, _plain))
+  return of_input(g)[0], jax.lax.platform_dependent(x, g, cpu=by_product, default=as_it_is)
+
+
+_by_conv2d.defvjp(_conv2d_rule, _conv2d_gradient)
+
+
+def _by_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """As `_by_conv2d`: one matrix product for all taps, gathered before it or after, where there are fewer channels."""
+  taps, channels, features = kernel.shape
   if channels <= features:
-    x = jnp.concatenate(shifted(x), axis=-1).reshape(-1, taps * channels)
-    y = matmul(x, kernel.reshape(taps * channels, features))
-  else:
-    y = matmul(x.reshape(-1, channels), kernel.transpose(1, 0, 2).reshape(channels, taps * features))
-    y = y.reshape(batch, frames, height * width, taps * features)
-    parts = (jax.lax.slice_in_dim(tap, i * features, (i + 1) * features, axis=-1) for i, tap in enumerate(shifted(y)))
-    y = cast(Array, sum(parts))  # of one tap at least
-  return y.reshape(batch, frames, height, width, features)
+    return matmul(jnp.concatenate(_shifted(x, taps), axis=-1), kernel.reshape(taps * channels, features))
+  y = matmul(x, kernel.transpose(1, 0, 2).reshape(channels, taps * features))
+  parts = (tap[..., i * features : (i + 1) * features] for i, tap in enumerate(_shifted(y, taps)))
+  return cast(jax.Array, sum(parts))  # of one tap at least
+
+
+def _shifted(y: jax.Array, taps: int) -> list[jax.Array]:
+  """What each tap sees of `[B, T, ...]`: frames t + i − ⌊k/2⌋, zeros beyond the ends."""
+  frames, half = y.shape[1], taps // 2
+  y = jnp.pad(y, ((0, 0), (half, half), (0, 0), (0, 0)))
+  return [jax.lax.slice_in_dim(y, i, i + frames, axis=1) for i in range(taps)]
 
 
 class TemporalConv(nn.Module):

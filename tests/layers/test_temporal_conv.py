@@ -39,7 +39,7 @@ def test_forms_equal_brute_force(form, taps, channels, features):
   x = rng.normal(size=(2, 6, 3, 5, channels)).astype(np.float32)
   kernel = rng.normal(size=(taps, channels, features)).astype(np.float32)
   dy = rng.normal(size=(2, 6, 3, 5, features)).astype(np.float32)
-  y, vjp = jax.vjp(lambda x, k: temporal_conv(x, k, form), x, kernel)
+  y, vjp = jax.vjp(lambda x, k: temporal_conv(x, k, form), jnp.asarray(x), jnp.asarray(kernel))
   np.testing.assert_allclose(y, brute_force(x, kernel), rtol=1e-4, atol=1e-5)
   for ours, want in zip(vjp(jnp.asarray(dy)), brute_force_gradients(x, kernel, dy)):
     np.testing.assert_allclose(ours, want, rtol=1e-4, atol=1e-4)
