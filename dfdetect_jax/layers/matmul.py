@@ -1,5 +1,7 @@
 """Products over the channels alone: x W, and the 1×1×1 convolution."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -32,6 +34,28 @@ def _gradient(kept, g):
 
 
 matmul.defvjp(_rule, _gradient)
+
+
+def dot_general(
+  x: Float[Array, "..."],
+  kernel: Float[Array, "..."],
+  dimension_numbers: jax.lax.DotDimensionNumbers,
+  precision: None = None,
+) -> Float[Array, "..."]:
+  """`jax.lax.dot_general` by `matmul`, for the field of that name of Linen's `Dense` and `DenseGeneral`.
+
+  Args:
+    x: its last axes are summed over, as these layers do.
+    kernel: with its first axes.
+    dimension_numbers: says over how many.
+    precision: has to be None.
+  """
+  (axes, _), batch = dimension_numbers
+  count = len(axes)
+  assert precision is None and batch == ((), ()) and tuple(axes) == tuple(range(x.ndim - count, x.ndim))
+  kept, features = x.shape[: x.ndim - count], kernel.shape[count:]
+  y = matmul(x.reshape(*kept, -1), kernel.reshape(math.prod(kernel.shape[:count]), -1))
+  return y.reshape(*kept, *features)
 
 
 class Pointwise(nn.Module):

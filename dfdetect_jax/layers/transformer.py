@@ -1,5 +1,6 @@
 """Pre-LN transformer blocks with the attention, MLP and residuals of ViT (Dosovitskiy et al., ICLR 2021)."""
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -7,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
+
+from dfdetect_jax.layers.matmul import dot_general
 
 
 def attention_weights(
@@ -85,19 +88,29 @@ class SelfAttention(nn.Module):
       use_bias=self.qkv_bias,
       kernel_init=nn.initializers.xavier_uniform(),
       dtype=self.dtype,
+      dot_general=dot_general,
       name="qkv",
     )(x)
     q, k, v = jnp.moveaxis(qkv, -3, 0)
     out = dot_product_attention(q, k, v)
-    out = nn.DenseGeneral(width, axis=(-2, -1), kernel_init=self.out_init, dtype=self.dtype, name="out")(out)
+    out = nn.DenseGeneral(
+      width, axis=(-2, -1), kernel_init=self.out_init, dtype=self.dtype, dot_general=dot_general, name="out"
+    )(out)
     return nn.Dropout(self.dropout, deterministic=not train)(out)
 
 
-class Mlp(nn.Module):
-  """Linear → exact GELU → Linear, with dropout after each; `[..., E]` to the same shape.
+def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+  """x·Φ(x), by the error function."""
+  return nn.gelu(x, approximate=False)
 
-  CLIP's `quick_gelu` is x·σ(1.702 x).
-  """
+
+def quick_gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+  """CLIP's x·σ(1.702 x)."""
+  return x * nn.sigmoid(1.702 * x)
+
+
+class Mlp(nn.Module):
+  """Linear → activation, exact GELU or CLIP's → Linear, with dropout after each; `[..., E]` to the same shape."""
 
   hidden: int
   dropout: float = 0.0
@@ -106,11 +119,15 @@ class Mlp(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "*batch E"], train: bool = False) -> Float[Array, "*batch E"]:
+    dense = functools.partial(
+      nn.Dense, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, dot_general=dot_general
+    )
+    # Its gradient is made of x again: what autodiff would keep is three times as large, and slower to read back.
+    activation = jax.checkpoint(quick_gelu if self.activation == "quick_gelu" else gelu)
     width = x.shape[-1]
-    x = nn.Dense(self.hidden, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc1")(x)
-    x = x * nn.sigmoid(1.702 * x) if self.activation == "quick_gelu" else nn.gelu(x, approximate=False)
+    x = activation(dense(self.hidden, name="fc1")(x))
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    x = nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="fc2")(x)
+    x = dense(width, name="fc2")(x)
     return nn.Dropout(self.dropout, deterministic=not train)(x)
 
 

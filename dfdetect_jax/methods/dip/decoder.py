@@ -1,10 +1,13 @@
 """Directional Cross Attention (DiCA): the two directions read each other, biased by diffusion (DIP §III-C2)."""
 
+import functools
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
+from dfdetect_jax.layers.matmul import dot_general
 from dfdetect_jax.layers.transformer import LayerNorm, Mlp, attend, attention_weights
 
 
@@ -27,16 +30,15 @@ class DirectionalAttention(nn.Module):
       `[B, N, E]`, and the attention weights `[B, heads, N, M]` in float32.
     """
     width = query.shape[-1]
+    dense = functools.partial(
+      nn.DenseGeneral, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, dot_general=dot_general
+    )
     q, k, v = (
-      nn.DenseGeneral(
-        (self.heads, width // self.heads), kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name=name
-      )(x)
+      dense((self.heads, width // self.heads), name=name)(x)
       for name, x in (("query", query), ("key", other), ("value", other))
     )
     weights = attention_weights(q, k, bias[:, None])
-    out = nn.DenseGeneral(
-      width, axis=(-2, -1), kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="out"
-    )(attend(weights, v))
+    out = dense(width, axis=(-2, -1), name="out")(attend(weights, v))
     return out, weights
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Real
 
+from dfdetect_jax.layers.matmul import dot_general
 from dfdetect_jax.layers.remat import recompute
 from dfdetect_jax.layers.transformer import Block, LayerNorm
 
@@ -88,7 +89,9 @@ class SpatioTemporalEncoder(nn.Module):
     x = (clips.astype(jnp.float32) - jnp.array(MEAN)[None, None, None, None]) / jnp.array(STD)[None, None, None, None]
     # A stride-P convolution as the matrix product it is; the kernel keeps the convolution's shape [P, P, 3, E].
     x = x.reshape(batch, frames, side, self.patch, side, self.patch, 3).swapaxes(3, 4).astype(self.dtype)
-    x = nn.DenseGeneral(self.width, axis=(-3, -2, -1), dtype=self.dtype, name="patch_embedding")(x)
+    x = nn.DenseGeneral(
+      self.width, axis=(-3, -2, -1), dtype=self.dtype, dot_general=dot_general, name="patch_embedding"
+    )(x)
     x = x.reshape(batch, frames, side * side, self.width)
     small = nn.initializers.normal(0.02)
     cls = self.param("cls", nn.initializers.zeros_init(), (1, 1, 1, self.width))
