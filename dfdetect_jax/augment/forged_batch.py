@@ -14,10 +14,11 @@ from dfdetect_jax.augment import self_blending
 from dfdetect_jax.augment.self_blending import Forgery, SelfBlending
 
 LANDMARKS_OF = "landmarks of "  # name of a clip's landmarks in a batch: this and the clip's name
+UNKNOWN = -1.0  # in the place of a map of boundaries, which lies in [0, 1]
 
 
 def forged_batch(
-  key: Key[Array, ""], batch: Mapping[str, Shaped[Array, " B *_"]], options: SelfBlending
+  key: Key[Array, ""], batch: Mapping[str, Shaped[Array, " B *_"]], options: SelfBlending, boundary: bool = False
 ) -> dict[str, Shaped[Array, " rows *_"]]:
   """Makes the forgeries of a batch.
 
@@ -28,11 +29,13 @@ def forged_batch(
       Of a `clip` example: `clip`, real; and `given`, a forged clip, where there is `forge`.
       Of a `triplet` example: `anchor` and `positive`, real; `negative` and `forged`, to be forged where `forge` says.
     options: see `SelfBlending`.
+    boundary: also give where faces are blended, of `clip` examples.
 
   Returns:
     Of `clip` examples `clip` uint8 `[2B, …]`, real and forged ones in turn (so that however it is cut into shards each
     holds as many of both), and `label` int32 `[2B]`; of `triplet` examples the four clips. The U snippets of an example
-    are forged as one clip.
+    are forged as one clip. With `boundary`, that too: float32 `[2B, (U,) T, H, W]`, 4m(1 − m) of the blend m (a pixel's
+    share of the forged face), so 0 in real clips; `UNKNOWN` in all of a clip that somebody else forged.
   """
   clips = {n: _joined(c, 5) for n, c in batch.items() if n != "forge" and not n.startswith(LANDMARKS_OF)}
   landmarks = {n: _joined(batch[LANDMARKS_OF + n], 4) for n in clips if LANDMARKS_OF + n in batch}
@@ -60,8 +63,14 @@ def forged_batch(
     jax.random.split(post_key, count), jnp.concatenate(parts, axis=1)
   )
   if "clip" in clips:
-    done = done.reshape(2 * count, *batch[like].shape[1:])
-    return {"clip": done, "label": jnp.tile(jnp.array([0, 1], jnp.int32), count)}
+    shape = (2 * count, *batch[like].shape[1:])
+    examples = {"clip": done.reshape(shape), "label": jnp.tile(jnp.array([0, 1], jnp.int32), count)}
+    if boundary:
+      maps = 4 * made.mask * (1 - made.mask)
+      if forge is not None:
+        maps = jnp.where(_like(forge, maps), maps, UNKNOWN)
+      examples["boundary"] = jnp.stack([jnp.zeros_like(maps), maps], axis=1).reshape(shape[:-1])
+    return examples
   pieces = jnp.split(done, len(clips), axis=1)
   return {name: piece.reshape(batch[name].shape) for name, piece in zip(real + forged, pieces, strict=True)}
 

@@ -21,7 +21,8 @@ from dfdetect_jax.augment.flip import mirror
 from dfdetect_jax.augment.temporal import drop_and_repeat
 from dfdetect_jax.errors import UserError, unknown
 
-# (key, float32 clips [B, T, H, W, 3] on the 0-255 scale, range) -> the same shape and scale, alike in all frames
+# (key, float32 clips [B, T, H, W, 3] on the 0-255 scale, range) -> the same shape and scale, alike in all frames.
+# A geometric one takes any number of channels, on any scale.
 Function = Callable[[Array, Array, tuple[float, float]], Array]
 
 
@@ -35,6 +36,7 @@ class Augmentation:
     range: smallest and largest value of what the function draws for each clip.
     probability: with which a clip undergoes it, drawn per clip.
     temporal: whether it moves frames about; snippets of a clip then each count for themselves.
+    geometric: whether it only moves pixels, in space or time: what is known of each pixel then moves with the clip.
   """
 
   name: str
@@ -42,9 +44,11 @@ class Augmentation:
   range: tuple[float, float] = (0.0, 0.0)
   probability: float = 1.0
   temporal: bool = False
+  geometric: bool = False
 
-  def __call__(self, key: Key[Array, ""], clips: Real[Array, "B *U T H W 3"]) -> Float32[Array, "B *U T H W 3"]:
-    """Augments clips `[B, T, H, W, 3]` or `[B, U, T, H, W, 3]`, any dtype, to float32 of the same shape.
+  def __call__(self, key: Key[Array, ""], clips: Real[Array, "B *U T H W C"]) -> Float32[Array, "B *U T H W C"]:
+    """Augments clips `[B, T, H, W, C]` or `[B, U, T, H, W, C]`, any dtype, to float32 of the same shape; C = 3, or any
+    number where it is geometric.
 
     Args:
       key: of the pipeline; the augmentation's own is folded from it and the name.
@@ -66,12 +70,17 @@ def key_of(key: Key[Array, ""], name: str) -> Key[Array, ""]:
 
 
 def apply(
-  pipeline: Sequence[Augmentation], key: Key[Array, ""], clips: Real[Array, "B *U T H W 3"]
-) -> Real[Array, "B *U T H W 3"]:
+  pipeline: Sequence[Augmentation], key: Key[Array, ""], clips: Real[Array, "B *U T H W C"]
+) -> Real[Array, "B *U T H W C"]:
   """Clips after all augmentations of a pipeline, in order; as they are if there is none."""
   for augmentation in pipeline:
     clips = augmentation(key, clips)
   return clips
+
+
+def geometric(pipeline: Sequence[Augmentation]) -> tuple[Augmentation, ...]:
+  """What of a pipeline moves pixels; with the same key, a map of a clip's pixels goes where the clip goes."""
+  return tuple(augmentation for augmentation in pipeline if augmentation.geometric)
 
 
 # In the order of a pipeline; the ranges are what `config.augment` and SDR's views take where they say nothing else.
@@ -83,9 +92,10 @@ AUGMENTATIONS = {
     Augmentation("noise", photometric.gaussian_noise, (2.0, 15.0)),  # σ on the 0-255 scale
     Augmentation("color_jitter", color_jitter, (0.6, 1.4)),  # factors on brightness, contrast, saturation
     Augmentation("cutout", random_cutout, (0.1, 0.4)),  # side of the black square as a share of the frame's
-    Augmentation("crop", random_crop, (0.7, 1.0)),  # side of the window as a share of the frame's
-    Augmentation("flip", mirror),
-    Augmentation("temporal", drop_and_repeat, (0.25, 0.25), temporal=True),  # share of frames dropped or repeated
+    Augmentation("crop", random_crop, (0.7, 1.0), geometric=True),  # side of the window as a share of the frame's
+    Augmentation("flip", mirror, geometric=True),
+    # share of frames dropped or repeated
+    Augmentation("temporal", drop_and_repeat, (0.25, 0.25), temporal=True, geometric=True),
   )
 }
 

@@ -9,6 +9,10 @@ import numpy as np
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.interop.adapt import ADAPTATIONS
 from dfdetect_jax.layers.weight_table import Place, WeightTable
+from dfdetect_jax.methods import boundary
+
+# The second head is a run's, no model's: weights with and without it start runs without and with it.
+_BESIDE = f"params/{boundary.NAME}/"
 
 
 @dataclasses.dataclass
@@ -156,13 +160,14 @@ def transfer(
         report.fresh.append(name)
       else:
         report.missing[name] = place.key
-    elif own_file:
+    elif own_file and not name.startswith(_BESIDE):
       report.missing[name] = name
     else:
       report.fresh.append(name)
   for key in arrays:
     if key not in taken:
-      if (why := table.why_unused(key)) is not None:
+      why = "of a second head" if key.startswith(_BESIDE) else table.why_unused(key)
+      if why is not None:
         report.unused[key] = why
       else:
         report.left_over.append(key)

@@ -42,7 +42,28 @@ def build(config: ml_collections.ConfigDict) -> Method:
       f"config.model, objective or clips does not have the fields of {config.method}: {error}."
     ) from error
   augmentations = pipeline.from_config(config.get("augment", {}))
-  return dataclasses.replace(method, augmentations=augmentations) if augmentations else method
+  if augmentations:
+    method = dataclasses.replace(method, augmentations=augmentations)
+  if weight := config.get("boundary_weight", 0.0):
+    _check_boundary(config, method)
+    method = dataclasses.replace(method, boundary_weight=weight)
+  return method
+
+
+def _check_boundary(config: ml_collections.ConfigDict, method: Method) -> None:
+  """Refuses the second head where nothing could teach it."""
+  wanted = f"config.boundary_weight={config.boundary_weight} teaches a second head where faces are blended"
+  if config.forgeries == "given":
+    raise UserError(
+      f"{wanted}, which only self-made forgeries tell: config.forgeries is given. Set config.forgeries=self_made (or "
+      "both), or config.boundary_weight=0."
+    )
+  own = [name for name in ("loss", "augment") if getattr(type(method), name) is not getattr(Method, name)]
+  if own:
+    raise UserError(
+      f"{wanted}, beside the plain cross-entropy of one clip; {config.method} ({type(method).__name__}) has a "
+      f"{' and an '.join(own)} of its own, which does not carry the map of blends. Set config.boundary_weight=0."
+    )
 
 
 def weight_tables(config: ml_collections.ConfigDict) -> tuple[WeightTable, ...]:

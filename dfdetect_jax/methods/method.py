@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Float32, Int, Key, Real, Shaped
 from dfdetect_jax.augment import pipeline
 from dfdetect_jax.augment.pipeline import Augmentation
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.methods import boundary
 
 Batch = Mapping[str, Shaped[Array, " B *_"]]
 Variables = Mapping[str, Any]
@@ -120,6 +121,7 @@ class Method:
     augmentations: what training clips go through, from `config.augment`.
     start: applied to the parameters after their initialisation: a start that the paper does not have, kept out of its
       modules.
+    boundary_weight: λ of the second head's loss, from `config.boundary_weight` (see `methods.boundary`); 0 makes none.
   """
 
   model: nn.Module
@@ -128,12 +130,19 @@ class Method:
   evaluate_teacher: bool = False
   augmentations: tuple[Augmentation, ...] = ()
   start: Callable[[Any], Any] | None = None
+  boundary_weight: float = 0.0
 
   def init(self, rng: Key[Array, ""]) -> Variables:
     """Initialises the model's variables (`params`, and `batch_stats` where the model has BatchNorm)."""
-    clips = jnp.zeros((1, *self.clip_spec.shape(train=True)), jnp.uint8)
-    variables = self.model.init({"params": rng, "dropout": rng}, clips, train=False)
-    return variables if self.start is None else {**variables, "params": self.start(variables["params"])}
+    clip = self.clip_spec.shape(train=True)
+    clips = jnp.zeros((1, *clip), jnp.uint8)
+    outputs, variables = self.model.init_with_output({"params": rng, "dropout": rng}, clips, train=False)
+    if self.start is not None:
+      variables = {**variables, "params": self.start(variables["params"])}
+    if self.boundary_weight:
+      head = boundary.init(pipeline.key_of(rng, boundary.NAME), outputs, clip, type(self.model).__name__)
+      variables = {**variables, "params": {**variables["params"], boundary.NAME: head}}
+    return variables
 
   def augment(self, rng: Key[Array, ""], clips: Real[Array, "B *U T H W 3"]) -> Real[Array, "B *U T H W 3"]:
     """Augments training clips on the device, all frames (and snippets) of a clip alike."""
@@ -155,7 +164,8 @@ class Method:
       params: the trained parameters.
       model_state: the other collections (`{"batch_stats": …}` or `{}`).
       teacher: the moving average of the parameters, None if `ema_decay` is None; never differentiated.
-      batch: what `clip_spec.example` says, each array with a leading batch axis, clips uint8, label int32 `[B]`.
+      batch: what `clip_spec.example` says, each array with a leading batch axis, clips uint8, label int32 `[B]`; with
+        a `boundary_weight` also `boundary` (see `augment.forged_batch`).
       rng: key of this step, the same on all devices.
 
     Returns:
@@ -168,7 +178,13 @@ class Method:
       {"params": params, **model_state}, clips, train=True, mutable=list(model_state), rngs={"dropout": dropout_rng}
     )
     loss = binary_cross_entropy(outputs["logit"], batch["label"])
-    return loss, ({"accuracy": accuracy(outputs["logit"], batch["label"])}, new_state)
+    metrics = {"accuracy": accuracy(outputs["logit"], batch["label"])}
+    if self.boundary_weight:
+      moves = pipeline.geometric(self.augmentations)
+      maps = pipeline.apply(moves, augment_rng, batch[boundary.NAME][..., None])[..., 0]
+      metrics["boundary_loss"] = boundary.loss(params[boundary.NAME], outputs["feature_map"], maps)
+      loss = loss + self.boundary_weight * metrics["boundary_loss"]
+    return loss, (metrics, new_state)
 
   def predict(self, variables: Variables, clips: Real[Array, "B *U T H W 3"]) -> Float32[Array, " B"]:
     """Probability of "fake" per clip, float32 `[B]` in [0, 1]."""

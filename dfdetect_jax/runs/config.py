@@ -84,6 +84,9 @@ def base_config() -> ml_collections.ConfigDict:
   config.forgeries = "given"
   # What self-made ones are like: the fields of augment.self_blending.SelfBlending, which says what each number scales.
   config.forging = ml_collections.ConfigDict(dataclasses.asdict(SelfBlending()))
+  # Weight of the loss of a second head, which learns on the model's last map where self-made forgeries are blended
+  # (dfdetect_jax.methods.boundary); 0 = no such head.
+  config.boundary_weight = 0.0
 
   config.log_every = 50  # steps between metric lines
   config.loggers = ()  # who gets the metrics beside the workdir's files: "wandb", "mlflow", "trackio"

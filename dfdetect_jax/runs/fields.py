@@ -134,6 +134,7 @@ FIELDS: Mapping[str, Field] = {
       "post_processing",
     )
   },
+  "boundary_weight": _number(0),
   "log_every": _whole(1, scale=True, **_COMFORT),
   "loggers": _texts(speed=False, **_COMFORT),  # training.loggers.LOGGERS
   "eval_every": _whole(0, may_change=True, scale=True, speed=False),

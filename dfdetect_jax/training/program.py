@@ -74,7 +74,8 @@ class Program:
     prepare = None
     if forgeries_of(self.config).makes():
       forging = SelfBlending(**self.config.forging)
-      prepare = lambda key, batch: forged_batch(key, batch, forging)  # noqa: E731
+      boundary = self.method.boundary_weight > 0
+      prepare = lambda key, batch: forged_batch(key, batch, forging, boundary)  # noqa: E731
     elif self.method.clip_spec.example == "pair":
       prepare = lambda _, batch: side_by_side(batch)  # noqa: E731
     skip = self.config.skip_nonfinite > 0

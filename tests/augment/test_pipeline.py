@@ -72,6 +72,21 @@ def test_snippets_are_augmented_like_their_clip(name):
     np.testing.assert_allclose(out[:, 0], AUGMENTATIONS[name](KEY, clips[:, 0]), atol=1e-2)
 
 
+def test_a_map_goes_where_its_clip_goes():
+  """Guards what is known of pixels: grey clips that show their own map still show it after all that moves pixels, with
+  colours changed in between; of what only alters or hides pixels the map sees nothing."""
+  everything = pipeline.from_config({"saturation": (1.0,), "crop": (0.7,), "flip": (0.5,), "temporal": (0.7,)})
+  moves = pipeline.geometric(everything)
+  assert (
+    [a.name for a in moves] == ["crop", "flip", "temporal"] == [a.name for a in AUGMENTATIONS.values() if a.geometric]
+  )
+  maps = jnp.asarray(np.random.default_rng(0).uniform(size=(8, 2, 4, 12, 12, 1)), jnp.float32)
+  moved = np.asarray(pipeline.apply(moves, KEY, maps))
+  shown = np.asarray(pipeline.apply(everything, KEY, jnp.repeat(255 * maps, 3, axis=-1))) / 255
+  np.testing.assert_allclose(shown, np.repeat(moved, 3, axis=-1), atol=1e-5)
+  assert (np.abs(moved - np.asarray(maps)).mean(axis=(1, 2, 3, 4, 5)) > 0.05).mean() > 0.5
+
+
 @pytest.mark.parametrize("name", ["dip", "st_ilif", "ftcn", "sdr", "dil", "baselines"])
 def test_any_detector_trains_under_any_augmentation(name):
   """Guards `config.augment` in every method: the loss traces with all of them on, and each is in the pipeline."""

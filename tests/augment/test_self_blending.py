@@ -207,3 +207,25 @@ def test_batches_look_like_those_of_given_forgeries(clips):
   np.testing.assert_array_equal(made["positive"], clip[:, ::-1])
   np.testing.assert_array_equal(made["forged"][1], clip[1])
   assert (made["forged"][0] != clip[0]).any() and (made["negative"][0] != given[0]).any()
+
+
+def test_boundaries_are_those_of_each_clips_own_mask(clips):
+  """Guards the map that a second head learns: 4m(1 - m) of the very blend of that row, nothing in real clips, and for a
+  clip that somebody else forged a mark that it is not known."""
+  clip, points = (jnp.asarray(a) for a in clips)
+  plain, key = SelfBlending(photometric=0.0, post_processing=0.0), jax.random.key(3)
+  batch = {
+    "clip": clip,
+    "given": clip[::-1],
+    forged_batch.LANDMARKS_OF + "clip": points,
+    "forge": jnp.array([True, False]),
+  }
+  batch = {n: a if a.ndim == 1 else a.reshape(2, 2, 3, *a.shape[2:]) for n, a in batch.items()}  # two snippets
+  made = jax.jit(lambda k, b: forged_batch.forged_batch(k, b, plain, True), compiler_options=QUICK)(key, batch)
+  found = np.asarray(made["boundary"]).reshape(4, 6, SIZE, SIZE)
+  assert made["boundary"].shape == made["clip"].shape[:-1] and not found[[0, 2]].any()
+  assert (found[3] == forged_batch.UNKNOWN).all()
+  mask = compiled(plain)(jax.random.split(jax.random.split(key)[0], 2), clip, points).mask
+  mask = np.asarray(mask, np.float64)[0]
+  np.testing.assert_allclose(found[1], 4 * mask * (1 - mask), atol=1e-5)
+  assert 0.02 < (found[1] > 0.1).mean() < 0.9
