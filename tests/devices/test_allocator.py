@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-# Prints how many pages the system had to give to the last of five calls, whose temporary memory has 16,384.
+# Prints how many pages the system had to give to the median of the last five calls, whose temporary memory has 16,384. The
+# first ones may still ask for some: where a small block came to lie in a call's memory, the next one's finds no room there.
 PROGRAM = """
 from dfdetect_jax.devices import allocator
 if {prepared}:
@@ -18,10 +19,11 @@ f = jax.jit(lambda x: jnp.sum(jnp.sort(x * 2, axis=0)))
 x = jnp.ones((4, 1 << 22))
 f(x).block_until_ready()
 allocator.keep_memory()
-for _ in range(5):
-  before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+given = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
+for _ in range(16):
   f(x).block_until_ready()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+  given.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(sorted(after - before for before, after in zip(given[-6:], given[-5:]))[2])
 """
 
 
