@@ -78,6 +78,19 @@ FIELDS: Mapping[str, Field] = {
   "model.size": Field("the method's own", lambda v: True, scale=True),
   "model.width": Field("the method's own", lambda v: True, scale=True),
   "clips.size": _whole(1, scale=True),
+  **{  # from what number on, methods.method.ClipSpec says
+    f"clips.{name}": Field("a whole number", lambda v: type(v) is int)
+    for name in (
+      "frames",
+      "snippets",
+      "test_snippets",
+      "train_clips",
+      "test_clips",
+      "test_stride",
+      "val_stride",
+      "shortest",
+    )
+  },
   "init": _text(speed=False),
   "starts_from": _text(speed=False, **_COMFORT),  # words
   "seed": Field("a whole number from 0 to 2^32 - 1", lambda v: type(v) is int and 0 <= v < 2**32, identity=False),

@@ -49,6 +49,16 @@ def test_a_value_out_of_range_is_one_sentence(name, value):
     check_fields(whole)
 
 
+@pytest.mark.parametrize("value", [None, "x", 2.5])
+def test_clips_are_counted_in_whole_numbers(value):
+  """Guards a damaged config.json: it ended in a TypeError where the method was built."""
+  config = config_with({})
+  with config.unlocked():
+    config.clips.train_clips = value
+  with pytest.raises(UserError, match=r"^run/config.json: config: clips.train_clips=.* must be a whole number\."):
+    check_fields(config, "run/config.json")
+
+
 def test_what_a_change_means():
   """Guards the three lists that were kept by hand: what may change, what is no identity, what is scale."""
   assert {n for n in FIELDS if may_change(n)} == {
