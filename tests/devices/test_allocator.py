@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-# Prints how many pages the system had to give to the median of the last five calls, whose temporary memory has 16,384. The
-# first ones may still ask for some: where a small block came to lie in a call's memory, the next one's finds no room there.
+# Prints how many pages the system had to give to the median of the last five calls, whose temporary memory has 16,384.
+# The first ones may still ask for some: where a small block came to lie in a call's memory, the next finds no room.
 PROGRAM = """
 from dfdetect_jax.devices import allocator
 if {prepared}:
