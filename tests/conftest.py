@@ -193,5 +193,5 @@ def optax_promotes(request):
 
 
 def pytest_sessionfinish():
-  """Spares pytest's last look for garbage what jax has kept: five times through it took over four minutes."""
+  """Spares pytest's last look for garbage, five times through everything, what jax keeps of a whole suite."""
   gc.freeze()
