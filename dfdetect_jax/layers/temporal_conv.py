@@ -1,6 +1,5 @@
 """Convolution over time alone: kernels k×1×1 of a 3-D convolution, in forms that XLA runs fast."""
 
-import functools
 from typing import cast
 
 import flax.linen as nn
@@ -74,11 +73,11 @@ def _conv2d_gradient(kept, g):
   x, kernel = kept
   _, of_input = jax.vjp(lambda x: _plain(x, kernel), x)
 
-  def of_kernel(convolve, x, g):
-    return jax.vjp(lambda kernel: convolve(x, kernel), kernel)[1](g)[0]
+  def of_kernel(convolve):
+    return lambda x, g: jax.vjp(lambda kernel: convolve(x, kernel), kernel)[1](g)[0]
 
-  by_product, as_it_is = (functools.partial(of_kernel, convolve) for convolve in (_by_matmul, _plain))
-  return of_input(g)[0], jax.lax.platform_dependent(x, g, cpu=by_product, default=as_it_is)
+  dkernel = jax.lax.platform_dependent(x, g, cpu=of_kernel(_by_matmul), default=of_kernel(_plain))
+  return of_input(g)[0], dkernel
 
 
 _by_conv2d.defvjp(_conv2d_rule, _conv2d_gradient)
