@@ -14,7 +14,8 @@ from dfdetect_jax.augment import self_blending
 from dfdetect_jax.augment.self_blending import Forgery, SelfBlending
 
 LANDMARKS_OF = "landmarks of "  # name of a clip's landmarks in a batch: this and the clip's name
-UNKNOWN = -1.0  # in the place of a map of boundaries, which lies in [0, 1]
+BOUNDARY = "boundary"  # name of the map of where clips are blended, in [0, 1]
+UNKNOWN = -1.0  # in its place
 
 
 def forged_batch(
@@ -69,7 +70,7 @@ def forged_batch(
       maps = 4 * made.mask * (1 - made.mask)
       if forge is not None:
         maps = jnp.where(_like(forge, maps), maps, UNKNOWN)
-      examples["boundary"] = jnp.stack([jnp.zeros_like(maps), maps], axis=1).reshape(shape[:-1])
+      examples[BOUNDARY] = jnp.stack([jnp.zeros_like(maps), maps], axis=1).reshape(shape[:-1])
     return examples
   pieces = jnp.split(done, len(clips), axis=1)
   return {name: piece.reshape(batch[name].shape) for name, piece in zip(real + forged, pieces, strict=True)}

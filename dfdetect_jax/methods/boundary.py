@@ -15,10 +15,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Float32, Key, Shaped
 
-from dfdetect_jax.augment.forged_batch import UNKNOWN
+from dfdetect_jax.augment.forged_batch import BOUNDARY, UNKNOWN
 from dfdetect_jax.errors import UserError
 
-NAME = "boundary"  # of its parameters among the model's, and of its target in a batch
+NAME = BOUNDARY  # of its parameters among the model's; that of its target in a batch
 
 
 def init(

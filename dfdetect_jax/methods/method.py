@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, Float32, Int, Key, Real, Shaped
 
 from dfdetect_jax.augment import pipeline
+from dfdetect_jax.augment.forged_batch import BOUNDARY
 from dfdetect_jax.augment.pipeline import Augmentation
 from dfdetect_jax.errors import UserError
 from dfdetect_jax.methods import boundary
@@ -181,7 +182,7 @@ class Method:
     metrics = {"accuracy": accuracy(outputs["logit"], batch["label"])}
     if self.boundary_weight:
       moves = pipeline.geometric(self.augmentations)
-      maps = pipeline.apply(moves, augment_rng, batch[boundary.NAME][..., None])[..., 0]
+      maps = pipeline.apply(moves, augment_rng, batch[BOUNDARY][..., None])[..., 0]
       metrics["boundary_loss"] = boundary.loss(params[boundary.NAME], outputs["feature_map"], maps)
       loss = loss + self.boundary_weight * metrics["boundary_loss"]
     return loss, (metrics, new_state)
