@@ -90,7 +90,7 @@ FIELDS: Mapping[str, Field] = {
       "val_stride",
       "shortest",
     )
-  },
+  },  # fmt: skip
   "init": _text(speed=False),
   "starts_from": _text(speed=False, **_COMFORT),  # words
   "seed": Field("a whole number from 0 to 2^32 - 1", lambda v: type(v) is int and 0 <= v < 2**32, identity=False),

@@ -1,10 +1,12 @@
 """The table of config fields: complete, held by every config, and the one place that says what a change means."""
 
+import dataclasses
 import json
 
 import pytest
 
 from dfdetect_jax.errors import UserError
+from dfdetect_jax.methods.method import ClipSpec
 from dfdetect_jax.runs import run_config
 from dfdetect_jax.runs.config import base_config, override
 from dfdetect_jax.runs.fields import FIELDS, METHODS_OWN, check_fields, flat, is_identity, is_scale, may_change
@@ -47,6 +49,12 @@ def test_a_value_out_of_range_is_one_sentence(name, value):
     override(whole, {name: value})
   with pytest.raises(UserError, match=rf"^config: {name}=.* must be .*\. Set it with --config.FIELD=VALUE\.$"):
     check_fields(whole)
+
+
+def test_the_table_has_every_count_of_a_clip():
+  """Guards against a number of `ClipSpec` that a config could hold as something else."""
+  counts = {f"clips.{field.name}" for field in dataclasses.fields(ClipSpec) if field.type is int}
+  assert counts == {name for name in FIELDS if name.startswith("clips.")}
 
 
 @pytest.mark.parametrize("value", [None, "x", 2.5])
